@@ -1,0 +1,1 @@
+"""Architectures and energy tables, as data files beside this module."""

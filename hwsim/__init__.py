@@ -1,0 +1,18 @@
+"""hwsim: what a neural network costs on an accelerator, under the best mapping of every layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+# name → module that defines it; imported on first use so that `import hwsim` stays fast.
+_LAZY: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'hwsim' has no attribute '{name}'")

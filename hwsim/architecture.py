@@ -1,0 +1,178 @@
+"""`Architecture`: a hierarchy of storages, spatial fan-outs and compute, outer → inner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class FactorConstraint:
+    """``dim op value``: the loop bound of one dimension at one level. ``value`` 0 with ``=`` means 'the rest'."""
+
+    dim: str
+    op: Literal["=", "<=", ">="]
+    value: int
+
+
+@dataclass(frozen=True)
+class LoopConstraint:
+    """What a mapping may do with the loops of one level (temporal or spatial).
+
+    Attributes:
+        factors: bounds that single dimensions must obey.
+        permutation: dimensions named inner → outer; they are the innermost loops of the
+            level in that order, dimensions not named are free outside them. For a
+            spatial level the order fixes the axes together with ``split``.
+        split: spatial only: how many dimensions of the permutation go along X, the
+            remaining ones (unnamed ones too) go along Y. None: free.
+        no_reuse: temporal only: data spaces that are refetched at every step.
+        rmw_first_update: temporal only: outputs whose first update reads too.
+        no_multicast: spatial only: data spaces that cannot be multicast or reduced.
+        no_link_transfer: spatial only: data spaces that neighbours do not hand on.
+    """
+
+    factors: tuple[FactorConstraint, ...] = ()
+    permutation: tuple[str, ...] = ()
+    split: int | None = None
+    no_reuse: frozenset[str] = frozenset()
+    rmw_first_update: frozenset[str] = frozenset()
+    no_multicast: frozenset[str] = frozenset()
+    no_link_transfer: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Constraints that one node of the architecture puts on mappings."""
+
+    temporal: LoopConstraint = LoopConstraint()
+    spatial: LoopConstraint = LoopConstraint()
+    keep: frozenset[str] = frozenset()
+    bypass: frozenset[str] = frozenset()
+    min_utilization: float = 0.0
+    maximize_dims: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A memory.
+
+    Attributes:
+        name: unique in the architecture.
+        component: class of the component (``smartbuffer_SRAM``, ``DRAM`` …).
+        depth: entries per instance; None is unbounded.
+        width: bits per entry (one access moves one entry).
+        datawidth: bits per word of data.
+        block_size: words per access.
+        cluster_size: instances that share one access (vector width of the component).
+        read_bandwidth / write_bandwidth / shared_bandwidth: words per cycle and instance; None is unlimited.
+        multiple_buffering: share of the capacity that one tile may fill is 1/multiple_buffering.
+        attributes: everything the file says, evaluated and inherited (for pricing).
+    """
+
+    name: str
+    component: str
+    depth: int | None
+    width: int
+    datawidth: int
+    block_size: int
+    cluster_size: int = 1
+    read_bandwidth: float | None = None
+    write_bandwidth: float | None = None
+    shared_bandwidth: float | None = None
+    multiple_buffering: float = 1.0
+    constraints: Constraints = Constraints()
+    attributes: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def capacity(self) -> int | None:
+        """Words that one instance holds; None is unbounded."""
+        return None if self.depth is None else int(self.depth * self.block_size / self.multiple_buffering)
+
+
+@dataclass(frozen=True)
+class Fanout:
+    """A container instantiated meshX × meshY times below each instance of what is outside it.
+
+    In Timeloop's mappings it is the target ``inter_<name>_spatial``.
+    """
+
+    name: str
+    mesh_x: int
+    mesh_y: int
+    constraints: Constraints = Constraints()
+    attributes: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def target(self) -> str:
+        """Name of this level in Timeloop's mappings."""
+        return f"inter_{self.name}_spatial"
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The innermost unit: one multiply-accumulate per cycle and instance."""
+
+    name: str
+    component: str
+    attributes: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+Level = Storage | Fanout
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Levels outer → inner, and the compute unit below them.
+
+    Attributes:
+        name: file stem or ``arch: NAME``.
+        levels: storages and fan-outs, outermost first; the branches of a ``!Parallel``
+            follow one another (each keeps only its own data spaces).
+        compute: the datapath.
+        cycle_seconds: length of one clock cycle.
+        description: one line for ``hwsim archs``.
+        source: the file it came from.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    compute: Compute
+    cycle_seconds: float = 1e-9
+    description: str = ""
+    source: str = ""
+
+    @property
+    def storages(self) -> tuple[Storage, ...]:
+        """The memories, outermost first."""
+        return tuple(level for level in self.levels if isinstance(level, Storage))
+
+    @property
+    def fanouts(self) -> tuple[Fanout, ...]:
+        """The fan-outs, outermost first."""
+        return tuple(level for level in self.levels if isinstance(level, Fanout))
+
+    def level(self, name: str) -> Level:
+        """The level of that name (a fan-out also by its Timeloop target); KeyError if there is none."""
+        for level in self.levels:
+            if name == level.name or (isinstance(level, Fanout) and name == level.target):
+                return level
+        raise KeyError(name)
+
+    def instances(self, name: str) -> int:
+        """Instances of a level (or of the compute unit) in the whole design."""
+        n = 1
+        for level in self.levels:
+            if level.name == name:
+                return n * (level.mesh_x * level.mesh_y if isinstance(level, Fanout) else 1)
+            if isinstance(level, Fanout):
+                n *= level.mesh_x * level.mesh_y
+        if name == self.compute.name:
+            return n
+        raise KeyError(name)
+
+    @property
+    def compute_instances(self) -> int:
+        """Multiply-accumulate units in the whole design."""
+        return math.prod(f.mesh_x * f.mesh_y for f in self.fanouts)

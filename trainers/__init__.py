@@ -1,0 +1,1 @@
+"""PyTorch recipes that train networks and export ONNX (extra ``train``)."""
