@@ -64,7 +64,9 @@ def _ranks(*names: str) -> tuple[tuple[tuple[int, str], ...], ...]:
     return tuple(((1, n),) for n in names)
 
 
-def conv(sizes: Mapping[str, int], *, wstride: int = 1, hstride: int = 1, wdilation: int = 1, hdilation: int = 1) -> Problem:
+def conv(
+    sizes: Mapping[str, int], *, wstride: int = 1, hstride: int = 1, wdilation: int = 1, hdilation: int = 1
+) -> Problem:
     """Dense 2-D convolution with dimensions C M R S N P Q (missing ones are 1).
 
     Weights ``C·M·R·S``; Inputs ``N·C·(R·wdilation + P·wstride)·(S·hdilation + Q·hstride)``;

@@ -1,0 +1,192 @@
+"""What a layer and a network cost: the results of the model, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hwsim.mapping import Mapping
+from workloads.problem import Problem
+from workloads.workload import Unmapped, Workload
+
+
+@dataclass(frozen=True)
+class Illegal:
+    """Why a mapping cannot run; a value, not an exception.
+
+    Attributes:
+        level: the level that rules it out (``""`` where no single one does).
+        data_space: the data space that does not fit (``""`` for fan-outs and factors).
+        reason: one sentence.
+        needed / available: words, instances or loop bounds, as the reason says.
+    """
+
+    level: str
+    data_space: str
+    reason: str
+    needed: float
+    available: float
+
+
+@dataclass(frozen=True)
+class DataSpaceCost:
+    """Traffic of one data space at one storage.
+
+    Counts are per instance over the whole layer; ``energy_pj`` is of all instances together.
+
+    Attributes:
+        tile: elements of the data space in the level's partition (what one instance ever touches).
+        capacity: elements held at a time.
+        instances: instances in use.
+        reads / fills / updates / temporal_reductions: words.
+        link_transfers: words of ``reads`` and ``fills`` that pass between neighbours.
+    """
+
+    tile: int
+    capacity: int
+    instances: int
+    reads: int
+    fills: int
+    updates: int
+    temporal_reductions: int
+    energy_pj: float
+    link_transfers: int = 0
+
+
+@dataclass(frozen=True)
+class LevelCost:
+    """One level: ``cycles`` it needs, ``throttling`` (share of full speed its bandwidth allows), leakage of its instances in use."""
+
+    name: str
+    cycles: int
+    throttling: float
+    leakage_pj: float
+    data_spaces: dict[str, DataSpaceCost]
+
+    @property
+    def energy_pj(self) -> float:
+        """Accesses and leakage."""
+        return self.leakage_pj + sum(d.energy_pj for d in self.data_spaces.values())
+
+
+@dataclass(frozen=True)
+class ComputeCost:
+    """The datapath: ``computes`` in total, ``instances`` in use, energy of all."""
+
+    name: str
+    computes: int
+    instances: int
+    energy_pj: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How sure the mapper is.
+
+    Attributes:
+        objective: ``edp`` (pJ·cycles), ``energy`` (pJ) or ``latency`` (cycles).
+        value: the objective's value of the mapping found.
+        optimal: True where no legal mapping of the space is better.
+        lower_bound: no mapping of the space has a smaller value.
+        space_size: mappings in the space (distinct loop nests with keep choices), exact.
+        evaluated: mappings (or partial mappings) priced one by one.
+        argument: by what reasoning the rest was excluded.
+        seconds: time the search took.
+    """
+
+    objective: str
+    value: float
+    optimal: bool
+    lower_bound: float
+    space_size: int
+    evaluated: int
+    argument: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Cost of one problem under one mapping.
+
+    Attributes:
+        levels: storages and fan-outs, outermost first.
+        cycles: of the slowest level.
+        energy_pj: everything, leakage included.
+        utilization: computes / (cycles × all compute instances of the design), 0–1.
+    """
+
+    problem: Problem
+    mapping: Mapping
+    levels: tuple[LevelCost, ...]
+    compute: ComputeCost
+    cycles: int
+    energy_pj: float
+    utilization: float
+    certificate: Certificate | None = None
+
+    @property
+    def edp(self) -> float:
+        """Energy–delay product in pJ·cycles."""
+        return self.energy_pj * self.cycles
+
+    @property
+    def energy_by_level_pj(self) -> dict[str, float]:
+        """Level (and compute) name → pJ, leakage included, outermost first."""
+        return {level.name: level.energy_pj for level in self.levels if level.energy_pj} | {
+            self.compute.name: self.compute.energy_pj
+        }
+
+    @property
+    def energy_by_data_space_pj(self) -> dict[str, float]:
+        """Data space → pJ of its accesses at all levels."""
+        out = {d.name: 0.0 for d in self.problem.data_spaces}
+        for level in self.levels:
+            for name, cost in level.data_spaces.items():
+                out[name] += cost.energy_pj
+        return out
+
+
+@dataclass(frozen=True)
+class NetworkLayer:
+    """One distinct problem of a network: every operator that computes it, and what one occurrence costs."""
+
+    name: str
+    op: str
+    names: tuple[str, ...]
+    count: int
+    cost: LayerCost
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a network costs on an architecture.
+
+    Totals count every occurrence of every layer; ``edp`` is total energy × total cycles.
+    """
+
+    model: str
+    arch: str
+    objective: str
+    workload: Workload
+    layers: tuple[NetworkLayer, ...]
+    unmapped: tuple[Unmapped, ...]
+    macs: int
+    params: int
+    cycles: int
+    energy_pj: float
+    utilization: float
+    weight_bytes: int
+    peak_activation_bytes: int
+    peak_live_bytes: int
+    peak_live_bytes_best_order: int | None
+    cycle_seconds: float
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def edp_j_cycles(self) -> float:
+        """Energy–delay product in J·cycles."""
+        return self.energy_pj * 1e-12 * self.cycles
+
+    @property
+    def seconds(self) -> float:
+        """Latency at the architecture's clock."""
+        return self.cycles * self.cycle_seconds
