@@ -38,6 +38,7 @@ ARCHITECTURES = (
     "simba_like",
 )
 DATA_SPACES = {"W": "Weights", "I": "Inputs", "O": "Outputs"}
+FREE = LoopConstraint()
 FIGURES = ("tile", "capacity", "instances", "reads", "fills", "updates", "temporal_reductions", "energy_pj")
 
 
@@ -155,7 +156,7 @@ def _spaces(letters: str) -> frozenset[str]:
     return frozenset(DATA_SPACES[letter] for letter in letters)
 
 
-def _only(letters: str, temporal: LoopConstraint = LoopConstraint()) -> Constraints:
+def _only(letters: str, temporal: LoopConstraint = FREE) -> Constraints:
     """Keep these data spaces and bypass the others."""
     others = "".join(letter for letter in DATA_SPACES if letter not in letters)
     return Constraints(temporal=temporal, keep=_spaces(letters), bypass=_spaces(others))
