@@ -40,7 +40,7 @@ class Counts:
     """Traffic of one data space at one storage, per instance.
 
     ``tile`` is the partition (what one instance ever touches), ``capacity`` what it holds at a time;
-    ``link_transfers`` are the words of ``reads`` and ``fills`` that pass between neighbours.
+    ``link_transfers`` are the words of ``reads`` and ``fills`` that pass between neighbours (rounded down).
     """
 
     tile: int
@@ -50,7 +50,7 @@ class Counts:
     fills: int
     updates: int
     temporal_reductions: int
-    link_transfers: float
+    link_transfers: int
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class _DataSpaceWalk:
                     fills=fills,
                     updates=updates,
                     temporal_reductions=reads if self.space.read_write else 0,
-                    link_transfers=links,
+                    link_transfers=int(links),
                 ),
             )
 
