@@ -1,0 +1,562 @@
+"""The search kernels: partial mappings ("labels") grown from the datapath outwards.
+
+A label is a partial mapping of everything inside some point of the hierarchy: which part ``x`` of the
+problem (a divisor of every dimension) is already placed inside, and what its transfers will have cost
+*over the whole layer* if every loop still to come repeats them. Loops are then added one at a time, inner → outer:
+
+* a temporal loop repeats everything, which the totals already assume. Only a data space whose tile has
+  not moved yet ("open") gets cheaper: a loop that does not index it lets the tile stay;
+* a spatial loop that does not index a data space serves its instances by multicast (or reduces them), so
+  the parent is accessed less;
+* at a storage the pending transfers of the data spaces it keeps are priced, and their own tile becomes pending.
+
+Sliding windows follow `hwsim.counting.tile_fills`: the innermost moving loop fetches only the new part of
+the tile, and loops further out along the same rank may, in Timeloop's count, fetch little or nothing
+("zone"); the zone's state travels with the label.
+
+Two labels with the same ``x`` at the same point have the same ways to go on. One that is worse in every
+figure that matters can be dropped: whatever completes it completes the other one at no higher cost.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+# Float columns of a label.
+ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y = range(6)
+# Per data space, from column 6: energy of transfers that an open tile may still avoid; accesses of the
+# parent to come; mode.
+SPACE, PER_SPACE = 6, 3
+SAVABLE, PENDING, MODE = range(3)
+CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
+# Of the sliding data space, after the per-space columns: extents of the child's tile along its shared
+# ranks; the zone's rank, fetches in units of the tile, cost of its usual step, usual step, swept distance.
+EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT, SLIDING = 0, 3, 4, 5, 6, 7, 8
+# Integer columns.
+KEY, PRED, DIM, BOUND, AXIS, NEXT, ALIVE = range(7)
+INTS = 7
+
+EPS = 1e-12
+
+
+class Space(NamedTuple):
+    """The search space as arrays (``d`` dims, ``s`` data spaces, ``l`` levels)."""
+
+    div: Any  # (d, most divisors) divisors, ascending
+    ndiv: Any  # (d,)
+    stride: Any  # (d,) of a dimension's digit in a key
+    size: Any  # (d,)
+    coef: Any  # (s, ranks, d)
+    relevant: Any  # (s, d) bool
+    read_write: Any  # (s,) bool
+    elements: Any  # (s,) of the data space (float)
+    touched: Any  # (s,) a lower bound of the elements that must move (float)
+    sliding: int  # index of the data space with shared ranks, −1 if none
+    shared_rank: Any  # (d,) which shared rank of the sliding data space a dim moves along; −1 if none
+    shared_ranks: Any  # (shared,) rank numbers
+    macs: float
+    storage: Any  # (l,) bool
+    top: Any  # (l,) no fan-out outside
+    capacity: Any  # (l,) float, inf if unbounded
+    fill_floor: Any  # (l,) least words that must be held
+    block: Any  # (l,)
+    read: Any  # (l,) pJ per access
+    write: Any
+    update: Any
+    leak: Any  # (l,) pJ per cycle and instance
+    share: Any  # (l,) lower bound of accessed / used instances (clusters)
+    read_bw: Any
+    write_bw: Any
+    shared_bw: Any
+    t_min: Any  # (l, d) temporal factors
+    t_max: Any
+    s_min: Any  # (l, d) spatial factors
+    s_max: Any
+    axis_x: Any  # (l, d) bool: may go along X
+    axis_y: Any
+    mesh_x: Any
+    mesh_y: Any
+    no_reuse: Any  # (l, s) bool
+    no_multicast: Any  # (l, s) bool
+    reach: Any  # (l, s) pJ at least to bring the data space to that level from outside
+    mesh_left: Any  # (l,) product of the meshes of the level (if a fan-out) and all outside it
+    cast_left: Any  # (l, s) by how much multicast or reduction there may cut accesses, at most
+    objective: int  # 0 edp, 1 energy, 2 latency
+
+
+@njit(cache=True, inline="always")
+def digit(space, key, d):  # type: ignore[no-untyped-def]
+    """Index of the divisor of dimension d inside a key."""
+    return (key // space.stride[d]) % space.ndiv[d]
+
+
+@njit(cache=True)
+def _extent(space, key, s, r):  # type: ignore[no-untyped-def]
+    e = np.int64(1)
+    for d in range(space.size.shape[0]):
+        c = space.coef[s, r, d]
+        if c:
+            e += c * (space.div[d, digit(space, key, d)] - 1)
+    return e
+
+
+@njit(cache=True)
+def tile_volume(space, key, s):  # type: ignore[no-untyped-def]
+    """Elements of data space s in the box that a key spans."""
+    v = 1.0
+    for r in range(space.coef.shape[1]):
+        v *= _extent(space, key, s, r)
+    return v
+
+
+@njit(cache=True)
+def _outside(space, key):  # type: ignore[no-untyped-def]
+    """Iterations of everything outside a key: Π size / x."""
+    n = 1.0
+    for d in range(space.size.shape[0]):
+        n *= space.size[d] // space.div[d, digit(space, key, d)]
+    return n
+
+
+@njit(cache=True)
+def _blocks(words, block):  # type: ignore[no-untyped-def]
+    return np.ceil((words - 1e-6 * block) / block) if words > 0.5 else 0.0
+
+
+@njit(cache=True)
+def _close(space, f, s, child):  # type: ignore[no-untyped-def]
+    """The tile of data space s has moved for good: its refetches repeat with every loop to come."""
+    c = SPACE + s * PER_SPACE
+    if f[c + MODE] == CLOSED:
+        return
+    f[ENERGY] += f[c + SAVABLE]
+    f[c + SAVABLE] = 0.0
+    f[c + MODE] = CLOSED
+    if child >= 0 and space.top[child]:
+        words = f[c + PENDING] - (space.elements[s] if space.read_write[s] else 0.0)
+        f[ENERGY] += _blocks(np.floor(words + 0.5), space.block[child]) * space.write[child]
+
+
+@njit(cache=True)
+def add_temporal(space, f, key, d, b, child):  # type: ignore[no-untyped-def]
+    """Put a temporal loop of bound b over dimension d around a label (``key`` is what is inside it)."""
+    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    for s in range(space.relevant.shape[0]):
+        c = SPACE + s * PER_SPACE
+        mode = f[c + MODE]
+        if mode == CLOSED:
+            continue
+        rank = space.shared_rank[d] if s == space.sliding else -1
+        ratio = 1.0
+        if not space.relevant[s, d]:
+            if mode == OPEN:
+                ratio = 1.0 / b
+            else:
+                f[z + ZFETCHES] *= b
+        elif rank < 0 or (mode == ZONE and rank != f[z + ZRANK]):
+            _close(space, f, s, child[s])
+        else:
+            v = space.coef[s, space.shared_ranks[rank], d] * space.div[d, digit(space, key, d)]
+            if mode == OPEN:
+                cost = min(1.0, v / f[z + EXTENT + rank])
+                f[z + ZRANK], f[z + ZCOST], f[z + ZUSUAL], f[z + ZSWEPT] = rank, cost, v, v
+                f[z + ZFETCHES] = 1.0 + (b - 1) * cost
+                ratio = f[z + ZFETCHES] / b
+                f[c + MODE] = ZONE
+            else:
+                step = v - f[z + ZSWEPT]
+                cost = 0.0 if step == 0 else (f[z + ZCOST] if step == f[z + ZUSUAL] else 1.0)
+                fetches = f[z + ZFETCHES] * b - (b - 1) * (1.0 - cost)
+                ratio = fetches / (f[z + ZFETCHES] * b)
+                f[z + ZFETCHES] = fetches
+                f[z + ZSWEPT] += v
+        f[c + SAVABLE] *= ratio
+        f[c + PENDING] *= ratio
+
+
+@njit(cache=True)
+def add_spatial(space, f, level, d, b, axis):  # type: ignore[no-untyped-def]
+    """Put a spatial loop of bound b over dimension d around a label.
+
+    Of a sliding data space the bound takes the best case: neighbours hand everything on.
+    """
+    f[SPATIAL] *= b
+    f[USED_X if axis == 1 else USED_Y] *= b
+    for s in range(space.relevant.shape[0]):
+        shares = not space.relevant[s, d] and not space.no_multicast[level, s]
+        slides = s == space.sliding and space.shared_rank[d] >= 0
+        if shares or slides:
+            f[SPACE + s * PER_SPACE + PENDING] /= b
+        if space.read_write[s] and (not space.relevant[s, d] or slides):
+            f[FIRST_VISITS] *= b
+
+
+@njit(cache=True)
+def settle(space, f, key, level, keep, child, outermost):  # type: ignore[no-untyped-def]
+    """Close a storage level around a label: check that it fits, price what it serves, make its tiles pending.
+
+    Args:
+        keep: (s,) what the level keeps.
+        child: (s,) innermost-side storage of each data space's pending transfer (−1: the datapath).
+
+    Returns:
+        False if the tiles do not fit.
+    """
+    spaces = space.relevant.shape[0]
+    z = SPACE + PER_SPACE * spaces
+    held = 0.0
+    any_kept = False
+    for s in range(spaces):
+        if keep[s]:
+            held += tile_volume(space, key, s)
+            any_kept = True
+    if held > space.capacity[level] or held < space.fill_floor[level]:
+        return False
+    block = space.block[level]
+    leaking = 1.0 if (any_kept or space.top[level]) else 1.0 / space.mesh_left[level]
+    f[ENERGY] += space.leak[level] * space.macs / f[SPATIAL] * leaking
+    outside = _outside(space, key)
+    reads, writes = 0.0, 0.0
+    for s in range(spaces):
+        if not keep[s]:
+            continue
+        c = SPACE + s * PER_SPACE
+        pending = f[c + PENDING]
+        first = space.elements[s] if space.read_write[s] else 0.0
+        closed = f[c + MODE] == CLOSED
+        if outermost:
+            _close(space, f, s, child[s])
+            pending = np.floor(f[c + PENDING] + 0.5)
+            closed = True
+        if space.top[level]:
+            sure = pending if closed else min(pending, space.touched[s])
+            reads += max(0.0, sure - first)
+            writes += sure if space.read_write[s] else 0.0
+            if not outermost:
+                writes += 0.0 if space.read_write[s] else space.touched[s]
+        if space.top[level] and closed:
+            pending = np.floor(pending + 0.5)
+            e = _blocks(pending - first, block) * space.read[level]
+            if space.read_write[s]:
+                e += _blocks(pending, block) * space.update[level]
+            f[ENERGY] += e
+        else:
+            e = pending * space.read[level] / block
+            if space.read_write[s]:
+                e += pending * space.update[level] / block
+                if space.top[level]:
+                    f[ENERGY] -= first * space.read[level] / block
+                else:
+                    f[FIRST_VISITS] += first * space.read[level] / block * space.share[level]
+            e *= space.share[level]
+            if closed:
+                f[ENERGY] += e
+            elif f[c + MODE] == OPEN:
+                f[c + SAVABLE] += e
+            else:  # the zone of the inner tile ends here; loops outside could still save up to this share
+                least = 1.0 - 1.0 / f[z + ZFETCHES]
+                f[ENERGY] += (f[c + SAVABLE] + e) * least
+                if child[s] >= 0 and space.top[child[s]]:
+                    f[ENERGY] += max(0.0, pending - first) / space.block[child[s]] * space.write[child[s]] * least
+                f[c + SAVABLE] = 0.0
+        if outermost:
+            f[c + PENDING] = 0.0
+            continue
+        fills = tile_volume(space, key, s) * outside
+        if f[c + MODE] == OPEN and child[s] >= 0 and space.top[child[s]]:
+            # an inner tile that is still open moves with this one; its own fills stay savable
+            f[c + SAVABLE] += max(0.0, pending - first) / space.block[child[s]] * space.write[child[s]]
+        f[c + PENDING] = fills
+        if not space.top[level]:
+            f[c + SAVABLE] += fills * space.write[level] / block * space.share[level]
+            if space.read_write[s]:
+                f[FIRST_VISITS] += first * space.write[level] / block * space.share[level]
+        f[c + MODE] = OPEN
+        if s == space.sliding:
+            for k in range(space.shared_ranks.shape[0]):
+                f[z + EXTENT + k] = _extent(space, key, s, space.shared_ranks[k])
+        if space.no_reuse[level, s]:
+            _close(space, f, s, level)
+    if space.top[level]:
+        f[BANDWIDTH] = max(
+            f[BANDWIDTH],
+            max(
+                reads / space.read_bw[level],
+                max(writes / space.write_bw[level], (reads + writes) / space.shared_bw[level]),
+            ),
+        )
+    return True
+
+
+@njit(cache=True)
+def _dominates(space, a, b):  # type: ignore[no-untyped-def]
+    """Whether label a is at least as good as label b whatever comes (both with the same key)."""
+    if a[SPATIAL] < b[SPATIAL] or a[BANDWIDTH] > b[BANDWIDTH] or a[USED_X] > b[USED_X] or a[USED_Y] > b[USED_Y]:
+        return False
+    slack = 1.0 + EPS
+    if a[FIRST_VISITS] * slack < b[FIRST_VISITS]:
+        return False
+    spaces = space.relevant.shape[0]
+    z = SPACE + PER_SPACE * spaces
+    energy = a[ENERGY]
+    for s in range(spaces):
+        c = SPACE + s * PER_SPACE
+        if a[c + PENDING] > b[c + PENDING] * slack:
+            return False
+        if b[c + MODE] == CLOSED:
+            energy += a[c + SAVABLE]
+            continue
+        if a[c + MODE] != b[c + MODE] or a[c + SAVABLE] > b[c + SAVABLE] * slack:
+            return False
+        if s == space.sliding:
+            first, last = (EXTENT, ZRANK) if b[c + MODE] == OPEN else (ZRANK, SLIDING)
+            for k in range(first, last):
+                if a[z + k] != b[z + k]:
+                    return False
+    # An open label's own fills at a top level are priced when it closes, and not above its pending words.
+    return energy <= b[ENERGY] * slack
+
+
+@njit(cache=True)
+def lower_bound(space, f, level, child, parents):  # type: ignore[no-untyped-def]
+    """(energy, cycles) that no completion of a label inside ``level`` undercuts.
+
+    Args:
+        child: (s,) storage whose tile is pending, −1 for the datapath.
+        parents: (s, l) bool, which levels may serve it.
+    """
+    fan = space.mesh_left[level] / (f[USED_X] * f[USED_Y])
+    energy = f[ENERGY] - f[FIRST_VISITS] * fan
+    for s in range(space.relevant.shape[0]):
+        c = SPACE + s * PER_SPACE
+        words = f[c + PENDING]
+        first = space.elements[s] if space.read_write[s] else 0.0
+        if f[c + MODE] != CLOSED:
+            least = min(1.0, space.touched[s] / words) if words > 0 else 0.0
+            if f[c + MODE] == ZONE:
+                least = max(least, 1.0 - 1.0 / f[SPACE + PER_SPACE * space.relevant.shape[0] + ZFETCHES])
+            energy += f[c + SAVABLE] * least
+            words *= least
+            if child[s] >= 0 and space.top[child[s]]:
+                energy += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
+        words /= space.cast_left[level, s]
+        best = np.inf
+        for p in range(level + 1):
+            if parents[s, p]:
+                e = max(0.0, words - first) * space.read[p] / space.block[p] + space.reach[p, s]
+                if space.read_write[s]:
+                    e += words * space.update[p] / space.block[p]
+                best = min(best, e * space.share[p])
+        energy += best
+    return energy, max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
+
+
+@njit(cache=True)
+def worse(space, energy, cycles, best_energy, best_cycles):  # type: ignore[no-untyped-def]
+    """Whether (energy, cycles) cannot beat the incumbent; ties go to the other figure."""
+    up = 1.0 + EPS
+    if space.objective == 0:
+        a, b = energy * cycles, best_energy * best_cycles
+        return a * up >= b
+    if space.objective == 1:
+        if energy * up >= best_energy and energy <= best_energy * up:
+            return cycles >= best_cycles
+        return energy >= best_energy
+    if cycles == best_cycles:
+        return energy * up >= best_energy
+    return cycles > best_cycles
+
+
+@njit(cache=True)
+def _insert(space, F, I, new, head, done, since):  # type: ignore[no-untyped-def]
+    """Put label ``new`` into its key's list unless one there dominates it.
+
+    What ``new`` dominates is dropped, but only labels up to ``done`` or from ``since`` on: those in
+    between have yet to grow along the dimension at hand, and ``new`` does not stand in for that.
+    """
+    key = I[new, KEY]
+    k = head[key]
+    last = -1
+    while k >= 0:
+        following = I[k, NEXT]
+        if _dominates(space, F[k], F[new]):
+            return False
+        if (k <= done or k >= since) and _dominates(space, F[new], F[k]):
+            I[k, ALIVE] = 0
+            if last < 0:
+                head[key] = following
+            else:
+                I[last, NEXT] = following
+        else:
+            last = k
+        k = following
+    I[new, NEXT] = head[key]
+    head[key] = new
+    I[new, ALIVE] = 1
+    return True
+
+
+@njit(cache=True)
+def _grown(F, I):  # type: ignore[no-untyped-def]
+    n = F.shape[0]
+    F2 = np.empty((2 * n, F.shape[1]))
+    F2[:n] = F
+    I2 = np.empty((2 * n, I.shape[1]), np.int64)
+    I2[:n] = I
+    return F2, I2
+
+
+@njit(cache=True)
+def key_count(space):  # type: ignore[no-untyped-def]
+    """Number of keys: products of divisors."""
+    keys = np.int64(1)
+    for d in range(space.size.shape[0]):
+        keys *= space.ndiv[d]
+    return keys
+
+
+@njit(cache=True)
+def _held(space, key, keep):  # type: ignore[no-untyped-def]
+    words = 0.0
+    for s in range(space.relevant.shape[0]):
+        if keep[s]:
+            words += tile_volume(space, key, s)
+    return words
+
+
+@njit(cache=True)
+def grow_level(space, level, order, F0, I0, child, keep, parents, best_energy, best_cycles, limit):  # type: ignore[no-untyped-def]
+    """Add every allowed loop of one level to every label, in one order of its dimensions.
+
+    Args:
+        order: dimensions, inner → outer.
+        F0 / I0: labels with nothing of this level yet.
+        child / keep / parents: see `lower_bound` and `settle`.
+        best_energy / best_cycles: the incumbent; labels that cannot beat it are dropped.
+        limit: give up when that many labels exist.
+
+    Returns:
+        F, I: the labels made, the first ``F0.shape[0]`` being the given ones; PRED counts in the same
+        arrays (−1: no loop of this level), ALIVE says which stand.
+    """
+    outermost = level == 0
+    fanout = not space.storage[level]
+    n = F0.shape[0]
+    F = np.empty((max(1024, 4 * n), F0.shape[1]))
+    I = np.empty((F.shape[0], INTS), np.int64)
+    F[:n] = F0
+    I[:n] = I0
+    head = np.full(key_count(space), -1, np.int64)
+    for k in range(n):
+        I[k, PRED], I[k, DIM], I[k, ALIVE] = -1, -1, 1
+        I[k, NEXT] = head[I[k, KEY]]
+        head[I[k, KEY]] = k
+    for d in order:
+        low = space.s_min[level, d] if fanout else space.t_min[level, d]
+        high = space.s_max[level, d] if fanout else space.t_max[level, d]
+        before = n
+        if low > 1 or outermost:  # what stays without a loop here may have no way on: it must not dominate
+            for k in range(before):
+                head[I[k, KEY]] = -1
+        for k in range(before):
+            if I[k, ALIVE] != 1:
+                continue
+            if n + 256 >= F.shape[0]:
+                F, I = _grown(F, I)
+            key = I[k, KEY]
+            have = digit(space, key, d)
+            inside = space.div[d, have]
+            left = space.size[d] // inside
+            stays = False
+            for g in range(have, space.ndiv[d]):
+                b = space.div[d, g] // inside
+                if b * inside != space.div[d, g] or (outermost and b != left) or b < low or b > high:
+                    continue
+                if b == 1:
+                    stays = True
+                    continue
+                grown = key + (g - have) * space.stride[d]
+                if not fanout and _held(space, grown, keep) > space.capacity[level]:
+                    continue
+                for axis in range(1, 3) if fanout else range(1):
+                    if axis == 1 and (not space.axis_x[level, d] or F[k, USED_X] * b > space.mesh_x[level]):
+                        continue
+                    if axis == 2 and (not space.axis_y[level, d] or F[k, USED_Y] * b > space.mesh_y[level]):
+                        continue
+                    F[n] = F[k]
+                    if fanout:
+                        add_spatial(space, F[n], level, d, b, axis)
+                    else:
+                        add_temporal(space, F[n], key, d, b, child)
+                    energy, cycles = lower_bound(space, F[n], level, child, parents)
+                    if worse(space, energy, cycles, best_energy, best_cycles):
+                        continue
+                    I[n, KEY], I[n, PRED], I[n, DIM], I[n, BOUND], I[n, AXIS] = grown, k, d, b, axis
+                    if _insert(space, F, I, n, head, k, before):
+                        n += 1
+            if not stays:
+                I[k, ALIVE] = -1
+        if low > 1 or outermost:
+            head[:] = -1
+            for k in range(n):
+                if I[k, ALIVE] == 1:
+                    I[k, NEXT] = head[I[k, KEY]]
+                    head[I[k, KEY]] = k
+        if n > limit:
+            break
+    return F[:n], I[:n]
+
+
+@njit(cache=True)
+def close_level(space, level, F, I, child, keep, after, parents, best_energy, best_cycles):  # type: ignore[no-untyped-def]
+    """Finish a level: settle storages, free the axes of fan-outs, drop what cannot win or is dominated.
+
+    Args:
+        F / I: labels, changed in place.
+        after: (s,) `child` as it is outside this level.
+        parents: (s, l) who may serve it there.
+
+    Returns:
+        labels that remain, best bound first, their bounds, and the least words that any label needed here.
+    """
+    n = F.shape[0]
+    head = np.full(key_count(space), -1, np.int64)
+    bounds = np.full(n, np.inf)
+    needed = np.inf
+    for k in range(n):
+        f = F[k]
+        if space.storage[level]:
+            needed = min(needed, _held(space, I[k, KEY], keep))
+            if not settle(space, f, I[k, KEY], level, keep, child, level == 0):
+                continue
+        else:
+            f[USED_X] = 1.0
+            f[USED_Y] = 1.0
+            if space.top[level]:
+                f[ENERGY] -= f[FIRST_VISITS]
+                f[FIRST_VISITS] = 0.0
+        if level == 0:
+            energy, cycles = f[ENERGY], max(space.macs / f[SPATIAL], f[BANDWIDTH])
+        else:
+            energy, cycles = lower_bound(space, f, level - 1, after, parents)
+        if not worse(space, energy, cycles, best_energy, best_cycles):
+            bounds[k] = energy * cycles if space.objective == 0 else (energy if space.objective == 1 else cycles)
+    order = np.argsort(bounds)
+    m = 0
+    for q in range(n):
+        k = order[q]
+        if bounds[k] == np.inf:
+            break
+        if _insert(space, F, I, k, head, n, n):
+            order[m] = k
+            m += 1
+    alive = np.empty(m, np.int64)
+    a = 0
+    for q in range(m):
+        if I[order[q], ALIVE] == 1:
+            alive[a] = order[q]
+            a += 1
+    return alive[:a], bounds, needed

@@ -1,0 +1,330 @@
+"""The mapspace of a problem on an architecture, and the arrays that the search kernels read."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.architecture import Architecture, Fanout, LoopConstraint, Storage
+from hwsim.energy import EnergyTable
+from hwsim.mapper.labels import Space
+from hwsim.model import projection_matrix
+from workloads.problem import DataSpace, Problem
+
+OBJECTIVES = {"edp": 0, "energy": 1, "latency": 2}
+UNBOUNDED = 2**62
+
+
+def divisors(n: int) -> list[int]:
+    """All divisors of n, ascending."""
+    low = [k for k in range(1, math.isqrt(n) + 1) if n % k == 0]
+    return low + [n // k for k in reversed(low) if k * k != n]
+
+
+def factor_range(constraint: LoopConstraint, dim: str) -> tuple[int, int]:
+    """(least, most) that a level's constraint allows as the loop bound of one dimension."""
+    low, high = 1, UNBOUNDED
+    for factor in constraint.factors:
+        if factor.dim == dim and factor.value > 0:  # 0 means "whatever remains": no constraint
+            if factor.op in ("=", ">="):
+                low = max(low, factor.value)
+            if factor.op in ("=", "<="):
+                high = min(high, factor.value)
+    return low, high
+
+
+def spatial_axes(fanout: Fanout, dim: str) -> tuple[bool, bool]:
+    """Whether a dimension may go along X, along Y.
+
+    With ``split`` and ``permutation`` the first ``split`` dimensions named go along X, all others along Y;
+    without ``split`` each may go along either.
+    """
+    constraint = fanout.constraints.spatial
+    if constraint.split is None:
+        return True, True
+    if not constraint.permutation:
+        return constraint.split > 0, constraint.split == 0
+    along_x = dim in constraint.permutation[: constraint.split]
+    if dim not in constraint.permutation:
+        along_x = len(constraint.permutation) < constraint.split
+    return along_x, not along_x
+
+
+@dataclass(frozen=True)
+class MapSpace:
+    """Choices of a mapspace that are not loop bounds.
+
+    Attributes:
+        dims: names of the dimensions with more than one iteration, in the problem's order.
+        keeps: per level, the sets of data spaces it may keep (a fan-out: the empty set).
+        orders: per level, loop orders (dimension indices, inner → outer) that can differ in cost.
+    """
+
+    problem: Problem
+    architecture: Architecture
+    dims: tuple[str, ...]
+    keeps: tuple[tuple[frozenset[str], ...], ...]
+    orders: tuple[tuple[tuple[int, ...], ...], ...]
+
+
+def _keep_choices(architecture: Architecture, problem: Problem) -> tuple[tuple[frozenset[str], ...], ...]:
+    """Every set of data spaces that each level may keep; the outermost storage keeps everything."""
+    names = [d.name for d in problem.data_spaces]
+    choices: list[tuple[frozenset[str], ...]] = []
+    outermost = True
+    for level in architecture.levels:
+        if isinstance(level, Fanout):
+            choices.append((frozenset(),))
+            continue
+        if outermost:
+            choices.append((frozenset(names),))
+            outermost = False
+            continue
+        constraints = level.constraints
+        forced = frozenset(n for n in names if n in constraints.keep)
+        free = [n for n in names if n not in constraints.keep and n not in constraints.bypass]
+        choices.append(
+            tuple(
+                forced | frozenset(extra)
+                for count in range(len(free) + 1)
+                for extra in itertools.combinations(free, count)
+            )
+        )
+    return tuple(choices)
+
+
+def _shared_ranks(data_space: DataSpace) -> list[int]:
+    return [r for r, rank in enumerate(data_space.projection) if len({dim for _, dim in rank}) > 1]
+
+
+def _order_preferences(problem: Problem, dims: tuple[str, ...]) -> Iterator[list[str]]:
+    """Dimensions by how far inside they should stand, for every pattern of reuse that an order can favour.
+
+    The order of a level's loops changes counts in two ways only. A tile stays while the innermost loops do
+    not index its data space: so for each data space, all dimensions that do not index it stand innermost.
+    And of a sliding data space the innermost indexing loop (and loops along the same rank next to it)
+    fetches less than whole tiles: so for each shared rank, in each order of its dimensions, these stand innermost,
+    before or after the choice above.
+    """
+    silent = {x.name: [d for d in dims if d not in x.dimensions] for x in problem.data_spaces}
+    idle = {d: -sum(d in block for block in silent.values()) for d in dims}
+    zones: list[tuple[str, ...]] = [()]
+    for x in problem.data_spaces:
+        for r in _shared_ranks(x):
+            zones += itertools.permutations([d for d in dims if any(d == name for _, name in x.projection[r])])
+    for block in [[], *silent.values()]:
+        ranked = sorted(block, key=lambda d: (idle[d], dims.index(d)))
+        for zone in zones:
+            inside = [d for d in zone if d in block]
+            yield [*inside, *(d for d in ranked if d not in inside), *zone, *dims]
+            if block and zone:
+                yield [*zone, *ranked, *dims]
+
+
+def _orders(
+    architecture: Architecture, problem: Problem, dims: tuple[str, ...]
+) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    preferences = list(_order_preferences(problem, dims))
+    out = []
+    for level in architecture.levels:
+        constraint = level.constraints.spatial if isinstance(level, Fanout) else level.constraints.temporal
+        loops = [d for d in dims if factor_range(constraint, d)[1] > 1]
+        if isinstance(level, Fanout):
+            out.append((tuple(dims.index(d) for d in loops),))
+            continue
+        fixed = [d for d in constraint.permutation if d in loops]
+        orders: dict[tuple[int, ...], None] = {}
+        for preference in preferences:
+            free = [d for d in dict.fromkeys(preference) if d in loops and d not in fixed]
+            orders[tuple(dims.index(d) for d in (*fixed, *free))] = None
+        out.append(tuple(orders))
+    return tuple(out)
+
+
+def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
+    """The mapspace that the architecture's constraints leave (perfect factorization)."""
+    dims = tuple(name for name, size in problem.dims if size > 1)
+    return MapSpace(
+        problem, architecture, dims, _keep_choices(architecture, problem), _orders(architecture, problem, dims)
+    )
+
+
+def _touched(data_space: DataSpace, sizes: dict[str, int]) -> float:
+    """Elements that must move at least once: a shared rank has at least as many as its longest dimension."""
+    n = 1
+    for rank in data_space.projection:
+        n *= max(sizes[dim] for _, dim in rank) if rank else 1
+    return float(n)
+
+
+def _divisor_tables(sizes: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    lists = [divisors(n) for n in sizes]
+    table = np.zeros((len(sizes), max((len(x) for x in lists), default=1)), np.int64)
+    stride, step = np.ones(len(sizes), np.int64), 1
+    for d, values in enumerate(lists):
+        table[d, : len(values)] = values
+        stride[d] = step
+        step *= len(values)
+    return table, np.array([len(x) for x in lists], np.int64), stride
+
+
+def _multicast_limits(space: MapSpace, slides: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """(levels, data spaces) how far the fan-outs at and outside a level may cut a data space's accesses."""
+    levels, spaces = space.architecture.levels, space.problem.data_spaces
+    out = np.ones((len(levels), len(spaces)))
+    for s, data_space in enumerate(spaces):
+        running = 1.0
+        for k, level in enumerate(levels):
+            if isinstance(level, Fanout):
+                for axis, mesh in ((0, level.mesh_x), (1, level.mesh_y)):
+                    helps = any(
+                        (d not in data_space.dimensions or slides[s, i])
+                        and spatial_axes(level, d)[axis]
+                        and factor_range(level.constraints.spatial, d)[1] > 1
+                        for i, d in enumerate(space.dims)
+                    )
+                    running *= mesh if helps else 1
+            out[k, s] = running
+    return out
+
+
+def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
+    """Lower a mapspace and its prices to the arrays that `hwsim.mapper.labels` reads.
+
+    Raises:
+        HwsimError: an action has no price.
+    """
+    problem, architecture, dims = space.problem, space.architecture, space.dims
+    levels, spaces = architecture.levels, problem.data_spaces
+    sizes = problem.sizes
+    columns = [i for i, (name, _) in enumerate(problem.dims) if name in dims]
+    ranks = max(len(x.projection) for x in spaces)
+    coef = np.zeros((len(spaces), max(1, ranks), len(dims)), np.int64)
+    for s, x in enumerate(spaces):
+        matrix = projection_matrix(problem, x)
+        coef[s, : matrix.shape[0]] = matrix[:, columns]
+    relevant = coef.any(axis=1)
+    shared = [(s, _shared_ranks(x)) for s, x in enumerate(spaces) if _shared_ranks(x)]
+    sliding, shared_ranks = shared[0] if shared else (-1, [])
+    shared_ranks = shared_ranks[:3]
+    slides = np.zeros((len(spaces), len(dims)), np.bool_)
+    shared_rank = np.full(len(dims), -1, np.int64)
+    for s, rank_list in shared:
+        for k, r in enumerate(rank_list):
+            for d in range(len(dims)):
+                if coef[s, r, d]:
+                    slides[s, d] = True
+                    if s == sliding and k < len(shared_ranks) and np.count_nonzero(coef[s, :, d]) == 1:
+                        shared_rank[d] = k
+
+    def price(level: object, action: str) -> float:
+        return energy.price(level.name, action) if isinstance(level, Storage) else 0.0
+
+    def bandwidth(level: object, name: str) -> float:
+        value = getattr(level, name, None)
+        return math.inf if value is None else float(value)
+
+    table, counts, stride = _divisor_tables([sizes[d] for d in dims])
+    temporal = [
+        [factor_range(x.constraints.temporal, d) if isinstance(x, Storage) else (1, 1) for d in dims] for x in levels
+    ]
+    spatial = [
+        [factor_range(x.constraints.spatial, d) if isinstance(x, Fanout) else (1, 1) for d in dims] for x in levels
+    ]
+    axes = [[spatial_axes(x, d) if isinstance(x, Fanout) else (False, False) for d in dims] for x in levels]
+    t = np.array(temporal, np.int64).reshape(len(levels), len(dims), 2)
+    p = np.array(spatial, np.int64).reshape(len(levels), len(dims), 2)
+    a = np.array(axes, np.bool_).reshape(len(levels), len(dims), 2)
+
+    top, mesh_left, product = [], [], 1.0
+    for x in levels:
+        top.append(product == 1.0)
+        product *= x.mesh_x * x.mesh_y if isinstance(x, Fanout) else 1
+        mesh_left.append(product)
+    share = [
+        max(1, architecture.instances(x.name) // x.cluster_size) / architecture.instances(x.name)
+        if isinstance(x, Storage)
+        else 1.0
+        for x in levels
+    ]
+    capacity = [math.inf if not isinstance(x, Storage) or x.capacity is None else float(x.capacity) for x in levels]
+    block = [float(x.block_size) if isinstance(x, Storage) else 1.0 for x in levels]
+    read = np.array([price(x, "read") for x in levels])
+    write = np.array([price(x, "write") for x in levels])
+    update = np.array([price(x, "update") for x in levels])
+    touched = np.array([_touched(x, sizes) for x in spaces])
+    return Space(
+        div=table,
+        ndiv=counts,
+        stride=stride,
+        size=np.array([sizes[d] for d in dims], np.int64),
+        coef=coef,
+        relevant=relevant,
+        read_write=np.array([x.read_write for x in spaces]),
+        elements=np.array([float(problem.data_space_size(x)) for x in spaces]),
+        touched=touched,
+        sliding=sliding,
+        shared_rank=shared_rank,
+        shared_ranks=np.array(shared_ranks, np.int64),
+        macs=float(problem.macs),
+        storage=np.array([isinstance(x, Storage) for x in levels]),
+        top=np.array(top),
+        capacity=np.array(capacity),
+        fill_floor=np.array(
+            [0.0 if math.isinf(c) else c * x.constraints.min_utilization for c, x in zip(capacity, levels, strict=True)]
+        ),
+        block=np.array(block),
+        read=read,
+        write=write,
+        update=update,
+        leak=np.array([price(x, "leak") for x in levels]),
+        share=np.array(share),
+        read_bw=np.array([bandwidth(x, "read_bandwidth") for x in levels]),
+        write_bw=np.array([bandwidth(x, "write_bandwidth") for x in levels]),
+        shared_bw=np.array([bandwidth(x, "shared_bandwidth") for x in levels]),
+        t_min=np.ascontiguousarray(t[:, :, 0]),
+        t_max=np.ascontiguousarray(t[:, :, 1]),
+        s_min=np.ascontiguousarray(p[:, :, 0]),
+        s_max=np.ascontiguousarray(p[:, :, 1]),
+        axis_x=np.ascontiguousarray(a[:, :, 0]),
+        axis_y=np.ascontiguousarray(a[:, :, 1]),
+        mesh_x=np.array([float(x.mesh_x) if isinstance(x, Fanout) else 1.0 for x in levels]),
+        mesh_y=np.array([float(x.mesh_y) if isinstance(x, Fanout) else 1.0 for x in levels]),
+        no_reuse=np.array([[x.name in v.constraints.temporal.no_reuse for x in spaces] for v in levels]),
+        no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
+        reach=_reach(space, read, write, update, np.array(block), np.array(share), touched),
+        mesh_left=np.array(mesh_left),
+        cast_left=_multicast_limits(space, slides),
+        objective=OBJECTIVES[objective],
+    )
+
+
+def _reach(
+    space: MapSpace,
+    read: npt.NDArray[np.float64],
+    write: npt.NDArray[np.float64],
+    update: npt.NDArray[np.float64],
+    block: npt.NDArray[np.float64],
+    share: npt.NDArray[np.float64],
+    touched: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """(levels, data spaces) pJ at least to move each data space once between a level and the outermost one."""
+    spaces = space.problem.data_spaces
+    out = np.zeros((len(space.keeps), len(spaces)))
+    for s, data_space in enumerate(spaces):
+        for level in range(1, len(space.keeps)):
+            once = []
+            for parent in range(level - 1, -1, -1):
+                if any(data_space.name in keep for keep in space.keeps[parent]):
+                    access = update[parent] if data_space.read_write else read[parent]
+                    fill = 0.0 if data_space.read_write else write[level] / block[level] * share[level]
+                    once.append(touched[s] * (access / block[parent] * share[parent] + fill) + out[parent, s])
+                if all(data_space.name in keep for keep in space.keeps[parent]) and space.keeps[parent]:
+                    break
+            out[level, s] = min(once, default=0.0)
+    return out
