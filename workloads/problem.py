@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -34,7 +34,8 @@ class Problem:
     """Dimension sizes and data spaces of one contraction.
 
     Attributes:
-        kind: ``conv``, ``depthwise``, ``grouped_conv``, ``matmul`` or ``custom``.
+        kind: ``conv``, ``depthwise``, ``grouped_conv``, ``matmul`` or ``custom``; ``_3d`` follows for
+            volumes and ``_transpose`` for transposed convolutions (``grouped_conv_3d_transpose``).
         dims: (name, size) pairs in the problem's own order. Two problems are equal
             (and mapped once) when kind, dims and data spaces are equal.
         data_spaces: operands; exactly one is read_write.
@@ -64,6 +65,60 @@ def _ranks(*names: str) -> tuple[tuple[tuple[int, str], ...], ...]:
     return tuple(((1, n),) for n in names)
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """One spatial axis of a convolution: its filter and position dimensions, stride and dilation."""
+
+    filter: str
+    position: str
+    stride: int = 1
+    dilation: int = 1
+
+    @property
+    def window(self) -> tuple[tuple[int, str], ...]:
+        """The rank on which the filter slides."""
+        return ((self.dilation, self.filter), (self.stride, self.position))
+
+
+def _image(wstride: int, hstride: int, wdilation: int, hdilation: int) -> tuple[_Axis, _Axis]:
+    """The two axes of an image: width, height."""
+    return _Axis("R", "P", wstride, wdilation), _Axis("S", "Q", hstride, hdilation)
+
+
+def _convolution(
+    sizes: Mapping[str, int], channels: str, axes: tuple[_Axis, ...], *, grouped: bool = False, transposed: bool = False
+) -> Problem:
+    """A convolution of any form over the given spatial axes, width first.
+
+    Forward, the filter slides over the inputs and the positions are those of the
+    outputs; transposed, it slides over the outputs and the positions are those of
+    the inputs, so that the iteration space is exactly the multiplications done.
+    ``channels``: the channel dimensions, ``CM``, ``C`` (depthwise) or ``GCM``.
+    """
+    group = ("G",) if grouped else ()
+    filters = tuple(a.filter for a in axes)
+    positions = tuple(a.position for a in axes)
+    produced = "M" if "M" in channels else "C"
+    windows = tuple(a.window for a in axes)
+    if transposed:
+        inputs = _ranks("N", *group, "C", *positions)
+        outputs = _ranks("N", *group, produced) + tuple(reversed(windows))
+    else:
+        inputs = _ranks("N", *group, "C") + windows
+        outputs = _ranks("N", *group, produced, *reversed(positions))
+    kind = {"CM": "conv", "C": "depthwise", "GCM": "grouped_conv"}[channels]
+    kind += ("_3d" if len(axes) == 3 else "") + ("_transpose" if transposed else "")
+    return Problem(
+        kind,
+        tuple((d, int(sizes.get(d, 1))) for d in (*channels, *filters, "N", *positions)),
+        (
+            DataSpace("Weights", _ranks(*channels, *filters)),
+            DataSpace("Inputs", inputs),
+            DataSpace("Outputs", outputs, read_write=True),
+        ),
+    )
+
+
 def conv(
     sizes: Mapping[str, int], *, wstride: int = 1, hstride: int = 1, wdilation: int = 1, hdilation: int = 1
 ) -> Problem:
@@ -71,17 +126,9 @@ def conv(
 
     Weights ``C·M·R·S``; Inputs ``N·C·(R·wdilation + P·wstride)·(S·hdilation + Q·hstride)``;
     Outputs ``N·M·Q·P``. Timeloop's ``cnn_layer`` shape: R slides along P, S along Q.
+    R and P are the width, S and Q the height; a 1-D convolution has R and P alone.
     """
-    window = (((wdilation, "R"), (wstride, "P")), ((hdilation, "S"), (hstride, "Q")))
-    return Problem(
-        "conv",
-        tuple((d, int(sizes.get(d, 1))) for d in "CMRSNPQ"),
-        (
-            DataSpace("Weights", _ranks("C", "M", "R", "S")),
-            DataSpace("Inputs", _ranks("N", "C") + window),
-            DataSpace("Outputs", _ranks("N", "M", "Q", "P"), read_write=True),
-        ),
-    )
+    return _convolution(sizes, "CM", _image(wstride, hstride, wdilation, hdilation))
 
 
 def depthwise(
@@ -91,16 +138,45 @@ def depthwise(
 
     Weights ``C·R·S``; Inputs as in `conv`; Outputs ``N·C·Q·P``.
     """
-    window = (((wdilation, "R"), (wstride, "P")), ((hdilation, "S"), (hstride, "Q")))
-    return Problem(
-        "depthwise",
-        tuple((d, int(sizes.get(d, 1))) for d in "CRSNPQ"),
-        (
-            DataSpace("Weights", _ranks("C", "R", "S")),
-            DataSpace("Inputs", _ranks("N", "C") + window),
-            DataSpace("Outputs", _ranks("N", "C", "Q", "P"), read_write=True),
-        ),
-    )
+    return _convolution(sizes, "C", _image(wstride, hstride, wdilation, hdilation))
+
+
+def grouped_conv(
+    sizes: Mapping[str, int], *, wstride: int = 1, hstride: int = 1, wdilation: int = 1, hdilation: int = 1
+) -> Problem:
+    """Grouped convolution with dimensions G C M R S N P Q; C and M are channels *per group*.
+
+    Weights ``G·C·M·R·S``; Inputs ``N·G·C·(window of R, P)·(window of S, Q)``; Outputs ``N·G·M·Q·P``.
+    """
+    return _convolution(sizes, "GCM", _image(wstride, hstride, wdilation, hdilation), grouped=True)
+
+
+def convolution(
+    sizes: Mapping[str, int],
+    *,
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    depthwise: bool = False,
+    transposed: bool = False,
+) -> Problem:
+    """Convolution of any form: 1-D to 3-D, dense, depthwise or grouped, forward or transposed.
+
+    Args:
+        sizes: dimension sizes as in `conv`; G makes it grouped. With three axes the
+            filter's depth is T and the depth position D, after ``R S`` and ``P Q``.
+        strides / dilations: per spatial axis, width first, then height, then depth.
+        depthwise: one filter per channel C, no M.
+        transposed: P, Q and D are *input* positions, and the output ranks are
+            ``position·stride + filter·dilation``. MACs: input positions × filter × C × M
+            (per group), what `torch.utils.flop_counter` counts.
+    """
+    names = (("R", "P"), ("S", "Q"), ("T", "D"))
+    count = max(2, len(strides))
+    pad = (1,) * (count - len(strides))
+    steps = zip(names, (*strides, *pad), (*dilations, *pad), strict=False)
+    axes = tuple(_Axis(f, p, stride, dilation) for (f, p), stride, dilation in steps)
+    channels = "C" if depthwise else "GCM" if "G" in sizes else "CM"
+    return _convolution(sizes, channels, axes, grouped=channels == "GCM", transposed=transposed)
 
 
 def matmul(sizes: Mapping[str, int]) -> Problem:

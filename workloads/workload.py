@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from workloads.problem import Problem
+
+#: Operators that read only the part of their first input that they return.
+_PARTIAL_READERS = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})
+#: Operators that read the shape of their first input and none of its elements.
+_SHAPE_READERS = frozenset({"Shape", "Size"})
 
 
 @dataclass(frozen=True)
@@ -26,10 +32,7 @@ class Tensor:
     @property
     def elements(self) -> int:
         """Number of elements."""
-        n = 1
-        for size in self.shape:
-            n *= size
-        return n
+        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -112,3 +115,53 @@ class Workload:
     params: int
     weight_bytes: int
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole network, every repetition counted."""
+        return sum(op.repeats * count * problem.macs for op in self.operators for problem, count in op.problems)
+
+    def active(self, operator: Operator) -> bool:
+        """True where an operator has to run with the network: not everything it writes is constant."""
+        return not operator.outputs or any(not self.tensors[name].constant for name in operator.outputs)
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The distinct problems in order of first appearance, each with all the operators that compute it."""
+        names: dict[Problem, list[Operator]] = {}
+        counts: dict[Problem, int] = {}
+        for op in self.operators:
+            for problem, count in op.problems:
+                users = names.setdefault(problem, [])
+                if op not in users:
+                    users.append(op)
+                counts[problem] = counts.get(problem, 0) + op.repeats * count
+        return tuple(
+            Layer(problem, users[0].op, tuple(op.name for op in users), counts[problem])
+            for problem, users in names.items()
+        )
+
+    def unmapped(self) -> tuple[Unmapped, ...]:
+        """The operators that are not mapped, by type in alphabetical order, with the bytes they move.
+
+        An operator whose results are constant is counted and moves nothing: it does
+        not run with the network.
+        """
+        counts: dict[str, int] = {}
+        moved: dict[str, int] = {}
+        for op in self.operators:
+            if not op.mapped:
+                counts[op.op] = counts.get(op.op, 0) + op.repeats
+                moved[op.op] = moved.get(op.op, 0) + op.repeats * self._bytes_moved(op)
+        return tuple(Unmapped(op, counts[op], moved[op]) for op in sorted(counts))
+
+    def _bytes_moved(self, op: Operator) -> int:
+        """Bytes that one run of an operator reads and writes, constants included."""
+        if not self.active(op):
+            return 0
+        written = sum(self.tensors[name].bytes for name in op.outputs)
+        read = [self.tensors[name].bytes for name in op.inputs]
+        if read and op.op in _SHAPE_READERS:
+            read[0] = 0
+        elif read and op.op in _PARTIAL_READERS:
+            read[0] = min(read[0], written)
+        return written + sum(read)

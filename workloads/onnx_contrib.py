@@ -1,0 +1,193 @@
+"""Output types of ONNX Runtime's contrib operators, which have no schema in ONNX.
+
+The input slots are those of ONNX Runtime's documentation (``docs/ContribOperators.md``
+in microsoft/onnxruntime).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from workloads.onnx_inference import Inferred, broadcast, infer_by_schema
+from workloads.onnx_node import Node
+from workloads.onnx_value import Value
+
+TypeRule = Callable[[Node], list[Inferred]]
+
+_FLOAT, _UINT8, _INT32 = 1, 2, 6  # TensorProto.DataType
+
+
+def _like(*slots: int) -> TypeRule:
+    """Outputs that have type and shape of the given inputs, in turn."""
+    return lambda node: [Inferred(node.value(slot).elem_type, node.value(slot).shape) for slot in slots]
+
+
+def _standard(op_type: str, slots: Sequence[int], type_from: int = 0, elem_type: int = 0) -> TypeRule:
+    """The shape that an ONNX operator gives on some of the inputs; the type of one input, or a fixed one."""
+
+    def rule(node: Node) -> list[Inferred]:
+        from onnx import defs, helper
+
+        schema = defs.get_schema(op_type, 13, "")
+        kept = [node.inputs[slot] if slot < len(node.inputs) else None for slot in slots]
+        attributes = {k: v for k, v in node.attributes.items() if k in schema.attributes}
+        names = ["" if value is None else f"input{slot}" for slot, value in enumerate(kept)]
+        # The shape does not depend on the type, and the ONNX operator may not take the quantized one.
+        floats = tuple(None if v is None else Value("", _FLOAT, v.shape) for v in kept)
+        inner = Node(op_type, node.name, floats, attributes, where=node.where)
+        outputs, complaint = infer_by_schema(
+            helper.make_node(op_type, names, ["y"], **attributes), inner, schema, {"": 13}
+        )
+        if complaint:
+            raise node.error(complaint)
+        return [Inferred(elem_type or node.value(type_from).elem_type, outputs[0].shape)]
+
+    return rule
+
+
+def _packed_matmul(node: Node) -> list[Inferred]:
+    return [Inferred(node.value(0).elem_type, (*node.shape(0)[:-1], node.integer("N", 0)))]
+
+
+def fused_matmul_shapes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Operands of ``FusedMatMul`` as multiplied: transBatch moves the first axis inwards, trans swaps the last two."""
+    shapes = []
+    for slot, side in ((0, "A"), (1, "B")):
+        shape = node.shape(slot)
+        if len(shape) > 1 and node.integer(f"transBatch{side}", 0):
+            shape = (*shape[1:-1], shape[0], shape[-1])
+        if len(shape) > 1 and node.integer(f"trans{side}", 0):
+            shape = (*shape[:-2], shape[-1], shape[-2])
+        shapes.append(shape)
+    return shapes[0], shapes[1]
+
+
+def _fused_matmul(node: Node) -> list[Inferred]:
+    a, b = fused_matmul_shapes(node)
+    shape = broadcast([a[:-2], b[:-2]]) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
+    return [Inferred(node.value(0).elem_type, shape)]
+
+
+def _attention(node: Node, past: int, type_from: int) -> list[Inferred]:
+    batch, length, _ = node.shape(0, 3)
+    heads, width = max(node.integer("num_heads", 1), 1), node.shape(1, 2)[1]
+    packed = node.attributes.get("qkv_hidden_sizes") or [width // 3] * 3
+    total = length + (node.shape(past, 5)[3] if node.has(past) else 0)
+    elem = node.value(type_from).elem_type
+    present = (2, batch, heads, total, packed[0] // heads)
+    return [Inferred(elem, (batch, length, packed[-1])), Inferred(elem, present)]
+
+
+def _multi_head_attention(node: Node) -> list[Inferred]:
+    q, heads, elem = node.shape(0), max(node.integer("num_heads", 1), 1), node.value(0).elem_type
+    if len(q) == 5:
+        kv, key, value = q[1], q[4], q[4]
+    else:
+        k = node.shape(1)
+        v = node.shape(2) if node.has(2) else k
+        kv, key = (k[2] if len(k) == 4 else k[1]), q[2] // heads
+        value = v[-1] if len(v) > 3 else v[2] // heads
+    total = kv + (node.shape(6, 4)[2] if node.has(6) else 0)
+    return [
+        Inferred(elem, (q[0], q[1], heads * value)),
+        Inferred(elem, (q[0], heads, total, key)),
+        Inferred(elem, (q[0], heads, total, value)),
+    ]
+
+
+def _grouped_query_attention(node: Node) -> list[Inferred]:
+    batch, length, width = node.shape(0, 3)
+    heads, kv_heads = max(node.integer("num_heads", 1), 1), node.integer("kv_num_heads", 1)
+    size = width // (heads if node.has(1) else heads + 2 * kv_heads)
+    elem = node.value(0).elem_type
+    total = length + (node.shape(3, 4)[2] if node.has(3) else 0)
+    cache = Inferred(elem, (batch, kv_heads, total, size))
+    return [Inferred(elem, (batch, length, heads * size)), cache, cache]
+
+
+def _recurrent(node: Node) -> list[Inferred]:
+    (steps, batch, _), (directions, hidden, _) = node.shape(0, 3), node.shape(2, 3)
+    elem = node.value(0).elem_type
+    state = Inferred(elem, (directions, batch, hidden))
+    return [Inferred(elem, (steps, directions, batch, hidden)), state, state]
+
+
+def _skip_norm(node: Node) -> list[Inferred]:
+    x = node.value(0)
+    statistics = Inferred(_FLOAT, None if x.shape is None else (*x.shape[:-1], 1))
+    return [Inferred(x.elem_type, x.shape), statistics, statistics, Inferred(x.elem_type, x.shape)]
+
+
+def _embed_norm(node: Node) -> list[Inferred]:
+    batch, length = node.shape(0, 2)
+    table = node.value(2)
+    embedded = Inferred(table.elem_type, (batch, length, node.shape(2, 2)[1]))
+    return [embedded, Inferred(_INT32, (batch,)), embedded]
+
+
+def _quantized_concat(node: Node) -> list[Inferred]:
+    """Scale and zero point of the result, then (tensor, scale, zero point) per operand."""
+    shapes = [node.shape(slot) for slot in range(2, len(node.inputs), 3)]
+    axis = node.integer("axis", 0)
+    joined = list(shapes[0])
+    joined[axis] = sum(s[axis] for s in shapes)
+    return [Inferred(node.value(2).elem_type, tuple(joined))]
+
+
+def _quantized_elementwise(node: Node) -> list[Inferred]:
+    return [Inferred(node.value(0).elem_type, broadcast([node.shape(0), node.shape(3)]))]
+
+
+def _quantized_gemm(node: Node) -> list[Inferred]:
+    (product,) = _standard("Gemm", (0, 3))(node)
+    return [Inferred(node.value(8).elem_type if node.has(8) else _FLOAT, product.shape)]
+
+
+_MICROSOFT: Mapping[str, TypeRule] = {
+    "Attention": partial(_attention, past=4, type_from=0),
+    "BiasAdd": _like(0),
+    "BiasGelu": _like(0),
+    "BiasSoftmax": _like(0),
+    "DequantizeLinear": lambda node: [Inferred(node.value(1).elem_type, node.value(0).shape)],
+    "DynamicQuantizeLSTM": _recurrent,
+    "DynamicQuantizeMatMul": _standard("MatMul", (0, 1)),
+    "EmbedLayerNormalization": _embed_norm,
+    "FastGelu": _like(0),
+    "FusedConv": _standard("Conv", (0, 1, 2)),
+    "FusedGemm": _standard("Gemm", (0, 1, 2)),
+    "FusedMatMul": _fused_matmul,
+    "Gelu": _like(0),
+    "GroupNorm": _like(0),
+    "GroupQueryAttention": _grouped_query_attention,
+    "MatMulBnb4": _packed_matmul,
+    "MatMulInteger16": _standard("MatMul", (0, 1), elem_type=_INT32),
+    "MatMulIntegerToFloat": _standard("MatMul", (0, 1), type_from=2),
+    "MatMulNBits": _packed_matmul,
+    "MultiHeadAttention": _multi_head_attention,
+    "QAttention": partial(_attention, past=8, type_from=3),
+    "QGemm": _quantized_gemm,
+    "QLinearAdd": _quantized_elementwise,
+    "QLinearAveragePool": _standard("AveragePool", (0,)),
+    "QLinearConcat": _quantized_concat,
+    "QLinearGlobalAveragePool": _standard("GlobalAveragePool", (0,)),
+    "QLinearLeakyRelu": _like(0),
+    "QLinearMul": _quantized_elementwise,
+    "QLinearSigmoid": _like(0),
+    "QLinearSoftmax": _like(0),
+    "QuantizeLinear": lambda node: [
+        Inferred(node.value(2).elem_type if node.has(2) else _UINT8, node.value(0).shape),
+    ],
+    "QuickGelu": _like(0),
+    "RotaryEmbedding": _like(0),
+    "SkipGroupNorm": _like(0),
+    "SkipLayerNormalization": _skip_norm,
+    "SkipSimplifiedLayerNormalization": _skip_norm,
+    "TransposeMatMul": _fused_matmul,
+}
+
+#: Operator type → types of its outputs. The last one ONNX Runtime registers in ONNX's own domain.
+CONTRIB: Mapping[str, TypeRule] = {
+    **{f"com.microsoft.{name}": rule for name, rule in _MICROSOFT.items()},
+    "SimplifiedLayerNormalization": _like(0),
+}

@@ -1,0 +1,136 @@
+"""Which of a model's values are parameters, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from workloads.lowering import RULES
+from workloads.workload import Operator, Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+#: Operators that are not mapped → input slots that hold parameters.
+_PARAMETER_SLOTS: Mapping[str, tuple[int, ...]] = {
+    "BatchNormalization": (1, 2, 3, 4),
+    "Gather": (0,),
+    "GroupNormalization": (1, 2),
+    "InstanceNormalization": (1, 2),
+    "LayerNormalization": (1, 2),
+    "PRelu": (1,),
+    "RMSNormalization": (1,),
+}
+#: Operators that hand a weight on: they rearrange or convert it.
+_CARRIERS = frozenset("Cast DequantizeLinear Flatten Identity Reshape Squeeze Transpose Unsqueeze".split())
+#: Operators → input slots that are settings or quantization data, no parameters.
+_SETTINGS: Mapping[str, tuple[int, ...]] = {
+    "Clip": (1, 2),
+    "ConvInteger": (2, 3),
+    "DequantizeLinear": (1, 2),
+    "DynamicQuantizeMatMul": (2, 3),
+    "Expand": (1,),
+    "MatMulInteger": (2, 3),
+    "MatMulIntegerToFloat": (2, 3, 4, 5),
+    "MatMulNBits": (2, 3, 4),
+    "Pad": (1, 2, 3),
+    "QAttention": (3, 4, 5, 6, 7),
+    "QGemm": (1, 2, 4, 5, 7, 8),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
+    "QuantizeLinear": (1, 2),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "Slice": (1, 2, 3, 4),
+    "Tile": (1,),
+}
+#: Element types of parameters, and those that only biases of quantized operators have.
+_TYPES = ("FLOAT", "DOUBLE", "BFLOAT", "INT8", "UINT8", "INT4", "UINT4", "INT2", "UINT2")
+_BIAS_TYPES = frozenset({"INT16", "INT32", "UINT16"})
+
+
+def weight_inputs(graph: onnx.GraphProto, fed: Sequence[onnx.ValueInfoProto]) -> list[str]:
+    """Graph inputs that are weights: used for nothing else, directly or rearranged.
+
+    Exporters that leave the weights out of the file write them as inputs. The second
+    operand of a MatMul may be an activation as well; it is taken as a weight where it
+    is a matrix of fixed size.
+    """
+    uses: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+    for node in graph.node:
+        for slot, name in enumerate(node.input):
+            uses.setdefault(name, []).append((node, slot))
+    outputs = {o.name for o in graph.output}
+
+    def only_weight(name: str, fixed_matrix: bool, depth: int = 0) -> bool:
+        if name in outputs or not uses.get(name) or depth > 16:
+            return False
+        return all(
+            _is_weight_slot(node, slot, fixed_matrix)
+            or (node.op_type in _CARRIERS and slot == 0 and only_weight(node.output[0], fixed_matrix, depth + 1))
+            for node, slot in uses[name]
+        )
+
+    return [info.name for info in fed if only_weight(info.name, _is_fixed_matrix(info))]
+
+
+def _is_fixed_matrix(info: onnx.ValueInfoProto) -> bool:
+    dims = info.type.tensor_type.shape.dim
+    return len(dims) == 2 and all(d.dim_value > 0 for d in dims)
+
+
+def _is_weight_slot(node: onnx.NodeProto, slot: int, fixed_matrix: bool) -> bool:
+    if node.op_type in _PARAMETER_SLOTS:
+        return slot in _PARAMETER_SLOTS[node.op_type]
+    rule = RULES.get(f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type)
+    if rule is None or "Attention" in node.op_type or node.op_type == "Einsum":
+        return False
+    if slot in rule.extras:
+        return True
+    return slot in rule.operands[1:] and (fixed_matrix or "MatMul" not in node.op_type)
+
+
+def count_parameters(
+    operators: Iterable[Operator], tensors: Mapping[str, Tensor], elem_types: Mapping[str, int]
+) -> tuple[int, int]:
+    """Elements and bytes of the distinct constants that the running operators use as parameters.
+
+    Followed back through constant operators to where the file holds them. Counted are
+    floating-point and narrow integer constants; not counted are shapes, indices and
+    masks, quantization scales, and single numbers that only unmapped operators read
+    (the 0.5 of a GELU).
+    """
+    operators = list(operators)
+    producers = {output: op for op in operators for output in op.outputs}
+    found: dict[str, Tensor] = {}
+
+    def collect(name: str, of_mapped: bool, depth: int = 0) -> None:
+        tensor = tensors[name]
+        producer = producers.get(name)
+        if not tensor.constant or name in found or depth > 64:
+            return
+        if producer is None or not producer.inputs or producer.op == "ConstantOfShape":
+            kind = _type_name(elem_types[name])
+            if (of_mapped and kind in _BIAS_TYPES) or (kind.startswith(_TYPES) and (of_mapped or tensor.elements > 1)):
+                found[name] = tensor
+            return
+        quantized = producer.op == "DequantizeLinear"
+        for source in _parameter_inputs(producer):
+            collect(source, of_mapped or quantized, depth + 1)
+
+    for op in operators:
+        if any(not tensors[o].constant for o in op.outputs):
+            for name in _parameter_inputs(op):
+                collect(name, op.mapped)
+    return sum(t.elements for t in found.values()), sum(t.bytes for t in found.values())
+
+
+def _type_name(elem_type: int) -> str:
+    from onnx import TensorProto
+
+    return TensorProto.DataType.Name(elem_type) if elem_type in TensorProto.DataType.values() else ""
+
+
+def _parameter_inputs(op: Operator) -> list[str]:
+    skipped = _SETTINGS.get(op.op, ())
+    return [name for slot, name in enumerate(op.inputs) if slot not in skipped]

@@ -1,0 +1,755 @@
+"""ONNX files to `Workload`: a walk over the graph with every shape known.
+
+Operators are visited in topological order. Each one's output shapes come from
+`onnx_inference`, its problems from `lowering`. Functions, and the bodies of If, Loop
+and Scan, are walked in place, so that their operators are operators of the workload
+like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwsim.errors import HwsimError, did_you_mean
+from workloads.dimensions import Dimensions
+from workloads.lowering import RULES
+from workloads.onnx_contrib import CONTRIB
+from workloads.onnx_file import load_model
+from workloads.onnx_inference import Inferred, fold, infer_by_schema, schema_of
+from workloads.onnx_node import Node
+from workloads.onnx_parameters import count_parameters, weight_inputs
+from workloads.onnx_value import ConstantReader, Value, check_sizes, element_bits
+from workloads.workload import Operator, Tensor, Workload
+
+if TYPE_CHECKING:
+    import onnx
+
+#: Operators that one model may come to once its functions are expanded.
+MAX_OPERATORS = 500_000
+
+#: Multiply-accumulates that one model may come to.
+MAX_MACS = 2**62
+
+#: Key of the file's metadata that proposes sizes for symbolic dimensions: ``seq=128 past=512``.
+DEFAULT_DIMS_KEY = "hwsim.default_dims"
+
+
+def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Workload:
+    """Read an ONNX file.
+
+    Args:
+        path: the file; external data is looked for beside it, and only where shapes depend on it.
+        dims: sizes of symbolic dimensions by name; a dimension without a name is
+            ``INPUT.AXIS``. Unbound ones are what the file proposes (`DEFAULT_DIMS_KEY`), or 1.
+
+    Raises:
+        HwsimError: the file or the binding is at fault; the message says where and why.
+    """
+    path = Path(path)
+    model = load_model(path)
+    return _Reader(path, model, dict(dims or {})).read()
+
+
+@dataclass
+class _Scope:
+    """Where names are looked up while a graph or function is walked.
+
+    Attributes:
+        values: ONNX name → value; a body sees the values around it.
+        prefix: leads the names of operators and tensors made here.
+        repeats: how often this part of the network runs.
+        opsets: domain → version.
+        attributes: what a function's attribute references stand for.
+        calls: functions being expanded, outermost first.
+    """
+
+    values: dict[str, Value]
+    prefix: str
+    repeats: int
+    opsets: Mapping[str, int]
+    attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
+    calls: tuple[tuple[str, str, str], ...] = ()
+
+    def body(self, name: str, repeats: int = 1) -> _Scope:
+        """The scope of a body inside this one."""
+        return replace(self, values=dict(self.values), prefix=f"{self.prefix}{name}/", repeats=self.repeats * repeats)
+
+
+class _Reader:
+    """Reads one model; ``read`` is called once."""
+
+    def __init__(self, path: Path, model: onnx.ModelProto, dims: Mapping[str, int]) -> None:
+        self.where = str(path)
+        self.path = path
+        self.model = model
+        self.constants = ConstantReader(path)
+        self.dims = Dimensions(dims, _proposed_dims(model, self.where), _symbolic_names(model), self.where)
+        self.functions = {_function_key(f, f.name): f for f in model.functions}
+        self.operators: list[Operator] = []
+        self.tensors: dict[str, Tensor] = {}
+        self.notes: list[str] = []
+        self.elem_types: dict[str, int] = {}
+        self.declared: dict[str, onnx.TypeProto] = {}
+        self.macs = 0
+        self._operator_names: set[str] = set()
+        self._visited = 0
+
+    def read(self) -> Workload:
+        graph = self.model.graph
+        scope = _Scope({}, "", 1, _opsets(self.model.opset_import))
+        self._declare(graph)
+        inputs = self._graph_inputs(graph, scope)
+        self._walk_graph(graph, scope)
+        outputs = [self._lookup(o.name, scope, "the graph's output").name for o in graph.output]
+        self.dims.check_names()
+        used = {name for op in self.operators for name in (*op.inputs, *op.outputs)} | set(inputs) | set(outputs)
+        tensors = {name: tensor for name, tensor in self.tensors.items() if name in used}
+        params, weight_bytes = count_parameters(self.operators, tensors, self.elem_types)
+        return Workload(
+            name=self.path.stem,
+            operators=tuple(self.operators),
+            tensors=tensors,
+            graph_inputs=tuple(inputs),
+            graph_outputs=tuple(dict.fromkeys(outputs)),
+            params=params,
+            weight_bytes=weight_bytes,
+            notes=(*self.dims.notes, *dict.fromkeys(self.notes), *self._constant_note(tensors)),
+        )
+
+    def _constant_note(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+        folded = [op.name for op in self.operators if op.mapped and all(tensors[o].constant for o in op.outputs)]
+        if not folded:
+            return ()
+        return (f"counted although they depend on constants alone (a compiler may fold them): {_some(folded)}",)
+
+    # --- values ---------------------------------------------------------------------
+
+    def _declare(self, graph: onnx.GraphProto) -> None:
+        """Remember the types that the file gives for values, for where inference falls short."""
+        self.declared.update({info.name: info.type for info in (*graph.value_info, *graph.output)})
+
+    def _lookup(self, name: str, scope: _Scope, reader: str) -> Value:
+        value = scope.values.get(name)
+        if value is None:
+            raise HwsimError(
+                f"{reader} reads '{name}', which no operator, input or initializer provides."
+                f"{did_you_mean(name, scope.values)}",
+                where=self.where,
+            )
+        return value
+
+    def _define(self, name: str, value: Value, scope: _Scope) -> Value:
+        """Give a value its name in the workload and enter it in the scope."""
+        unique = _unique(scope.prefix + name, self.tensors)
+        named = replace(value, name=unique)
+        bits = element_bits(value.elem_type) if value.container is None else 0
+        self.tensors[unique] = Tensor(unique, value.shape or (), bits if value.shape is not None else 0, value.constant)
+        self.elem_types[unique] = value.elem_type
+        scope.values[name] = named
+        return named
+
+    def _graph_inputs(self, graph: onnx.GraphProto, scope: _Scope) -> list[str]:
+        """Enter initializers and inputs of the main graph; returns the inputs' names in the workload."""
+        self._initializers(graph, scope)
+        fed = [info for info in graph.input if info.name not in scope.values]
+        weights = weight_inputs(graph, fed)
+        if weights:
+            self.notes.append(f"graph inputs taken as weights, which is all they are used as: {_some(weights)}")
+        names = []
+        for info in fed:
+            value = self._typed_input(info.name, info.type, constant=info.name in weights)
+            named = self._define(info.name, value, scope)
+            if info.name not in weights:
+                names.append(named.name)
+        return names
+
+    def _initializers(self, graph: onnx.GraphProto, scope: _Scope) -> None:
+        for tensor in graph.initializer:
+            self._define(tensor.name, self.constants.value(tensor.name, tensor), scope)
+        for sparse in graph.sparse_initializer:
+            shape = tuple(sparse.dims)
+            check_sizes(shape, f"tensor '{sparse.values.name}'", self.where)
+            self._define(sparse.values.name, Value("", sparse.values.data_type, shape, constant=True), scope)
+
+    def _typed_input(self, name: str, proto: onnx.TypeProto, constant: bool = False) -> Value:
+        kind = proto.WhichOneof("value")
+        if kind not in ("tensor_type", "sparse_tensor_type"):
+            return Value("", 0, None, container=proto, reason=f"'{name}' is not a tensor")
+        tensor = getattr(proto, kind)
+        if not tensor.HasField("shape"):
+            return Value("", tensor.elem_type, None, constant, reason=f"the file gives no shape for input '{name}'")
+        sizes = []
+        for axis, dim in enumerate(tensor.shape.dim):
+            if dim.dim_param:
+                sizes.append(self.dims.size(dim.dim_param))
+            elif dim.dim_value > 0:
+                sizes.append(dim.dim_value)
+            else:  # absent, and what old exporters write for it: 0 or −1
+                sizes.append(self.dims.unnamed(name, axis))
+        check_sizes(tuple(sizes), f"input '{name}'", self.where)
+        return Value("", tensor.elem_type, tuple(sizes), constant)
+
+    # --- graphs ---------------------------------------------------------------------
+
+    def _walk_graph(self, graph: onnx.GraphProto, scope: _Scope) -> None:
+        """Walk the operators of a graph whose inputs and initializers are already in the scope."""
+        for node in self._ordered(graph.node, scope):
+            self._walk_node(node, scope)
+
+    def _ordered(self, nodes: Sequence[onnx.NodeProto], scope: _Scope) -> Iterable[onnx.NodeProto]:
+        """Nodes so that each comes after what it reads; as in the file where that is so already."""
+        producer: dict[str, int] = {}
+        for index, node in enumerate(nodes):
+            for name in filter(None, node.output):
+                if name in producer or (name in scope.values and not scope.prefix):
+                    raise HwsimError(f"value '{name}' is defined more than once", where=self.where)
+                producer[name] = index
+        reads = [{producer[n] for n in _free_names(node) if n in producer} for node in nodes]
+        if all(source < index for index, sources in enumerate(reads) for source in sources):
+            return nodes
+        import networkx as nx
+
+        graph: nx.DiGraph[int] = nx.DiGraph()
+        graph.add_nodes_from(range(len(nodes)))
+        graph.add_edges_from((source, index) for index, sources in enumerate(reads) for source in sources)
+        try:
+            order = list(nx.lexicographical_topological_sort(graph))
+        except nx.NetworkXUnfeasible:
+            cycle = [nodes[a].name or nodes[a].op_type for a, _ in nx.find_cycle(graph)]
+            raise HwsimError(
+                f"the graph is cyclic: {' → '.join([*cycle[:8], '…'][: len(cycle)])} → {cycle[0]}", where=self.where
+            ) from None
+        self.notes.append("the file's operators were not in topological order and have been sorted")
+        return [nodes[index] for index in order]
+
+    def _walk_node(self, node: onnx.NodeProto, scope: _Scope) -> None:
+        self._visited += 1
+        if self._visited > MAX_OPERATORS:
+            raise HwsimError(
+                f"the model comes to more than {MAX_OPERATORS:,} operators once its functions are expanded",
+                where=self.where,
+            )
+        node = _plain(node, scope.attributes)
+        inputs = tuple(
+            self._lookup(name, scope, f"operator '{node.name or node.op_type}'") if name else None
+            for name in node.input
+        )
+        function = self.functions.get(_function_key(node, node.op_type))
+        if function is not None:
+            self._call(function, node, inputs, scope)
+        elif not node.domain and node.op_type in _CONTROL_FLOW:
+            _CONTROL_FLOW[node.op_type](self, node, inputs, scope)
+        elif not node.domain and node.op_type == "Constant":
+            self._constant(node, scope)
+        else:
+            self._operator(node, inputs, scope)
+
+    # --- plain operators --------------------------------------------------------------
+
+    def _operator(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
+        name = self._name(node, scope)
+        view = Node(_type_name(node), name, inputs, self._attributes(node, name), where=self.where)
+        inferred = self._infer(node, view, scope)
+        values = fold(node, view, inferred, scope.opsets)
+        constant = _is_constant(node, inputs)
+        outputs = []
+        for output, found, data in zip(node.output, inferred, [*values, *[None] * len(inferred)], strict=False):
+            if output:
+                value = self._output(output, found, data, view)
+                outputs.append(self._define(output, replace(value, constant=constant or data is not None), scope))
+        bodies = [a.g for a in node.attribute if a.type == a.GRAPH]
+        for body in bodies:
+            self._foreign_body(node, body, scope)
+        by_name = dict(zip(filter(None, node.output), outputs, strict=True))
+        shapes = tuple(by_name[o].shape if o else None for o in node.output)
+        self._record(node, replace(view, output_shapes=shapes), outputs, scope)
+
+    def _attributes(self, node: onnx.NodeProto, name: str) -> dict[str, Any]:
+        from onnx import helper
+
+        try:
+            return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        except ValueError as error:
+            raise HwsimError(f"operator '{name}' ({node.op_type}): {error}", where=self.where) from error
+
+    def _infer(self, node: onnx.NodeProto, view: Node, scope: _Scope) -> list[Inferred]:
+        """Types of the outputs by slot; the operands of an operator that is not mapped may not fit (a note says so)."""
+        if view.op in CONTRIB:
+            known = CONTRIB[view.op](view) if _understood(view) else []
+            return [*known, *[Inferred()] * len(node.output)][: len(node.output)]
+        schema = schema_of(node, scope.opsets)
+        if schema is None:
+            raise self._unknown(node, view, scope.opsets)
+        self._check_arity(view, schema, len(node.input))
+        inferred, complaint = infer_by_schema(node, view, schema, scope.opsets)
+        if complaint and view.op in RULES:
+            raise view.error(complaint)
+        if complaint:
+            self.notes.append(f"operands of '{view.name}' ({view.op}) do not fit together, check --dim: {complaint}")
+        return inferred
+
+    def _check_arity(self, view: Node, schema: onnx.defs.OpSchema, count: int) -> None:
+        if not schema.min_input <= count <= schema.max_input:
+            raise view.error(f"it has {count} inputs, expected {schema.min_input} to {schema.max_input}")
+
+    def _unknown(self, node: onnx.NodeProto, view: Node, opsets: Mapping[str, int]) -> HwsimError:
+        from onnx import defs
+
+        schemas = defs.get_all_schemas_with_history()
+        if any(s.name == node.op_type and s.domain == node.domain for s in schemas):
+            version = opsets.get(node.domain, 1)
+            return view.error(f"this operator does not exist in opset {version}, which the file imports")
+        known = {s.name for s in schemas if not s.domain} | set(CONTRIB)
+        return view.error(
+            f"the operator '{view.op}' is not known.{did_you_mean(view.op, known)} "
+            "Export it as ONNX operators, or as a function inside the model"
+        )
+
+    def _output(self, name: str, found: Inferred, data: Any, view: Node) -> Value:
+        """The value of one output, its unknown sizes filled in from what the file says."""
+        if data is not None and hasattr(data, "shape"):
+            elem_type = found.elem_type or _elem_type(data)
+            return Value("", elem_type, tuple(data.shape), data=data)
+        if found.container is not None:
+            return Value("", 0, None, container=found.container, reason=f"'{name}' is not a tensor")
+        declared = self.declared.get(name)
+        elem_type = found.elem_type or (declared.tensor_type.elem_type if declared is not None else 0)
+        reason = next((v.reason for v in view.inputs if v is not None and v.reason and v.data is None), "")
+        sizes = self._complete(name, found.shape, view, reason)
+        if sizes is not None:
+            check_sizes(sizes, f"'{name}', a result of operator '{view.name}' ({view.op}),", self.where)
+            if not all(v is None or v.constant for v in view.inputs):
+                reason = ""  # what is missing would have given the data of a constant, and this is none
+        elif not reason:
+            reason = f"operator '{view.name}' ({view.op}) does not say the shape of '{name}'"
+        return Value("", elem_type, sizes, reason=reason)
+
+    def _complete(
+        self, name: str, found: tuple[int | None, ...] | None, view: Node, reason: str
+    ) -> tuple[int, ...] | None:
+        """Sizes with the unknown ones taken from the element count, the file's declaration, or a default."""
+        if found is not None and None not in found:
+            return tuple(s for s in found if s is not None)
+        declared = self._declared_sizes(name)
+        if found is None:
+            return declared if declared is not None and None not in declared else None  # type: ignore[return-value]
+        if declared is not None and len(declared) == len(found):
+            found = tuple(f if f is not None else d for f, d in zip(found, declared, strict=True))
+        known = tuple(s for s in found if s is not None)
+        if len(known) == len(found):
+            return known if view.op != "Reshape" or math.prod(known) == view.value(0).elements else None
+        if view.op in ("Reshape", "Expand", "Tile", "ConstantOfShape") or reason:
+            return None  # its sizes are values that are missing: to guess them would invent the network
+        cause = f"depends on the data ({view.op})"
+        return tuple(s if s is not None else self.dims.unnamed(name, axis, cause) for axis, s in enumerate(found))
+
+    def _declared_sizes(self, name: str) -> tuple[int | None, ...] | None:
+        declared = self.declared.get(name)
+        if declared is None or not declared.tensor_type.HasField("shape"):
+            return None
+        return tuple(
+            d.dim_value if d.dim_value > 0 else self.dims.bound(d.dim_param) for d in declared.tensor_type.shape.dim
+        )
+
+    def _constant(self, node: onnx.NodeProto, scope: _Scope) -> None:
+        """A Constant node: its value stands in one of several attributes."""
+        name = self._name(node, scope)
+        view = Node("Constant", name, (), self._attributes(node, name), where=self.where)
+        if len(node.output) != 1 or len(node.attribute) != 1:
+            raise view.error("expected one output and one attribute that holds the value")
+        key, content = next(iter(view.attributes.items()))
+        value = self._constant_value(key, content, view)
+        self._record(node, view, [self._define(node.output[0], replace(value, constant=True), scope)], scope)
+
+    def _constant_value(self, key: str, content: Any, view: Node) -> Value:
+        import numpy as np
+        from onnx import TensorProto
+
+        types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+        if key == "value" and isinstance(content, TensorProto):
+            return self.constants.value(view.name, content)
+        if key == "sparse_value":
+            return Value("", content.values.data_type, tuple(content.dims))
+        if key in types:
+            data = np.array(content, dtype=types[key])
+            return Value("", _elem_type(data), data.shape, data=data)
+        if key in ("value_string", "value_strings"):
+            return Value("", TensorProto.STRING, () if key == "value_string" else (len(content),))
+        raise view.error(f"attribute '{key}' is not one that holds a value")
+
+    def _record(self, node: onnx.NodeProto, view: Node, outputs: Sequence[Value], scope: _Scope) -> None:
+        """Append the operator to the workload, lowered to its problems where it has a rule."""
+        rule = RULES.get(view.op)
+        problems: tuple[Any, ...] = ()
+        weights = 0
+        if rule is not None:
+            problems = tuple((problem, n) for problem, n in rule.lower(view) if problem.macs * n > 0)
+            operands = [view.inputs[slot] for slot in rule.operands if view.has(slot)]
+            weights = sum(v.elements for v in operands if v is not None and v.constant)
+            self._count_macs(view, problems, scope)
+            if not problems:
+                self.notes.append(f"operator '{view.name}' ({view.op}) multiplies nothing as it stands")
+        self.operators.append(
+            Operator(
+                name=view.name,
+                op=node.op_type,
+                inputs=tuple(v.name for v in view.inputs if v is not None),
+                outputs=tuple(v.name for v in outputs),
+                problems=problems,
+                repeats=scope.repeats,
+                weight_elements=weights if problems else 0,
+            )
+        )
+
+    def _count_macs(self, view: Node, problems: Iterable[tuple[Any, int]], scope: _Scope) -> None:
+        self.macs += sum(problem.macs * count for problem, count in problems) * scope.repeats
+        if self.macs > MAX_MACS:
+            raise view.error(f"the network comes to more than 2^62 multiply-accumulates ({self.macs:,})")
+
+    def _name(self, node: onnx.NodeProto, scope: _Scope) -> str:
+        name = node.name or f"{node.op_type}_{len(self.operators)}"
+        unique = _unique(scope.prefix + name, self._operator_names)
+        self._operator_names.add(unique)
+        return unique
+
+    # --- functions and bodies -----------------------------------------------------------
+
+    def _call(
+        self, function: onnx.FunctionProto, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope
+    ) -> None:
+        """Walk a function's operators in place of the operator that calls it."""
+        key = _function_key(function, function.name)
+        if key in scope.calls:
+            raise HwsimError(f"function '{function.name}' calls itself", where=self.where)
+        attributes = {a.name: a for a in function.attribute_proto} | {a.name: a for a in node.attribute}
+        inner = _Scope(
+            {n: v for n, v in zip(function.input, inputs, strict=False) if v is not None},
+            f"{self._name(node, scope)}/",
+            scope.repeats,
+            {**scope.opsets, **_opsets(function.opset_import)},
+            attributes,
+            (*scope.calls, key),
+        )
+        missing = {n for n in function.input if n not in inner.values}
+        with self._declarations(function.value_info):
+            for body_node in self._ordered(function.node, inner):
+                self._walk_node(_without_inputs(body_node, missing), inner)
+        for outer, formal in zip(node.output, function.output, strict=False):
+            if outer:
+                scope.values[outer] = self._lookup(formal, inner, f"function '{function.name}'")
+
+    @contextmanager
+    def _declarations(self, infos: Iterable[onnx.ValueInfoProto]) -> Iterator[None]:
+        """The declared types of a function or body: its names mean something else outside."""
+        outside, self.declared = self.declared, {info.name: info.type for info in infos}
+        try:
+            yield
+        finally:
+            self.declared = outside
+
+    def _body(self, graph: onnx.GraphProto, inputs: Sequence[Value], scope: _Scope) -> list[Value]:
+        """Walk a body; returns its outputs."""
+        for info, value in zip(graph.input, inputs, strict=False):
+            scope.values[info.name] = value
+        self._initializers(graph, scope)
+        with self._declarations((*graph.value_info, *graph.output)):
+            self._walk_graph(graph, scope)
+        return [self._lookup(o.name, scope, "the body's output") for o in graph.output]
+
+    def _foreign_body(self, node: onnx.NodeProto, graph: onnx.GraphProto, scope: _Scope) -> None:
+        """The body of an operator whose repetition is not known (SequenceMap): counted once."""
+        inner = scope.body(node.name or node.op_type)
+        inputs = [self._define(i.name, self._typed_input(i.name, i.type), inner) for i in graph.input]
+        self._body(graph, inputs, inner)
+        self.notes.append(f"the body of '{inner.prefix[:-1]}' ({node.op_type}) is counted once")
+
+    def _if(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
+        """The branch that the condition chooses; where it is not known, the one with more multiply-accumulates."""
+        name = self._name(node, scope)
+        branches = {a.name: a.g for a in node.attribute}
+        condition = inputs[0] if inputs else None
+        if condition is None or not {"then_branch", "else_branch"} <= set(branches):
+            raise HwsimError(f"operator '{name}' (If): expected a condition and two branches", where=self.where)
+        if condition.data is not None and condition.data.size == 1:
+            chosen = "then_branch" if bool(condition.data.reshape(-1)[0]) else "else_branch"
+            outputs = self._body(branches[chosen], (), scope.body(f"{name[len(scope.prefix) :]}/{chosen}"))
+        else:
+            outputs = self._costlier_branch(name, branches, scope)
+        self.operators.append(Operator(name, "If", (condition.name,), (), repeats=scope.repeats))
+        for outer, value in zip(node.output, outputs, strict=False):
+            scope.values[outer] = value
+
+    def _costlier_branch(self, name: str, branches: Mapping[str, onnx.GraphProto], scope: _Scope) -> list[Value]:
+        """Walk both branches and keep the costlier one; a branch that cannot run with these shapes is not taken."""
+        walks: dict[str, tuple[int, list[Value], list[Operator], list[str]]] = {}
+        faults: list[HwsimError] = []
+        operators, notes, macs = self.operators, self.notes, self.macs
+        for branch in ("then_branch", "else_branch"):
+            self.operators, self.notes, self.macs = [], [], macs
+            try:
+                outputs = self._body(branches[branch], (), scope.body(f"{name[len(scope.prefix) :]}/{branch}"))
+                walks[branch] = (self.macs - macs, outputs, self.operators, self.notes)
+            except HwsimError as fault:
+                faults.append(fault)
+        self.operators, self.notes, self.macs = operators, notes, macs
+        if not walks:
+            raise faults[0]
+        chosen = max(walks, key=lambda branch: walks[branch][0])
+        cost, outputs, walked, said = walks[chosen]
+        self.macs += cost
+        self.operators += walked
+        self.notes += said
+        why = f"the other cannot run ({faults[0].message})" if faults else "the costlier one"
+        self.notes.append(f"the condition of '{name}' (If) is only known when it runs: counted {chosen}, {why}")
+        return outputs
+
+    def _loop(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
+        """The body once, with the trip count as repetition; once where that is not known."""
+        import numpy as np
+        from onnx import TensorProto
+
+        name = self._name(node, scope)
+        body = next((a.g for a in node.attribute if a.name == "body"), None)
+        if body is None or len(body.input) != len(inputs) or len(inputs) < 2:
+            raise HwsimError(f"operator '{name}' (Loop): its body does not fit its inputs", where=self.where)
+        limit, condition, *carried = inputs
+        trips = self._trip_count(limit, condition, body)
+        if trips is None:
+            self.notes.append(f"the trip count of '{name}' (Loop) is not known: its body is counted once")
+        inner = scope.body(name[len(scope.prefix) :], max(1, trips or 1))
+        first = [
+            self._define(body.input[0].name, Value("", TensorProto.INT64, (), data=np.array(0) if trips == 1 else None), inner),
+            self._define(body.input[1].name, Value("", TensorProto.BOOL, (), data=np.array(True)), inner),
+        ]
+        state = [
+            self._define(info.name, _run_time(v), inner)
+            for info, v in zip(body.input[2:], carried, strict=True)
+            if v is not None
+        ]
+        started = len(self.operators)
+        results = self._body(body, [*first, *state], inner)[1:]
+        if trips == 0:
+            del self.operators[started:]
+        self._finish_loop(node, name, results, carried, trips, scope)
+
+    def _trip_count(self, limit: Value | None, condition: Value | None, body: onnx.GraphProto) -> int | None:
+        if condition is not None and condition.data is not None and not condition.data.reshape(-1)[0]:
+            return 0
+        if condition is not None and not _condition_stays(body):
+            return None
+        if limit is None or limit.data is None or limit.data.size != 1:
+            return None
+        trips = int(limit.data.reshape(-1)[0])
+        return max(trips, 0) if trips < 2**31 else None
+
+    def _finish_loop(
+        self,
+        node: onnx.NodeProto,
+        name: str,
+        results: Sequence[Value],
+        carried: Sequence[Value | None],
+        trips: int | None,
+        scope: _Scope,
+    ) -> None:
+        """Outputs of a Loop: what it carries, then what it collects from every iteration."""
+        count = 1 if trips is None else trips
+        collected = []
+        for slot, outer in enumerate(node.output):
+            if not outer:
+                continue
+            if slot < len(carried):
+                start, end = carried[slot], results[slot]
+                if start is not None and start.shape != end.shape and count > 1:
+                    self.notes.append(f"'{outer}' changes its shape in '{name}' (Loop): counted as in the first iteration")
+                scope.values[outer] = start if count == 0 and start is not None else end
+            else:
+                each = results[slot]
+                shape = None if each.shape is None else (count, *each.shape)
+                stacked = Value("", each.elem_type, shape, container=each.container, reason=each.reason)
+                collected.append(self._define(outer, stacked, scope).name)
+        reads = tuple(v.name for v in carried if v is not None)
+        self.operators.append(Operator(name, node.op_type, reads, tuple(collected), repeats=scope.repeats))
+
+    def _scan(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
+        """The body once per element along the scanned axis."""
+        name = self._name(node, scope)
+        attributes = self._attributes(node, name)
+        body, count = attributes.get("body"), attributes.get("num_scan_inputs", 0)
+        batched = scope.opsets.get("", 1) < 9  # opset 8: lengths first, and a batch axis everywhere
+        operands = inputs[1:] if batched else inputs
+        states = len(operands) - count
+        if body is None or not isinstance(count, int) or count < 1 or states < 0 or len(body.input) != len(operands):
+            raise HwsimError(f"operator '{name}' (Scan): its body does not fit its inputs", where=self.where)
+        view = Node("Scan", name, operands, attributes, where=self.where)
+        lead = 1 if batched else 0
+        axes = (1,) * count if batched else view.integers("scan_input_axes", (0,) * count)
+        trips, each = 1, []
+        for slot, value in enumerate(operands):
+            shape = view.shape(slot)
+            if slot >= states:
+                axis = axes[slot - states] % max(len(shape), 1)
+                if not shape:
+                    raise view.error(f"input {slot} has no axis to scan")
+                trips, shape = shape[axis], shape[:axis] + shape[axis + 1 :]
+            assert value is not None
+            each.append(replace(_run_time(value), shape=shape[lead:]))
+        repeats = trips * (view.shape(0)[0] if batched else 1)
+        inner = scope.body(name[len(scope.prefix) :], max(1, repeats))
+        entered = [self._define(i.name, v, inner) for i, v in zip(body.input, each, strict=True)]
+        started = len(self.operators)
+        results = self._body(body, entered, inner)
+        if repeats == 0:
+            del self.operators[started:]
+        self._finish_scan(node, view, results, states, trips, scope)
+
+    def _finish_scan(
+        self, node: onnx.NodeProto, view: Node, results: Sequence[Value], states: int, trips: int, scope: _Scope
+    ) -> None:
+        batch = view.shape(0)[:1] if scope.opsets.get("", 1) < 9 else ()
+        axes = view.attributes.get("scan_output_axes") or [0] * len(results)
+        outputs = []
+        for slot, (outer, value) in enumerate(zip(node.output, results, strict=False)):
+            shape = value.shape
+            if shape is not None and slot >= states:
+                axis = axes[slot - states] % (len(shape) + 1)
+                shape = (*shape[:axis], trips, *shape[axis:])
+            if outer:
+                stacked = Value("", value.elem_type, None if shape is None else (*batch, *shape), reason=value.reason)
+                outputs.append(self._define(outer, stacked, scope).name)
+        reads = tuple(v.name for v in view.inputs if v is not None)
+        self.operators.append(Operator(view.name, "Scan", reads, tuple(outputs), repeats=scope.repeats))
+
+
+_CONTROL_FLOW: Mapping[str, Callable[[_Reader, onnx.NodeProto, tuple[Value | None, ...], _Scope], None]] = {
+    "If": _Reader._if,
+    "Loop": _Reader._loop,
+    "Scan": _Reader._scan,
+}
+
+#: Operators whose results change from run to run though they read nothing.
+_RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
+
+
+def _is_constant(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> bool:
+    return node.op_type not in _RANDOM and all(v is None or v.constant for v in inputs)
+
+
+def _understood(view: Node) -> bool:
+    """True where the shapes that a contrib operator's rule needs are known."""
+    return view.op in RULES or all(v is None or v.shape is not None for v in view.inputs)
+
+
+def _run_time(value: Value) -> Value:
+    """A value as a loop carries it: same type, but it changes from iteration to iteration."""
+    return replace(value, constant=False, data=None)
+
+
+def _condition_stays(body: onnx.GraphProto) -> bool:
+    """True where a Loop's body hands on the condition that it was given, or a constant."""
+    if not body.output:
+        return False
+    name, sources = body.output[0].name, {o: n for n in body.node for o in n.output}
+    while name in sources and sources[name].op_type in ("Cast", "Identity"):
+        name = sources[name].input[0]
+    constants = {t.name for t in body.initializer}
+    return name == body.input[1].name or name in constants or (name in sources and sources[name].op_type == "Constant")
+
+
+def _elem_type(data: Any) -> int:
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(data.dtype))
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def _function_key(proto: onnx.FunctionProto | onnx.NodeProto, name: str) -> tuple[str, str, str]:
+    return _domain(proto.domain), name, getattr(proto, "overload", "")
+
+
+def _type_name(node: onnx.NodeProto) -> str:
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
+def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    return {_domain(o.domain): o.version for o in imports}
+
+
+def _unique(name: str, taken: Any) -> str:
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}#{number}" in taken:
+        number += 1
+    return f"{name}#{number}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _free_names(node: onnx.NodeProto) -> set[str]:
+    """Names that a node reads, those inside its bodies included."""
+    names = set(filter(None, node.input))
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs) if attribute.type in (attribute.GRAPH, attribute.GRAPHS) else ():
+            inside = {i.name for i in graph.input} | {t.name for t in graph.initializer}
+            inside |= {o for n in graph.node for o in n.output}
+            names |= {name for n in graph.node for name in _free_names(n)} - inside
+            names |= {o.name for o in graph.output} - inside
+    return names
+
+
+def _plain(node: onnx.NodeProto, attributes: Mapping[str, onnx.AttributeProto]) -> onnx.NodeProto:
+    """The node with ONNX's domain spelt one way and references to a function's attributes resolved."""
+    references = any(a.ref_attr_name for a in node.attribute)
+    if node.domain != "ai.onnx" and not references:
+        return node
+    import onnx
+
+    plain = onnx.NodeProto()
+    plain.CopyFrom(node)
+    plain.domain = _domain(node.domain)
+    del plain.attribute[:]
+    for attribute in node.attribute:
+        source = attributes.get(attribute.ref_attr_name) if attribute.ref_attr_name else attribute
+        if source is not None:  # a reference to an attribute that the call leaves out leaves it out here
+            plain.attribute.add().CopyFrom(source)
+            plain.attribute[-1].name = attribute.name
+    return plain
+
+
+def _without_inputs(node: onnx.NodeProto, missing: set[str]) -> onnx.NodeProto:
+    """The node with inputs left empty that the function's caller did not give."""
+    if not missing.intersection(node.input):
+        return node
+    import onnx
+
+    plain = onnx.NodeProto()
+    plain.CopyFrom(node)
+    plain.input[:] = ["" if name in missing else name for name in node.input]
+    return plain
+
+
+def _symbolic_names(model: onnx.ModelProto) -> set[str]:
+    infos = (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    return {d.dim_param for i in infos for d in i.type.tensor_type.shape.dim if d.dim_param}
+
+
+def _proposed_dims(model: onnx.ModelProto, where: str) -> dict[str, int]:
+    """Sizes that the file's metadata proposes for its symbolic dimensions."""
+    text = next((p.value for p in model.metadata_props if p.key == DEFAULT_DIMS_KEY), "")
+    proposed = {}
+    for item in text.split():
+        name, _, size = item.rpartition("=")
+        if not name or not size.isdecimal() or not 1 <= int(size[:12]) <= 2**31:
+            raise HwsimError(f"metadata '{DEFAULT_DIMS_KEY}' has '{item}', expected NAME=SIZE", where=where)
+        proposed[name] = int(size)
+    return proposed
