@@ -65,6 +65,7 @@ def test_laws_that_every_cost_obeys(case: Mapped) -> None:
     for space in problem.data_spaces:
         keepers = [level.data_spaces[space.name] for level in cost.levels if space.name in level.data_spaces]
         outermost, innermost = keepers[0], keepers[-1]
+        assert all(min(k.reads, k.fills, k.updates, k.temporal_reductions) >= 0 for k in keepers)
         # Every element leaves (or reaches) the outermost level at least once.
         assert (outermost.updates if space.read_write else outermost.reads) >= _elements(problem, space)
         # Every multiplication takes its operand from the innermost level, shared by at most all instances inside.

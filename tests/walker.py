@@ -253,11 +253,12 @@ class _DataSpaceWalk:
             reads, updates = _round(served + links), 0
             fills = int(arrives)
             if self.space.read_write:
-                # The first update of every element has nothing to read and nothing to fetch.
+                # The first update of every element has nothing to read and nothing to fetch. The hull may
+                # count elements that nobody produces (transposed convolutions): then nothing is read at all.
                 reads_first = self.space.name in self.levels[level].constraints.temporal.rmw_first_update
                 elided = 0 if reads_first else tile
-                reads, updates = _round(served + links - elided), _round(served)
-                fills = _round(arrives - (0 if is_outermost else elided))
+                reads, updates = max(0, _round(served + links - elided)), _round(served)
+                fills = max(0, _round(arrives - (0 if is_outermost else elided)))
             yield (
                 self.maps[level].level,
                 Counts(
