@@ -141,7 +141,7 @@ def fold(proto: onnx.NodeProto, node: Node, outputs: Sequence[Inferred], opsets:
     function = helper.make_function("local", "fold", names, list(proto.output), [proto], imports)
     feeds = {n: v.data for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
     try:
-        return list(ReferenceEvaluator(function).run(None, feeds))
+        return list(ReferenceEvaluator(function).run(None, feeds, attributes={}))
     except Exception:  # whatever the evaluator trips over in a stranger's file, it means: value not known
         return unknown
 

@@ -53,8 +53,8 @@ def weight_inputs(graph: onnx.GraphProto, fed: Sequence[onnx.ValueInfoProto]) ->
     """Graph inputs that are weights: used for nothing else, directly or rearranged.
 
     Exporters that leave the weights out of the file write them as inputs. The second
-    operand of a MatMul may be an activation as well; it is taken as a weight where it
-    is a matrix of fixed size.
+    operand of a MatMul, or the table of a Gather, may be an activation as well; it is
+    taken as a weight where it is a matrix of fixed size.
     """
     uses: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
     for node in graph.node:
@@ -62,16 +62,19 @@ def weight_inputs(graph: onnx.GraphProto, fed: Sequence[onnx.ValueInfoProto]) ->
             uses.setdefault(name, []).append((node, slot))
     outputs = {o.name for o in graph.output}
 
-    def only_weight(name: str, fixed_matrix: bool, depth: int = 0) -> bool:
-        if name in outputs or not uses.get(name) or depth > 16:
-            return False
-        return all(
-            _is_weight_slot(node, slot, fixed_matrix)
-            or (node.op_type in _CARRIERS and slot == 0 and only_weight(node.output[0], fixed_matrix, depth + 1))
-            for node, slot in uses[name]
-        )
+    def only_weight(info: onnx.ValueInfoProto) -> bool:
+        names, fixed_matrix = [info.name], _is_fixed_matrix(info)
+        for name in names:  # grows by what carriers make of it
+            if name in outputs or name not in uses or len(names) > 64:
+                return False
+            for node, slot in uses[name]:
+                if node.op_type in _CARRIERS and slot == 0 and len(node.output) == 1:
+                    names.append(node.output[0])
+                elif not _is_weight_slot(node, slot, fixed_matrix):
+                    return False
+        return True
 
-    return [info.name for info in fed if only_weight(info.name, _is_fixed_matrix(info))]
+    return [info.name for info in fed if only_weight(info)]
 
 
 def _is_fixed_matrix(info: onnx.ValueInfoProto) -> bool:
@@ -81,7 +84,7 @@ def _is_fixed_matrix(info: onnx.ValueInfoProto) -> bool:
 
 def _is_weight_slot(node: onnx.NodeProto, slot: int, fixed_matrix: bool) -> bool:
     if node.op_type in _PARAMETER_SLOTS:
-        return slot in _PARAMETER_SLOTS[node.op_type]
+        return (fixed_matrix or node.op_type != "Gather") and slot in _PARAMETER_SLOTS[node.op_type]
     rule = RULES.get(f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type)
     if rule is None or "Attention" in node.op_type or node.op_type == "Einsum":
         return False
@@ -102,33 +105,38 @@ def count_parameters(
     """
     operators = list(operators)
     producers = {output: op for op in operators for output in op.outputs}
+    # (tensor, whether a mapped or dequantizing operator reads it), each followed back once
+    pending = [
+        (name, op.mapped)
+        for op in operators
+        if any(not tensors[o].constant for o in op.outputs)
+        for name in _parameter_inputs(op)
+    ]
+    seen = set(pending)
     found: dict[str, Tensor] = {}
-
-    def collect(name: str, of_mapped: bool, depth: int = 0) -> None:
-        tensor = tensors[name]
+    while pending:
+        name, of_mapped = pending.pop()
+        if not tensors[name].constant:
+            continue
         producer = producers.get(name)
-        if not tensor.constant or name in found or depth > 64:
-            return
         if producer is None or not producer.inputs or producer.op == "ConstantOfShape":
-            kind = _type_name(elem_types[name])
-            if (of_mapped and kind in _BIAS_TYPES) or (kind.startswith(_TYPES) and (of_mapped or tensor.elements > 1)):
-                found[name] = tensor
-            return
-        quantized = producer.op == "DequantizeLinear"
-        for source in _parameter_inputs(producer):
-            collect(source, of_mapped or quantized, depth + 1)
-
-    for op in operators:
-        if any(not tensors[o].constant for o in op.outputs):
-            for name in _parameter_inputs(op):
-                collect(name, op.mapped)
+            if _is_parameter(tensors[name], elem_types[name], of_mapped):
+                found[name] = tensors[name]
+            continue
+        mark = of_mapped or producer.op == "DequantizeLinear"
+        sources = {(source, mark) for source in _parameter_inputs(producer)} - seen
+        seen |= sources
+        pending += sources
     return sum(t.elements for t in found.values()), sum(t.bytes for t in found.values())
 
 
-def _type_name(elem_type: int) -> str:
+def _is_parameter(tensor: Tensor, elem_type: int, of_mapped: bool) -> bool:
     from onnx import TensorProto
 
-    return TensorProto.DataType.Name(elem_type) if elem_type in TensorProto.DataType.values() else ""
+    kind = TensorProto.DataType.Name(elem_type) if elem_type in TensorProto.DataType.values() else ""
+    if of_mapped:
+        return kind.startswith(_TYPES) or kind in _BIAS_TYPES
+    return kind.startswith(_TYPES) and tensor.elements > 1
 
 
 def _parameter_inputs(op: Operator) -> list[str]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import onnx
 
 #: Operators that one model may come to once its functions are expanded.
-MAX_OPERATORS = 500_000
+MAX_OPERATORS = 200_000
 
 #: Multiply-accumulates that one model may come to.
 MAX_MACS = 2**62
@@ -393,7 +393,7 @@ class _Reader:
             weights = sum(v.elements for v in operands if v is not None and v.constant)
             self._count_macs(view, problems, scope)
             if not problems:
-                self.notes.append(f"operator '{view.name}' ({view.op}) multiplies nothing as it stands")
+                self.notes.append(f"operator '{view.name}' ({view.op}) multiplies nothing: with these sizes an operand or result is empty")
         self.operators.append(
             Operator(
                 name=view.name,
