@@ -56,6 +56,14 @@ class Dimensions:
         """One line per dimension that the user did not bind."""
         return tuple(self._notes.values())
 
+    def of_input(self, value: str, axis: int, name: str) -> int:
+        """Size of one axis of a graph input: bound as ``VALUE.AXIS``, or by its name, if it has one."""
+        place = f"{value}.{axis}"
+        if not name or place in self._bound:
+            return self.unnamed(value, axis)
+        self._names.add(place)
+        return self.size(name)
+
     def size(self, name: str) -> int:
         """Size of a symbolic dimension of the file."""
         if name in self._bound:

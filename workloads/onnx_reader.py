@@ -185,12 +185,9 @@ class _Reader:
             return Value("", tensor.elem_type, None, constant, reason=f"the file gives no shape for input '{name}'")
         sizes = []
         for axis, dim in enumerate(tensor.shape.dim):
-            if dim.dim_param:
-                sizes.append(self.dims.size(dim.dim_param))
-            elif dim.dim_value > 0:
-                sizes.append(dim.dim_value)
-            else:  # absent, and what old exporters write for it: 0 or −1
-                sizes.append(self.dims.unnamed(name, axis))
+            # absent is what old exporters write as 0 or −1
+            known = dim.dim_value > 0
+            sizes.append(dim.dim_value if known else self.dims.of_input(name, axis, dim.dim_param))
         check_sizes(tuple(sizes), f"input '{name}'", self.where)
         return Value("", tensor.elem_type, tuple(sizes), constant)
 

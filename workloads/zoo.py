@@ -214,6 +214,8 @@ def _resnet18() -> onnx.ModelProto:
 
 def _transformer_block(width: int = 768, heads: int = 12, hidden: int = 3072) -> onnx.ModelProto:
     """One encoder block of BERT-base's size (Devlin et al. 2019), written out in matrix products."""
+    from onnx import helper
+
     g = _Graph("transformer_block", opset=20)
     x = g.input("x", ["batch", "seq", width])
     split, merged = g.integers("split", [0, 0, heads, width // heads]), g.integers("merged", [0, 0, width])
@@ -223,7 +225,8 @@ def _transformer_block(width: int = 768, heads: int = 12, hidden: int = 3072) ->
         return g.op("Transpose", f"{name}.heads", rows, perm=list(perm))
 
     query, key, value = to_heads("query", (0, 2, 1, 3)), to_heads("key", (0, 2, 3, 1)), to_heads("value", (0, 2, 1, 3))
-    scores = g.op("Mul", "scale", g.op("MatMul", "scores", query, key), g.weight("scale.factor"))
+    g.initializers.append(helper.make_tensor("scale.factor", _FLOAT, [], [(width // heads) ** -0.5]))
+    scores = g.op("Mul", "scale", g.op("MatMul", "scores", query, key), "scale.factor")
     mixed = g.op("MatMul", "mix", g.op("Softmax", "softmax", scores, axis=-1), value)
     rows = g.op("Reshape", "merge", g.op("Transpose", "mix.rows", mixed, perm=[0, 2, 1, 3]), merged)
 
