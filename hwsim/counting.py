@@ -202,7 +202,7 @@ def distinct_boxes(first, last, bound, move):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def may_link(first, last, move, coef):  # type: ignore[no-untyped-def]
-    """Whether neighbours could ever hand data on: some spatial loop slides along a rank of several dimensions."""
+    """Whether neighbours that hold tiles could ever hand data on: a spatial loop slides along a shared rank."""
     for r in range(coef.shape[0]):
         dims = 0
         for d in range(coef.shape[1]):
@@ -364,7 +364,7 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
         groups = fanout[level] if switches[NO_MULTICAST, level] else distinct_boxes(first, last, bound, move)
         asked[level] = fills * groups
         delivered[level] = fills * fanout[level]
-        if first < last and not switches[NO_LINKS, level] and may_link(first, last, move, coef):
+        if first < last and not switches[NO_LINKS, level] and (may_link(first, last, move, coef) or not holds):
             columns, rows = np.int64(1), np.int64(1)
             for i in range(first, last):
                 if axis[i] == 1:
@@ -406,9 +406,10 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
         if read_write:
             first_visits = 0.0 if switches[READ_FIRST, level] else np.float64(partition)
             out[level, UPDATES] = _nearest(content)
-            out[level, READS] = _nearest(content + peer - first_visits)
+            # Timeloop stops where a hull with holes makes the share of an instance exceed its accesses
+            out[level, READS] = max(0.0, _nearest(content + peer - first_visits))
             out[level, REDUCTIONS] = out[level, READS]
-            out[level, FILLS] = _nearest(share + peer - (first_visits if outermost >= 0 else 0.0))
+            out[level, FILLS] = max(0.0, _nearest(share + peer - (first_visits if outermost >= 0 else 0.0)))
         else:
             out[level, READS] = _nearest(content + peer)
             out[level, FILLS] = np.floor(share + peer)

@@ -84,8 +84,8 @@ def switch_array(architecture: Architecture, data_space: str) -> npt.NDArray[np.
 def _structure_faults(problem: Problem, architecture: Architecture, mapping: Mapping) -> Iterator[Illegal]:
     """What is wrong with the loops themselves, before anything is counted."""
     products = {name: 1 for name, _ in problem.dims}
-    for level in mapping.levels:
-        for loop in (*level.temporal, *level.spatial):
+    for placed in mapping.levels:
+        for loop in (*placed.temporal, *placed.spatial):
             products[loop.dim] *= loop.bound
     for name, size in problem.dims:
         if products[name] != size:
@@ -172,8 +172,7 @@ def evaluate(
     """Cost of one problem under one mapping, as Timeloop counts it.
 
     Energy of a data space at a level is ``accessed · (⌈reads/block⌉·E_read + ⌈fills/block⌉·E_write
-    + ⌈updates/block⌉·E_update)``; leakage of a level ``E_leak · cycles · instances in use`` (a level that
-    keeps nothing leaks as one instance). The layer takes as many cycles as its slowest level.
+    + ⌈updates/block⌉·E_update)``; leakage of a level ``E_leak · cycles · instances in use``. The layer takes as many cycles as its slowest level.
 
     Returns:
         The cost, or why the mapping is illegal (the first fault, outermost level first).
@@ -223,7 +222,7 @@ def evaluate(
                 if data_space.name in placed.keep:
                     row = counts[data_space.name][k]
                     spaces[data_space.name] = _data_space_cost(level, row, instances, clusters, energy)
-            leakage = energy.price(level.name, "leak") * cycles * (instances if spaces else 1)
+            leakage = energy.price(level.name, "leak") * cycles * instances
         levels.append(LevelCost(level.name, level_cycles[k], speeds[k], leakage, spaces))
         instances *= math.prod(loop.bound for loop in placed.spatial)
     macs = problem.macs

@@ -36,8 +36,8 @@ CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
 # ranks; the zone's rank, fetches in units of the tile, cost of its usual step, usual step, swept distance.
 EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT, SLIDING = 0, 3, 4, 5, 6, 7, 8
 # Integer columns.
-KEY, PRED, DIM, BOUND, AXIS, NEXT, ALIVE = range(7)
-INTS = 7
+KEY, PRED, DIM, BOUND, AXIS, USED, NEXT, STATE, ALIVE = range(9)
+INTS = 9
 
 EPS = 1e-12
 
@@ -61,6 +61,7 @@ class Space(NamedTuple):
     storage: Any  # (l,) bool
     top: Any  # (l,) no fan-out outside
     capacity: Any  # (l,) float, inf if unbounded
+    room: Any  # (l, s) the tightest capacity among storages at or outside a level that must keep the data space
     fill_floor: Any  # (l,) least words that must be held
     block: Any  # (l,)
     read: Any  # (l,) pJ per access
@@ -82,8 +83,13 @@ class Space(NamedTuple):
     no_reuse: Any  # (l, s) bool
     no_multicast: Any  # (l, s) bool
     reach: Any  # (l, s) pJ at least to bring the data space to that level from outside
-    mesh_left: Any  # (l,) product of the meshes of the level (if a fan-out) and all outside it
-    cast_left: Any  # (l, s) by how much multicast or reduction there may cut accesses, at most
+    fans: Any  # (fan-outs,) their levels, outermost first
+    slides: Any  # (s, d) bool: the dimension indexes a shared rank of the data space
+    # Filled as needed, 0 where not yet known: the most instances along X and Y (and the furthest that multicast or
+    # reduction can cut each data space's accesses) at a fan-out, given what a key leaves to be placed.
+    fill_x: Any  # (fan-outs, keys)
+    fill_y: Any  # (fan-outs, keys)
+    cast: Any  # (fan-outs, keys, s)
     objective: int  # 0 edp, 1 energy, 2 latency
 
 
@@ -208,16 +214,13 @@ def settle(space, f, key, level, keep, child, outermost):  # type: ignore[no-unt
     spaces = space.relevant.shape[0]
     z = SPACE + PER_SPACE * spaces
     held = 0.0
-    any_kept = False
     for s in range(spaces):
         if keep[s]:
             held += tile_volume(space, key, s)
-            any_kept = True
     if held > space.capacity[level] or held < space.fill_floor[level]:
         return False
     block = space.block[level]
-    leaking = 1.0 if (any_kept or space.top[level]) else 1.0 / space.mesh_left[level]
-    f[ENERGY] += space.leak[level] * space.macs / f[SPATIAL] * leaking
+    f[ENERGY] += space.leak[level] * space.macs / f[SPATIAL]
     outside = _outside(space, key)
     reads, writes = 0.0, 0.0
     for s in range(spaces):
@@ -321,14 +324,65 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def lower_bound(space, f, level, child, parents):  # type: ignore[no-untyped-def]
+def _most(space, level, key, axis, mesh, s):  # type: ignore[no-untyped-def]
+    """Largest product ≤ mesh of factors that a key leaves, over dimensions that may go along an axis.
+
+    ``s`` ≥ 0 asks for dimensions that this data space does not tell apart (or slides along) only.
+    """
+    reached = np.zeros(np.int64(mesh) + 1, np.bool_)
+    reached[1] = True
+    for d in range(space.size.shape[0]):
+        if not (space.axis_x[level, d] if axis == 1 else space.axis_y[level, d]):
+            continue
+        if s >= 0 and space.relevant[s, d] and not space.slides[s, d]:
+            continue
+        have = digit(space, key, d)
+        for p in range(np.int64(mesh), 0, -1):
+            if not reached[p]:
+                continue
+            for g in range(have + 1, space.ndiv[d]):
+                b = space.div[d, g] // space.div[d, have]
+                if b * p > mesh or b > space.s_max[level, d]:
+                    break
+                if b * space.div[d, have] == space.div[d, g]:
+                    reached[b * p] = True
+    for p in range(np.int64(mesh), 0, -1):
+        if reached[p]:
+            return float(p)
+    return 1.0
+
+
+@njit(cache=True)
+def _look_ahead(space, f, key):  # type: ignore[no-untyped-def]
+    """Fill the tables of fan-out f for a key."""
+    level = space.fans[f]
+    space.fill_x[f, key] = _most(space, level, key, 1, space.mesh_x[level], -1)
+    space.fill_y[f, key] = _most(space, level, key, 2, space.mesh_y[level], -1)
+    for s in range(space.relevant.shape[0]):
+        space.cast[f, key, s] = _most(space, level, key, 1, space.mesh_x[level], s) * _most(
+            space, level, key, 2, space.mesh_y[level], s
+        )
+
+
+@njit(cache=True)
+def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untyped-def]
     """(energy, cycles) that no completion of a label inside ``level`` undercuts.
 
     Args:
         child: (s,) storage whose tile is pending, −1 for the datapath.
         parents: (s, l) bool, which levels may serve it.
     """
-    fan = space.mesh_left[level] / (f[USED_X] * f[USED_Y])
+    fan = 1.0
+    for q in range(space.fans.shape[0]):
+        if space.fans[q] > level:
+            break
+        if space.fill_x[q, key] == 0:
+            _look_ahead(space, q, key)
+        if space.fans[q] == level:
+            fan *= min(space.fill_x[q, key], space.mesh_x[level] / f[USED_X])
+            fan *= min(space.fill_y[q, key], space.mesh_y[level] / f[USED_Y])
+        else:
+            fan *= space.fill_x[q, key] * space.fill_y[q, key]
     energy = f[ENERGY] - f[FIRST_VISITS] * fan
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
@@ -342,7 +396,10 @@ def lower_bound(space, f, level, child, parents):  # type: ignore[no-untyped-def
             words *= least
             if child[s] >= 0 and space.top[child[s]]:
                 energy += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
-        words /= space.cast_left[level, s]
+        for q in range(space.fans.shape[0]):
+            if space.fans[q] > level:
+                break
+            words /= space.cast[q, key, s]
         best = np.inf
         for p in range(level + 1):
             if parents[s, p]:
@@ -352,6 +409,11 @@ def lower_bound(space, f, level, child, parents):  # type: ignore[no-untyped-def
                 best = min(best, e * space.share[p])
         energy += best
     return energy, max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
+
+
+@njit(cache=True)
+def _value(space, energy, cycles):  # type: ignore[no-untyped-def]
+    return energy * cycles if space.objective == 0 else (energy if space.objective == 1 else cycles)
 
 
 @njit(cache=True)
@@ -371,27 +433,28 @@ def worse(space, energy, cycles, best_energy, best_cycles):  # type: ignore[no-u
 
 
 @njit(cache=True)
-def _insert(space, F, I, new, head, done, since):  # type: ignore[no-untyped-def]
-    """Put label ``new`` into its key's list unless one there dominates it.
+def _insert(space, F, I, new, head, since):  # type: ignore[no-untyped-def]
+    """Put label ``new`` into its key's list unless one there dominates it; drop those that it dominates.
 
-    What ``new`` dominates is dropped, but only labels up to ``done`` or from ``since`` on: those in
-    between have yet to grow along the dimension at hand, and ``new`` does not stand in for that.
+    Only labels from ``since`` on with the same state compete: the others go on differently.
     """
     key = I[new, KEY]
     k = head[key]
     last = -1
-    while k >= 0:
+    while k >= since:
         following = I[k, NEXT]
-        if _dominates(space, F[k], F[new]):
-            return False
-        if (k <= done or k >= since) and _dominates(space, F[new], F[k]):
-            I[k, ALIVE] = 0
-            if last < 0:
-                head[key] = following
-            else:
-                I[last, NEXT] = following
-        else:
-            last = k
+        if I[k, STATE] == I[new, STATE]:
+            if _dominates(space, F[k], F[new]):
+                return False
+            if _dominates(space, F[new], F[k]):
+                I[k, ALIVE] = 0
+                if last < 0:
+                    head[key] = following
+                else:
+                    I[last, NEXT] = following
+                k = following
+                continue
+        last = k
         k = following
     I[new, NEXT] = head[key]
     head[key] = new
@@ -407,6 +470,19 @@ def _grown(F, I):  # type: ignore[no-untyped-def]
     I2 = np.empty((2 * n, I.shape[1]), np.int64)
     I2[:n] = I
     return F2, I2
+
+
+@njit(cache=True)
+def promising(space, level, F, I, child, parents, best_energy, best_cycles):  # type: ignore[no-untyped-def]
+    """Indices of the labels that may still beat the incumbent, now that it is known what ``level`` keeps."""
+    out = np.empty(F.shape[0], np.int64)
+    n = 0
+    for k in range(F.shape[0]):
+        energy, cycles = lower_bound(space, F[k], I[k, KEY], level, child, parents)
+        if not worse(space, energy, cycles, best_energy, best_cycles):
+            out[n] = k
+            n += 1
+    return out[:n]
 
 
 @njit(cache=True)
@@ -428,85 +504,116 @@ def _held(space, key, keep):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def grow_level(space, level, order, F0, I0, child, keep, parents, best_energy, best_cycles, limit):  # type: ignore[no-untyped-def]
-    """Add every allowed loop of one level to every label, in one order of its dimensions.
+def _fits(space, level, key, d, keep):  # type: ignore[no-untyped-def]
+    """Whether a key grown along d still fits wherever it has to be held (tiles only grow further out)."""
+    if space.storage[level] and _held(space, key, keep) > space.capacity[level]:
+        return False
+    for s in range(space.relevant.shape[0]):
+        if space.relevant[s, d] and space.room[level, s] < np.inf and tile_volume(space, key, s) > space.room[level, s]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _keep_best(I, bounds, first, last, width):  # type: ignore[no-untyped-def]
+    """Of the labels ``first`` … ``last−1`` let only the ``width`` with the best bounds live."""
+    alive = np.empty(last - first)
+    m = 0
+    for k in range(first, last):
+        if I[k, ALIVE] == 1:
+            alive[m] = bounds[k]
+            m += 1
+    if m <= width:
+        return
+    limit = np.sort(alive[:m])[width - 1]
+    for k in range(first, last):
+        if bounds[k] > limit:
+            I[k, ALIVE] = 0
+
+
+@njit(cache=True)
+def grow_level(space, level, edges, F0, I0, child, keep, parents, best_energy, best_cycles, width, limit):  # type: ignore[no-untyped-def]
+    """Add every allowed sequence of loops of one level to every label, a loop at a time.
 
     Args:
-        order: dimensions, inner → outer.
+        edges: (states, d) which loop orders may differ in cost, as an automaton: from a state, a loop over
+            dimension d may come next if the entry is ≥ 0, and leads to that state; 0 is the start.
         F0 / I0: labels with nothing of this level yet.
         child / keep / parents: see `lower_bound` and `settle`.
         best_energy / best_cycles: the incumbent; labels that cannot beat it are dropped.
+        width: how many labels go on from each number of loops.
         limit: give up when that many labels exist.
 
     Returns:
         F, I: the labels made, the first ``F0.shape[0]`` being the given ones; PRED counts in the same
-        arrays (−1: no loop of this level), ALIVE says which stand.
+        arrays (−1: no loop of this level), ALIVE says which may stop here.
     """
-    outermost = level == 0
     fanout = not space.storage[level]
     n = F0.shape[0]
+    dims = space.size.shape[0]
+    low = space.s_min[level] if fanout else space.t_min[level]
+    high = space.s_max[level] if fanout else space.t_max[level]
+    must = np.int64(0)
+    for d in range(dims):
+        if low[d] > 1:
+            must |= np.int64(1) << d
     F = np.empty((max(1024, 4 * n), F0.shape[1]))
     I = np.empty((F.shape[0], INTS), np.int64)
+    bounds = np.zeros(F.shape[0])
     F[:n] = F0
     I[:n] = I0
+    I[:n, PRED], I[:n, DIM], I[:n, USED], I[:n, STATE], I[:n, ALIVE] = -1, -1, 0, 0, 1
+    states = edges.shape[0]
     head = np.full(key_count(space), -1, np.int64)
-    for k in range(n):
-        I[k, PRED], I[k, DIM], I[k, ALIVE] = -1, -1, 1
-        I[k, NEXT] = head[I[k, KEY]]
-        head[I[k, KEY]] = k
-    for d in order:
-        low = space.s_min[level, d] if fanout else space.t_min[level, d]
-        high = space.s_max[level, d] if fanout else space.t_max[level, d]
-        before = n
-        if low > 1 or outermost:  # what stays without a loop here may have no way on: it must not dominate
-            for k in range(before):
-                head[I[k, KEY]] = -1
-        for k in range(before):
+    first, last = 0, n
+    while first < last and n < limit:  # all labels with one loop more each time round
+        _keep_best(I, bounds, first, last, width)
+        for k in range(first, last):
             if I[k, ALIVE] != 1:
                 continue
             if n + 256 >= F.shape[0]:
                 F, I = _grown(F, I)
+                more = np.zeros(F.shape[0])
+                more[:n] = bounds[:n]
+                bounds = more
             key = I[k, KEY]
-            have = digit(space, key, d)
-            inside = space.div[d, have]
-            left = space.size[d] // inside
-            stays = False
-            for g in range(have, space.ndiv[d]):
-                b = space.div[d, g] // inside
-                if b * inside != space.div[d, g] or (outermost and b != left) or b < low or b > high:
+            for d in range(dims):
+                state = edges[I[k, STATE], d]
+                if state < 0:
                     continue
-                if b == 1:
-                    stays = True
-                    continue
-                grown = key + (g - have) * space.stride[d]
-                if not fanout and _held(space, grown, keep) > space.capacity[level]:
-                    continue
-                for axis in range(1, 3) if fanout else range(1):
-                    if axis == 1 and (not space.axis_x[level, d] or F[k, USED_X] * b > space.mesh_x[level]):
+                have = digit(space, key, d)
+                inside = space.div[d, have]
+                for g in range(have + 1, space.ndiv[d]):
+                    b = space.div[d, g] // inside
+                    if b > high[d]:
+                        break
+                    if b * inside != space.div[d, g] or b < low[d]:
                         continue
-                    if axis == 2 and (not space.axis_y[level, d] or F[k, USED_Y] * b > space.mesh_y[level]):
-                        continue
-                    F[n] = F[k]
-                    if fanout:
-                        add_spatial(space, F[n], level, d, b, axis)
-                    else:
-                        add_temporal(space, F[n], key, d, b, child)
-                    energy, cycles = lower_bound(space, F[n], level, child, parents)
-                    if worse(space, energy, cycles, best_energy, best_cycles):
-                        continue
-                    I[n, KEY], I[n, PRED], I[n, DIM], I[n, BOUND], I[n, AXIS] = grown, k, d, b, axis
-                    if _insert(space, F, I, n, head, k, before):
-                        n += 1
-            if not stays:
-                I[k, ALIVE] = -1
-        if low > 1 or outermost:
-            head[:] = -1
-            for k in range(n):
-                if I[k, ALIVE] == 1:
-                    I[k, NEXT] = head[I[k, KEY]]
-                    head[I[k, KEY]] = k
-        if n > limit:
-            break
+                    grown = key + (g - have) * space.stride[d]
+                    if not _fits(space, level, grown, d, keep):
+                        break
+                    for axis in range(1, 3) if fanout else range(1):
+                        if axis == 1 and (not space.axis_x[level, d] or F[k, USED_X] * b > space.mesh_x[level]):
+                            continue
+                        if axis == 2 and (not space.axis_y[level, d] or F[k, USED_Y] * b > space.mesh_y[level]):
+                            continue
+                        F[n] = F[k]
+                        if fanout:
+                            add_spatial(space, F[n], level, d, b, axis)
+                        else:
+                            add_temporal(space, F[n], key, d, b, child)
+                        energy, cycles = lower_bound(space, F[n], grown, level, child, parents)
+                        if worse(space, energy, cycles, best_energy, best_cycles):
+                            continue
+                        bounds[n] = _value(space, energy, cycles)
+                        I[n, KEY], I[n, PRED], I[n, DIM], I[n, BOUND], I[n, AXIS] = grown, k, d, b, axis
+                        I[n, USED], I[n, STATE] = I[k, USED] | (np.int64(1) << d), state
+                        if _insert(space, F, I, n, head, last):
+                            n += 1
+        first, last = last, n
+    for k in range(n):
+        if I[k, USED] & must != must:
+            I[k, ALIVE] = 0
     return F[:n], I[:n]
 
 
@@ -530,7 +637,7 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
         f = F[k]
         if space.storage[level]:
             needed = min(needed, _held(space, I[k, KEY], keep))
-            if not settle(space, f, I[k, KEY], level, keep, child, level == 0):
+            if not settle(space, f, I[k, KEY], level, keep, child, False):
                 continue
         else:
             f[USED_X] = 1.0
@@ -538,19 +645,17 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
             if space.top[level]:
                 f[ENERGY] -= f[FIRST_VISITS]
                 f[FIRST_VISITS] = 0.0
-        if level == 0:
-            energy, cycles = f[ENERGY], max(space.macs / f[SPATIAL], f[BANDWIDTH])
-        else:
-            energy, cycles = lower_bound(space, f, level - 1, after, parents)
+        energy, cycles = lower_bound(space, f, I[k, KEY], level - 1, after, parents)
         if not worse(space, energy, cycles, best_energy, best_cycles):
-            bounds[k] = energy * cycles if space.objective == 0 else (energy if space.objective == 1 else cycles)
+            bounds[k] = _value(space, energy, cycles)
     order = np.argsort(bounds)
     m = 0
     for q in range(n):
         k = order[q]
         if bounds[k] == np.inf:
             break
-        if _insert(space, F, I, k, head, n, n):
+        I[k, STATE] = 0
+        if _insert(space, F, I, k, head, 0):
             order[m] = k
             m += 1
     alive = np.empty(m, np.int64)
@@ -560,3 +665,47 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
             alive[a] = order[q]
             a += 1
     return alive[:a], bounds, needed
+
+
+@njit(cache=True)
+def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # type: ignore[no-untyped-def]
+    """Place all that is left in the loops of the outermost storage, in the best of the given orders.
+
+    Args:
+        orders: (orders, d) dimensions, inner → outer.
+
+    Returns:
+        per label the value of the objective (inf where it cannot beat the incumbent) and the order's index.
+    """
+    n = F.shape[0]
+    values = np.full(n, np.inf)
+    chosen = np.zeros(n, np.int64)
+    f = np.empty(F.shape[1])
+    whole = np.int64(0)
+    for d in range(space.size.shape[0]):
+        whole += (space.ndiv[d] - 1) * space.stride[d]
+    for k in range(n):
+        fits = True
+        for d in range(space.size.shape[0]):
+            b = space.size[d] // space.div[d, digit(space, I[k, KEY], d)]
+            if b < space.t_min[0, d] or b > space.t_max[0, d]:
+                fits = False
+        if not fits:
+            continue
+        for q in range(orders.shape[0]):
+            f[:] = F[k]
+            key = I[k, KEY]
+            for d in orders[q]:
+                have = digit(space, key, d)
+                b = space.size[d] // space.div[d, have]
+                if b > 1:
+                    add_temporal(space, f, key, d, b, child)
+                    key += (space.ndiv[d] - 1 - have) * space.stride[d]
+            if key != whole or not settle(space, f, key, 0, keep, child, True):
+                continue
+            energy, cycles = f[ENERGY], max(space.macs / f[SPATIAL], f[BANDWIDTH])
+            value = _value(space, energy, cycles)
+            if value < values[k] and not worse(space, energy, cycles, best_energy, best_cycles):
+                values[k] = value
+                chosen[k] = q
+    return values, chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -26,11 +27,13 @@ def divisors(n: int) -> list[int]:
     return low + [n // k for k in reversed(low) if k * k != n]
 
 
-def factor_range(constraint: LoopConstraint, dim: str) -> tuple[int, int]:
-    """(least, most) that a level's constraint allows as the loop bound of one dimension."""
+def factor_range(constraint: LoopConstraint, dim: str, size: int) -> tuple[int, int]:
+    """(least, most) that a level's constraint allows as the loop bound of one dimension of that size."""
     low, high = 1, UNBOUNDED
     for factor in constraint.factors:
-        if factor.dim == dim and factor.value > 0:  # 0 means "whatever remains": no constraint
+        if factor.dim == dim and factor.value == 0:  # Timeloop reads 0 as the whole dimension
+            low, high = size, size
+        elif factor.dim == dim:
             if factor.op in ("=", ">="):
                 low = max(low, factor.value)
             if factor.op in ("=", "<="):
@@ -62,14 +65,37 @@ class MapSpace:
     Attributes:
         dims: names of the dimensions with more than one iteration, in the problem's order.
         keeps: per level, the sets of data spaces it may keep (a fan-out: the empty set).
-        orders: per level, loop orders (dimension indices, inner → outer) that can differ in cost.
     """
 
     problem: Problem
     architecture: Architecture
     dims: tuple[str, ...]
     keeps: tuple[tuple[frozenset[str], ...], ...]
-    orders: tuple[tuple[tuple[int, ...], ...], ...]
+
+    def automaton(self, level: int, movable: frozenset[str]) -> npt.NDArray[np.int64]:
+        """The orders of a level as an automaton over its loops, inner → outer.
+
+        Loops with bound 1 do not appear, so orders that agree on the loops that do are one path.
+        (states, dims): the state that a loop over a dimension leads to, −1 where it may not come next.
+        """
+        return _automaton(self.orders(level, movable), len(self.dims))
+
+    def orders(self, level: int, movable: frozenset[str]) -> tuple[tuple[int, ...], ...]:
+        """Loop orders of a level (dimension indices, inner → outer) that can differ in cost.
+
+        ``movable`` names the data spaces whose pending tile has not moved yet inside the level.
+        """
+        node = self.architecture.levels[level]
+        constraint = node.constraints.spatial if isinstance(node, Fanout) else node.constraints.temporal
+        loops = [d for d in self.dims if factor_range(constraint, d, self.problem.sizes[d])[1] > 1]
+        if isinstance(node, Fanout):
+            return (tuple(self.dims.index(d) for d in loops),)
+        fixed = [d for d in constraint.permutation if d in loops]
+        found: dict[tuple[int, ...], None] = {}
+        for preference in _order_preferences(self.problem, self.dims, movable):
+            free = [d for d in dict.fromkeys(preference) if d in loops and d not in fixed]
+            found[tuple(self.dims.index(d) for d in (*fixed, *free))] = None
+        return tuple(found)
 
 
 def _keep_choices(architecture: Architecture, problem: Problem) -> tuple[tuple[frozenset[str], ...], ...]:
@@ -102,20 +128,21 @@ def _shared_ranks(data_space: DataSpace) -> list[int]:
     return [r for r, rank in enumerate(data_space.projection) if len({dim for _, dim in rank}) > 1]
 
 
-def _order_preferences(problem: Problem, dims: tuple[str, ...]) -> Iterator[list[str]]:
+def _order_preferences(problem: Problem, dims: tuple[str, ...], movable: frozenset[str]) -> Iterator[list[str]]:
     """Dimensions by how far inside they should stand, for every pattern of reuse that an order can favour.
 
     The order of a level's loops changes counts in two ways only. A tile stays while the innermost loops do
     not index its data space: so for each data space, all dimensions that do not index it stand innermost.
     And of a sliding data space the innermost indexing loop (and loops along the same rank next to it)
     fetches less than whole tiles: so for each shared rank, in each order of its dimensions, these stand innermost,
-    before or after the choice above.
+    before or after the choice above. Data spaces whose tile has moved further inside (not ``movable``)
+    are past caring.
     """
-    silent = {x.name: [d for d in dims if d not in x.dimensions] for x in problem.data_spaces}
+    silent = {x.name: [d for d in dims if d not in x.dimensions] for x in problem.data_spaces if x.name in movable}
     idle = {d: -sum(d in block for block in silent.values()) for d in dims}
     zones: list[tuple[str, ...]] = [()]
     for x in problem.data_spaces:
-        for r in _shared_ranks(x):
+        for r in _shared_ranks(x) if x.name in movable else ():
             zones += itertools.permutations([d for d in dims if any(d == name for _, name in x.projection[r])])
     for block in [[], *silent.values()]:
         ranked = sorted(block, key=lambda d: (idle[d], dims.index(d)))
@@ -126,32 +153,31 @@ def _order_preferences(problem: Problem, dims: tuple[str, ...]) -> Iterator[list
                 yield [*zone, *ranked, *dims]
 
 
-def _orders(
-    architecture: Architecture, problem: Problem, dims: tuple[str, ...]
-) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    preferences = list(_order_preferences(problem, dims))
-    out = []
-    for level in architecture.levels:
-        constraint = level.constraints.spatial if isinstance(level, Fanout) else level.constraints.temporal
-        loops = [d for d in dims if factor_range(constraint, d)[1] > 1]
-        if isinstance(level, Fanout):
-            out.append((tuple(dims.index(d) for d in loops),))
-            continue
-        fixed = [d for d in constraint.permutation if d in loops]
-        orders: dict[tuple[int, ...], None] = {}
-        for preference in preferences:
-            free = [d for d in dict.fromkeys(preference) if d in loops and d not in fixed]
-            orders[tuple(dims.index(d) for d in (*fixed, *free))] = None
-        out.append(tuple(orders))
-    return tuple(out)
+@functools.lru_cache(maxsize=4096)
+def _automaton(orders: tuple[tuple[int, ...], ...], dims: int) -> npt.NDArray[np.int64]:
+    start = frozenset((q, 0) for q in range(len(orders)))  # (order, how many of its dimensions are behind)
+    states = {start: 0}
+    rows: list[list[int]] = []
+    queue = [start]
+    for state in queue:
+        row = [-1] * dims
+        for d in range(dims):
+            reached = frozenset(
+                (q, orders[q].index(d) + 1) for q, behind in state if d in orders[q][behind:]
+            )
+            if reached:
+                if reached not in states:
+                    states[reached] = len(states)
+                    queue.append(reached)
+                row[d] = states[reached]
+        rows.append(row)
+    return np.array(rows, np.int64).reshape(-1, dims)
 
 
 def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
     """The mapspace that the architecture's constraints leave (perfect factorization)."""
     dims = tuple(name for name, size in problem.dims if size > 1)
-    return MapSpace(
-        problem, architecture, dims, _keep_choices(architecture, problem), _orders(architecture, problem, dims)
-    )
+    return MapSpace(problem, architecture, dims, _keep_choices(architecture, problem))
 
 
 def _touched(data_space: DataSpace, sizes: dict[str, int]) -> float:
@@ -171,26 +197,6 @@ def _divisor_tables(sizes: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArra
         stride[d] = step
         step *= len(values)
     return table, np.array([len(x) for x in lists], np.int64), stride
-
-
-def _multicast_limits(space: MapSpace, slides: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """(levels, data spaces) how far the fan-outs at and outside a level may cut a data space's accesses."""
-    levels, spaces = space.architecture.levels, space.problem.data_spaces
-    out = np.ones((len(levels), len(spaces)))
-    for s, data_space in enumerate(spaces):
-        running = 1.0
-        for k, level in enumerate(levels):
-            if isinstance(level, Fanout):
-                for axis, mesh in ((0, level.mesh_x), (1, level.mesh_y)):
-                    helps = any(
-                        (d not in data_space.dimensions or slides[s, i])
-                        and spatial_axes(level, d)[axis]
-                        and factor_range(level.constraints.spatial, d)[1] > 1
-                        for i, d in enumerate(space.dims)
-                    )
-                    running *= mesh if helps else 1
-            out[k, s] = running
-    return out
 
 
 def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
@@ -231,21 +237,18 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
 
     table, counts, stride = _divisor_tables([sizes[d] for d in dims])
     temporal = [
-        [factor_range(x.constraints.temporal, d) if isinstance(x, Storage) else (1, 1) for d in dims] for x in levels
+        [factor_range(x.constraints.temporal, d, sizes[d]) if isinstance(x, Storage) else (1, 1) for d in dims] for x in levels
     ]
     spatial = [
-        [factor_range(x.constraints.spatial, d) if isinstance(x, Fanout) else (1, 1) for d in dims] for x in levels
+        [factor_range(x.constraints.spatial, d, sizes[d]) if isinstance(x, Fanout) else (1, 1) for d in dims] for x in levels
     ]
     axes = [[spatial_axes(x, d) if isinstance(x, Fanout) else (False, False) for d in dims] for x in levels]
     t = np.array(temporal, np.int64).reshape(len(levels), len(dims), 2)
     p = np.array(spatial, np.int64).reshape(len(levels), len(dims), 2)
     a = np.array(axes, np.bool_).reshape(len(levels), len(dims), 2)
 
-    top, mesh_left, product = [], [], 1.0
-    for x in levels:
-        top.append(product == 1.0)
-        product *= x.mesh_x * x.mesh_y if isinstance(x, Fanout) else 1
-        mesh_left.append(product)
+    fans = [k for k, x in enumerate(levels) if isinstance(x, Fanout)]
+    keys = int(np.prod(counts))
     share = [
         max(1, architecture.instances(x.name) // x.cluster_size) / architecture.instances(x.name)
         if isinstance(x, Storage)
@@ -273,8 +276,9 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         shared_ranks=np.array(shared_ranks, np.int64),
         macs=float(problem.macs),
         storage=np.array([isinstance(x, Storage) for x in levels]),
-        top=np.array(top),
+        top=np.array([not fans or k <= fans[0] for k in range(len(levels))]),
         capacity=np.array(capacity),
+        room=_room(space, capacity),
         fill_floor=np.array(
             [0.0 if math.isinf(c) else c * x.constraints.min_utilization for c, x in zip(capacity, levels, strict=True)]
         ),
@@ -298,10 +302,26 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         no_reuse=np.array([[x.name in v.constraints.temporal.no_reuse for x in spaces] for v in levels]),
         no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
         reach=_reach(space, read, write, update, np.array(block), np.array(share), touched),
-        mesh_left=np.array(mesh_left),
-        cast_left=_multicast_limits(space, slides),
+        fans=np.array(fans, np.int64),
+        slides=slides,
+        fill_x=np.zeros((len(fans), keys)),
+        fill_y=np.zeros((len(fans), keys)),
+        cast=np.zeros((len(fans), keys, len(spaces))),
         objective=OBJECTIVES[objective],
     )
+
+
+def _room(space: MapSpace, capacity: list[float]) -> npt.NDArray[np.float64]:
+    """(levels, data spaces) tightest capacity among the storages at or outside a level that must keep it."""
+    spaces = space.problem.data_spaces
+    out = np.full((len(capacity), len(spaces)), math.inf)
+    for s, data_space in enumerate(spaces):
+        running = math.inf
+        for level, keeps in enumerate(space.keeps):
+            if all(data_space.name in keep for keep in keeps):
+                running = min(running, capacity[level])
+            out[level, s] = running
+    return out
 
 
 def _reach(

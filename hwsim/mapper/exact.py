@@ -25,7 +25,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 AXES = ("", "X", "Y")
 
-BEAMS = (24,)  # labels kept per level by the quick first dive
+BEAMS = (32, 128)  # labels kept per level by the quick first dive
 LABEL_LIMIT = 6_000_000
 
 
@@ -38,6 +38,7 @@ class _Stage:
     """
 
     keep: frozenset[str]
+    bases: list[IntArray]
     passes: list[IntArray]
     origin: IntArray
 
@@ -105,35 +106,84 @@ class _Search:
     def _level(
         self, level: int, F: FloatArray, I: IntArray, child: IntArray, stages: list[_Stage], beam: int | None
     ) -> None:
-        architecture, spaces = self.space.architecture, self.space.problem.data_spaces
+        """Take labels through one level and on outwards, for every choice of what the level keeps."""
+        spaces = self.space.problem.data_spaces
         for keep in self.space.keeps[level]:
             kept = np.array([d.name in keep for d in spaces])
             parents = self._parents(level, keep)
-            after = np.where(kept, level, child) if isinstance(architecture.levels[level], Storage) else child
-            made = [self._grow(level, order, F, I, child, kept, parents, beam) for order in self.space.orders[level]]
-            passes = [labels for _, labels in made]
+            hopeful = kernel.promising(self.arrays, level, F, I, child, parents, *self.incumbent())
+            groups = self._by_movable(F, hopeful)
+            if level == 0:
+                self._complete(groups, F, I, child, kept, keep, stages)
+                continue
+            bases, made = [], []
+            for movable, group in groups:
+                edges = self.space.automaton(level, movable)
+                bases.append(group)
+                made.append(self._grow(level, edges, F[group], I[group], child, kept, parents, beam))
+            if not made:
+                continue
+            passes = [i for _, i in made]
             picks = [np.flatnonzero(i[:, kernel.ALIVE] == 1) for i in passes]
             origin = np.concatenate([np.stack([np.full_like(p, q), p], axis=1) for q, p in enumerate(picks)])
             all_f = np.concatenate([f[p] for (f, _), p in zip(made, picks, strict=True)])
             all_i = np.concatenate([i[p] for (_, i), p in zip(made, picks, strict=True)])
-            outside = self._parents(level - 1, None) if level else parents
-            alive, bounds, needed = kernel.close_level(
-                self.arrays, level, all_f, all_i, child, kept, after, outside, *self.incumbent()
+            is_storage = isinstance(self.space.architecture.levels[level], Storage)
+            after = np.where(kept, level, child) if is_storage else child
+            alive, _, needed = kernel.close_level(
+                self.arrays, level, all_f, all_i, child, kept, after, self._parents(level - 1, None), *self.incumbent()
             )
-            if len(all_f):
-                self.needed[level] = min(self.needed.get(level, math.inf), needed)
-            if beam is not None:
-                alive = alive[:beam]
-            stage = _Stage(keep, passes, origin[alive])
-            if level == 0:
-                self._finish([*stages, stage], bounds[alive])
-            elif len(alive):
+            self.needed[level] = min(self.needed.get(level, math.inf), needed)
+            alive = alive[:beam]
+            if len(alive):
+                stage = _Stage(keep, bases, passes, origin[alive])
                 self._level(level - 1, all_f[alive], all_i[alive], after, [*stages, stage], beam)
+
+    def _complete(
+        self,
+        groups: list[tuple[frozenset[str], IntArray]],
+        F: FloatArray,
+        I: IntArray,
+        child: IntArray,
+        kept: npt.NDArray[np.bool_],
+        keep: frozenset[str],
+        stages: list[_Stage],
+    ) -> None:
+        """Put what is left into the outermost storage and price the complete mappings, most promising first."""
+        finished: list[tuple[float, int, tuple[int, ...]]] = []
+        for movable, group in groups:
+            orders = self.space.orders(0, movable)
+            values, chosen = kernel.complete(
+                self.arrays, np.array(orders, np.int64), F[group], I[group], child, kept, *self.incumbent()
+            )
+            self.labels += len(group)
+            finished += [
+                (float(values[k]), int(group[k]), orders[chosen[k]]) for k in np.flatnonzero(np.isfinite(values))
+            ]
+        for bound, label, order in sorted(finished):
+            if self.best is not None and bound * (1 + kernel.EPS) >= self.value(self.best):
+                break
+            mapping = self._mapping(stages, label, order, int(I[label, kernel.KEY]), keep)
+            cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
+            self.evaluated += 1
+            if isinstance(cost, LayerCost):
+                if self.better(cost):
+                    self.best = cost
+                self.open_bound = min(self.open_bound, bound)
+
+    def _by_movable(self, F: FloatArray, labels: IntArray) -> list[tuple[frozenset[str], IntArray]]:
+        """Group labels by which data spaces still have a tile that has not moved (or a zone to go on)."""
+        names = [d.name for d in self.space.problem.data_spaces]
+        modes = F[np.ix_(labels, [kernel.SPACE + s * kernel.PER_SPACE + kernel.MODE for s in range(len(names))])]
+        code = (modes != kernel.CLOSED) @ (1 << np.arange(len(names)))
+        return [
+            (frozenset(n for s, n in enumerate(names) if int(c) >> s & 1), labels[code == c]) for c in np.unique(code)
+        ]
 
     def _grow(
         self,
         level: int,
-        order: tuple[int, ...],
+        edges: IntArray,
         F: FloatArray,
         I: IntArray,
         child: IntArray,
@@ -145,43 +195,43 @@ class _Search:
             self.complete = False
             return F[:0], I[:0]
         f, i = kernel.grow_level(
-            self.arrays, level, np.array(order, np.int64), F, I, child, kept, parents, *self.incumbent(), LABEL_LIMIT
+            self.arrays,
+            level,
+            edges,
+            F,
+            I,
+            child,
+            kept,
+            parents,
+            *self.incumbent(),
+            beam if beam is not None else LABEL_LIMIT,
+            LABEL_LIMIT,
         )
         self.labels += len(f)
-        if len(f) > LABEL_LIMIT:
+        if len(f) >= LABEL_LIMIT:
             self.complete = False
         return f, i
 
-    def _finish(self, stages: list[_Stage], bounds: FloatArray) -> None:
-        """Price complete mappings, most promising first, with the cost model itself."""
-        for k, bound in enumerate(bounds):
-            if self.best is not None and bound * (1 + kernel.EPS) >= self.value(self.best):
-                break
-            cost = evaluate(self.space.problem, self.space.architecture, self._mapping(stages, k), self.energy)
-            self.evaluated += 1
-            if isinstance(cost, LayerCost):
-                if self.better(cost):
-                    self.best = cost
-                self.open_bound = min(self.open_bound, float(bound))
-                if self.progress:
-                    self.progress(self.value(self.best or cost), self.open_bound, 0.0)
-
-    def _mapping(self, stages: list[_Stage], index: int) -> Mapping:
-        """Read the loops of one finished label back, from the outermost level inwards."""
-        levels = self.space.architecture.levels
-        out: list[LevelMapping] = []
-        for level, stage in zip(levels, reversed(stages), strict=True):
-            q, k = stage.origin[index]
+    def _mapping(
+        self, stages: list[_Stage], label: int, order: tuple[int, ...], key: int, keep: frozenset[str]
+    ) -> Mapping:
+        """Read the loops of a finished label back, from the outermost level inwards."""
+        levels, dims, arrays = self.space.architecture.levels, self.space.dims, self.arrays
+        loops = [
+            Loop(dims[d], int(arrays.size[d] // arrays.div[d, kernel.digit(arrays, key, d)])) for d in reversed(order)
+        ]
+        out = [LevelMapping(levels[0].name, temporal=tuple(x for x in loops if x.bound > 1), keep=keep)]
+        for level, stage in zip(levels[1:], reversed(stages), strict=True):
+            q, k = stage.origin[label]
             table = stage.passes[q]
-            loops: list[Loop] = []
+            loops = []
             while table[k, kernel.PRED] >= 0:
                 row = table[k]
-                dim = self.space.dims[row[kernel.DIM]]
-                loops.append(Loop(dim, int(row[kernel.BOUND]), AXES[row[kernel.AXIS]]))
+                loops.append(Loop(dims[row[kernel.DIM]], int(row[kernel.BOUND]), AXES[row[kernel.AXIS]]))
                 k = row[kernel.PRED]
-            index = int(k)
+            label = int(stage.bases[q][k])
             if isinstance(level, Fanout):
-                out.append(LevelMapping(level.name, spatial=_by_axis(level, loops, self.space.dims)))
+                out.append(LevelMapping(level.name, spatial=_by_axis(level, loops, dims)))
             else:
                 out.append(LevelMapping(level.name, temporal=tuple(loops), keep=stage.keep))
         return Mapping(tuple(out))
@@ -226,8 +276,6 @@ def search(
     )
     for beam in BEAMS:
         state.run(beam)
-        if state.best is not None:
-            break
     state.open_bound = math.inf
     state.run(None)
     if state.best is None:
