@@ -136,7 +136,7 @@ def _symbols(name: str) -> set[str]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {name}
     found = _expression_names(tree)
-    return {name} if not found else found
+    return found or {name}
 
 
 def _expression_names(node: ast.expr) -> set[str] | None:

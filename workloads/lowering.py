@@ -62,7 +62,7 @@ def contract(a: Sequence[str], b: Sequence[str], out: Sequence[str], sizes: Mapp
 
 
 def _product(node: Node, a: tuple[int, ...], b: tuple[int, ...], swap: bool = False) -> Lowered:
-    """NumPy's ``a @ b``: batched, broadcast, one-dimensional operands; ``swap``: the first operand holds the weights."""
+    """NumPy's ``a @ b``: batched, broadcast, 1-D operands; ``swap``: the first operand holds the weights."""
     rows, columns = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
     if not a or not b or rows[-1] != columns[-2]:
         raise node.error(f"cannot multiply {list(a)} by {list(b)}: the inner sizes differ")
@@ -106,7 +106,7 @@ def _packed_matmul(node: Node) -> Lowered:
 
 
 def _einsum(node: Node) -> Lowered:
-    """Einsum by pairs, left to right; an operator that contracts nothing (outer product, transpose) lowers to nothing."""
+    """Einsum by pairs, left to right; one that contracts nothing (outer product, transpose) lowers to nothing."""
     shapes = [node.shape(slot) for slot in range(len(node.inputs))]
     terms, result = parse_einsum(node, shapes)
     sizes: dict[str, int] = {}
@@ -227,10 +227,14 @@ def _recurrent(node: Node, gates: int) -> Lowered:
 # --- attention ------------------------------------------------------------------------
 
 
-def _scores_and_values(batch: int, heads: int, shared: int, q: int, kv: int, key: int, value: int) -> Lowered:
-    """The two products of attention. ``shared`` query heads use the same keys and values, so they are rows, not batch."""
-    scores = matmul({"B": batch * heads, "P": shared * q, "C": key, "M": kv})
-    mixed = matmul({"B": batch * heads, "P": shared * q, "C": kv, "M": value})
+def _scores_and_values(*, heads: int, rows: int, kv: int, key: int, value: int) -> Lowered:
+    """The two products of attention, queries × keys and scores × values.
+
+    ``heads``: of keys and values, all batches together; ``rows``: queries per such head.
+    Query heads that share keys and values are rows, so that these are used once.
+    """
+    scores = matmul({"B": heads, "P": rows, "C": key, "M": kv})
+    mixed = matmul({"B": heads, "P": rows, "C": kv, "M": value})
     return (scores, 1), (mixed, 1)
 
 
@@ -253,13 +257,12 @@ def _attention(node: Node) -> Lowered:
     else:
         raise node.error(f"Q {list(q)}, K {list(k)}, V {list(v)}: expected all of them 3-D or 4-D")
     past = node.shape(4, 4)[2] if node.has(4) else 0
-    return _scores_and_values(
-        q[0], kv_heads, _group(node, heads, kv_heads), q_length, past + kv_length, key, value
-    )
+    shared = _group(node, heads, kv_heads)
+    return _scores_and_values(heads=q[0] * kv_heads, rows=shared * q_length, kv=past + kv_length, key=key, value=value)
 
 
 def _linear_attention(node: Node) -> Lowered:
-    """``LinearAttention``: per token and head the state takes an outer product k⊗v and gives qᵀS; the delta rules read Sᵀk too."""
+    """``LinearAttention``: per token and head the state takes k⊗v and gives qᵀS; the delta rules read Sᵀk too."""
     q, k, v = node.shape(0, 3), node.shape(1, 3), node.shape(2, 3)
     heads, kv_heads = node.integer("q_num_heads", 0), node.integer("kv_num_heads", 0)
     shared = _group(node, heads, kv_heads)
@@ -285,13 +288,17 @@ def _projected_attention(node: Node, past: int) -> Lowered:
     before = node.shape(past, 5)[3] if node.has(past) else 0
     projection = matmul({"C": features, "M": weights[1], "P": batch * length})
     attention = _scores_and_values(
-        batch, heads, 1, length, before + length, packed[0] // heads, packed[2] // heads
+        heads=batch * heads, rows=length, kv=before + length, key=packed[0] // heads, value=packed[2] // heads
     )
     return ((projection, 1), *attention)
 
 
 def _multi_head_attention(node: Node) -> Lowered:
-    """``com.microsoft.MultiHeadAttention``: Q [b, s, h] with K, V alike, packed as [b, s, heads, 2, size], or all as […, 3, size]."""
+    """``com.microsoft.MultiHeadAttention``.
+
+    Q is [batch, length, width]; K and V are alike, or 4-D by heads, or packed in K as
+    [batch, length, heads, 2, size]; or all three are packed in Q as [… , heads, 3, size].
+    """
     q, heads = node.shape(0), node.integer("num_heads", 0)
     if heads < 1:
         raise node.error("attribute 'num_heads' is missing")
@@ -305,7 +312,7 @@ def _multi_head_attention(node: Node) -> Lowered:
         v = node.shape(2) if node.has(2) else k
         value = v[-1] if len(v) > 3 else v[2] // heads
     past = node.shape(6, 4)[2] if node.has(6) else 0
-    return _scores_and_values(q[0], heads, 1, length, past + kv, key, value)
+    return _scores_and_values(heads=q[0] * heads, rows=length, kv=past + kv, key=key, value=value)
 
 
 def _grouped_query_attention(node: Node) -> Lowered:
@@ -319,7 +326,7 @@ def _grouped_query_attention(node: Node) -> Lowered:
     total = past + new
     if node.has(6) and node.value(6).data is not None:
         total = int(node.value(6).data.reshape(-1)[0])
-    return _scores_and_values(q[0], kv_heads, shared, q[1], total, size, size)
+    return _scores_and_values(heads=q[0] * kv_heads, rows=shared * q[1], kv=total, key=size, value=size)
 
 
 _CONV = Rule(_conv, (0, 1), (2,))

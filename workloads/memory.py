@@ -121,9 +121,7 @@ def _plan(workload: Workload) -> _Plan:
             readers[name] = readers.get(name, 0) | 1 << step
     outputs = set(workload.graph_outputs)
     before = [sum({1 << producer[name] for name in op.inputs if name in producer}) for op in steps]
-    after = [
-        tuple(sorted({s for name in op.outputs for s in _bits(readers.get(name, 0))})) for op in steps
-    ]
+    after = [tuple(sorted({s for name in op.outputs for s in _bits(readers.get(name, 0))})) for op in steps]
     inputs = {n for n in (*workload.graph_inputs, *readers) if n not in producer and not workload.tensors[n].constant}
     return _Plan(
         reads=tuple(

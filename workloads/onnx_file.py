@@ -29,7 +29,9 @@ def load_model(path: Path) -> onnx.ModelProto:
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        raise HwsimError("not an ONNX model, or a truncated one: its protobuf does not parse", where=str(path)) from error
+        raise HwsimError(
+            "not an ONNX model, or a truncated one: its protobuf does not parse", where=str(path)
+        ) from error
     if not model.HasField("graph"):
         raise HwsimError("not an ONNX model: it holds no graph", where=str(path))
     if not model.graph.node:
@@ -54,7 +56,9 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise HwsimError("there is no such file", where=str(path)) from error
     except (OSError, ValueError) as error:
-        raise HwsimError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}", where=str(path)) from error
+        raise HwsimError(
+            f"the file cannot be read: {getattr(error, 'strerror', None) or error}", where=str(path)
+        ) from error
     if not content:
         raise HwsimError("the file is empty", where=str(path))
     return content

@@ -22,7 +22,9 @@ _PARAMETER_SLOTS: Mapping[str, tuple[int, ...]] = {
     "RMSNormalization": (1,),
 }
 #: Operators that hand a weight on: they rearrange or convert it.
-_CARRIERS = frozenset("Cast DequantizeLinear Flatten Identity Reshape Squeeze Transpose Unsqueeze".split())
+_CARRIERS = frozenset(
+    {"Cast", "DequantizeLinear", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
 #: Operators → input slots that are settings or quantization data, no parameters.
 _SETTINGS: Mapping[str, tuple[int, ...]] = {
     "Clip": (1, 2),

@@ -9,7 +9,7 @@ like any other.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,19 @@ from hwsim.errors import HwsimError, did_you_mean
 from workloads.dimensions import Dimensions
 from workloads.lowering import RULES
 from workloads.onnx_contrib import CONTRIB
+from workloads.onnx_control import CONTROL_FLOW, foreign_body
 from workloads.onnx_file import load_model
+from workloads.onnx_graph import (
+    Names,
+    function_key,
+    opsets,
+    ordered,
+    plain,
+    proposed_dims,
+    symbolic_names,
+    type_name,
+    without_inputs,
+)
 from workloads.onnx_inference import Inferred, fold, infer_by_schema, schema_of
 from workloads.onnx_node import Node
 from workloads.onnx_parameters import count_parameters, weight_inputs
@@ -35,9 +47,6 @@ MAX_OPERATORS = 200_000
 #: Multiply-accumulates that one model may come to.
 MAX_MACS = 2**62
 
-#: Key of the file's metadata that proposes sizes for symbolic dimensions: ``seq=128 past=512``.
-DEFAULT_DIMS_KEY = "hwsim.default_dims"
-
 
 def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Workload:
     """Read an ONNX file.
@@ -52,11 +61,11 @@ def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Worklo
     """
     path = Path(path)
     model = load_model(path)
-    return _Reader(path, model, dict(dims or {})).read()
+    return GraphReader(path, model, dict(dims or {})).read()
 
 
 @dataclass
-class _Scope:
+class Scope:
     """Where names are looked up while a graph or function is walked.
 
     Attributes:
@@ -75,12 +84,12 @@ class _Scope:
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
     calls: tuple[tuple[str, str, str], ...] = ()
 
-    def body(self, name: str, repeats: int = 1) -> _Scope:
+    def body(self, name: str, repeats: int = 1) -> Scope:
         """The scope of a body inside this one."""
         return replace(self, values=dict(self.values), prefix=f"{self.prefix}{name}/", repeats=self.repeats * repeats)
 
 
-class _Reader:
+class GraphReader:
     """Reads one model; ``read`` is called once."""
 
     def __init__(self, path: Path, model: onnx.ModelProto, dims: Mapping[str, int]) -> None:
@@ -88,24 +97,25 @@ class _Reader:
         self.path = path
         self.model = model
         self.constants = ConstantReader(path)
-        self.dims = Dimensions(dims, _proposed_dims(model, self.where), _symbolic_names(model), self.where)
-        self.functions = {_function_key(f, f.name): f for f in model.functions}
+        self.dims = Dimensions(dims, proposed_dims(model, self.where), symbolic_names(model), self.where)
+        self.functions = {function_key(f, f.name): f for f in model.functions}
         self.operators: list[Operator] = []
         self.tensors: dict[str, Tensor] = {}
         self.notes: list[str] = []
         self.elem_types: dict[str, int] = {}
         self.declared: dict[str, onnx.TypeProto] = {}
         self.macs = 0
-        self._operator_names: set[str] = set()
+        self._operator_names, self._tensor_names = Names(), Names()
         self._visited = 0
 
     def read(self) -> Workload:
+        """The workload; HwsimError where the file or the binding of its dimensions is at fault."""
         graph = self.model.graph
-        scope = _Scope({}, "", 1, _opsets(self.model.opset_import))
+        scope = Scope({}, "", 1, opsets(self.model.opset_import))
         self._declare(graph)
         inputs = self._graph_inputs(graph, scope)
         self._walk_graph(graph, scope)
-        outputs = [self._lookup(o.name, scope, "the graph's output").name for o in graph.output]
+        outputs = [self.lookup(o.name, scope, "the graph's output").name for o in graph.output]
         self.dims.check_names()
         used = {name for op in self.operators for name in (*op.inputs, *op.outputs)} | set(inputs) | set(outputs)
         tensors = {name: tensor for name, tensor in self.tensors.items() if name in used}
@@ -133,7 +143,8 @@ class _Reader:
         """Remember the types that the file gives for values, for where inference falls short."""
         self.declared.update({info.name: info.type for info in (*graph.value_info, *graph.output)})
 
-    def _lookup(self, name: str, scope: _Scope, reader: str) -> Value:
+    def lookup(self, name: str, scope: Scope, reader: str) -> Value:
+        """The value of a name; HwsimError where nothing provides it."""
         value = scope.values.get(name)
         if value is None:
             raise HwsimError(
@@ -143,9 +154,9 @@ class _Reader:
             )
         return value
 
-    def _define(self, name: str, value: Value, scope: _Scope) -> Value:
+    def define(self, name: str, value: Value, scope: Scope) -> Value:
         """Give a value its name in the workload and enter it in the scope."""
-        unique = _unique(scope.prefix + name, self.tensors)
+        unique = self._tensor_names.unique(scope.prefix + name)
         named = replace(value, name=unique)
         bits = element_bits(value.elem_type) if value.container is None else 0
         self.tensors[unique] = Tensor(unique, value.shape or (), bits if value.shape is not None else 0, value.constant)
@@ -153,7 +164,7 @@ class _Reader:
         scope.values[name] = named
         return named
 
-    def _graph_inputs(self, graph: onnx.GraphProto, scope: _Scope) -> list[str]:
+    def _graph_inputs(self, graph: onnx.GraphProto, scope: Scope) -> list[str]:
         """Enter initializers and inputs of the main graph; returns the inputs' names in the workload."""
         self._initializers(graph, scope)
         fed = [info for info in graph.input if info.name not in scope.values]
@@ -162,21 +173,22 @@ class _Reader:
             self.notes.append(f"graph inputs taken as weights, which is all they are used as: {_some(weights)}")
         names = []
         for info in fed:
-            value = self._typed_input(info.name, info.type, constant=info.name in weights)
-            named = self._define(info.name, value, scope)
+            value = self.typed_input(info.name, info.type, constant=info.name in weights)
+            named = self.define(info.name, value, scope)
             if info.name not in weights:
                 names.append(named.name)
         return names
 
-    def _initializers(self, graph: onnx.GraphProto, scope: _Scope) -> None:
+    def _initializers(self, graph: onnx.GraphProto, scope: Scope) -> None:
         for tensor in graph.initializer:
-            self._define(tensor.name, self.constants.value(tensor.name, tensor), scope)
+            self.define(tensor.name, self.constants.value(tensor.name, tensor), scope)
         for sparse in graph.sparse_initializer:
             shape = tuple(sparse.dims)
             check_sizes(shape, f"tensor '{sparse.values.name}'", self.where)
-            self._define(sparse.values.name, Value("", sparse.values.data_type, shape, constant=True), scope)
+            self.define(sparse.values.name, Value("", sparse.values.data_type, shape, constant=True), scope)
 
-    def _typed_input(self, name: str, proto: onnx.TypeProto, constant: bool = False) -> Value:
+    def typed_input(self, name: str, proto: onnx.TypeProto, constant: bool = False) -> Value:
+        """The value of a graph or body input, its symbolic dimensions bound."""
         kind = proto.WhichOneof("value")
         if kind not in ("tensor_type", "sparse_tensor_type"):
             return Value("", 0, None, container=proto, reason=f"'{name}' is not a tensor")
@@ -193,54 +205,35 @@ class _Reader:
 
     # --- graphs ---------------------------------------------------------------------
 
-    def _walk_graph(self, graph: onnx.GraphProto, scope: _Scope) -> None:
+    def _walk_graph(self, graph: onnx.GraphProto, scope: Scope) -> None:
         """Walk the operators of a graph whose inputs and initializers are already in the scope."""
-        for node in self._ordered(graph.node, scope):
+        for node in self.ordered(graph.node, scope):
             self._walk_node(node, scope)
 
-    def _ordered(self, nodes: Sequence[onnx.NodeProto], scope: _Scope) -> Iterable[onnx.NodeProto]:
-        """Nodes so that each comes after what it reads; as in the file where that is so already."""
-        producer: dict[str, int] = {}
-        for index, node in enumerate(nodes):
-            for name in filter(None, node.output):
-                if name in producer or (name in scope.values and not scope.prefix):
-                    raise HwsimError(f"value '{name}' is defined more than once", where=self.where)
-                producer[name] = index
-        reads = [{producer[n] for n in _free_names(node) if n in producer} for node in nodes]
-        if all(source < index for index, sources in enumerate(reads) for source in sources):
-            return nodes
-        import networkx as nx
+    def ordered(self, nodes: Sequence[onnx.NodeProto], scope: Scope) -> list[onnx.NodeProto]:
+        """Nodes of one graph in topological order; a note says where the file has another."""
+        taken = () if scope.prefix else scope.values  # a body may give its values names that are in use around it
+        result = ordered(nodes, taken, self.where)
+        if any(a is not b for a, b in zip(result, nodes, strict=True)):
+            self.notes.append("the file's operators were not in topological order and have been sorted")
+        return result
 
-        graph: nx.DiGraph[int] = nx.DiGraph()
-        graph.add_nodes_from(range(len(nodes)))
-        graph.add_edges_from((source, index) for index, sources in enumerate(reads) for source in sources)
-        try:
-            order = list(nx.lexicographical_topological_sort(graph))
-        except nx.NetworkXUnfeasible:
-            cycle = [nodes[a].name or nodes[a].op_type for a, _ in nx.find_cycle(graph)]
-            raise HwsimError(
-                f"the graph is cyclic: {' → '.join([*cycle[:8], '…'][: len(cycle)])} → {cycle[0]}", where=self.where
-            ) from None
-        self.notes.append("the file's operators were not in topological order and have been sorted")
-        return [nodes[index] for index in order]
-
-    def _walk_node(self, node: onnx.NodeProto, scope: _Scope) -> None:
+    def _walk_node(self, node: onnx.NodeProto, scope: Scope) -> None:
         self._visited += 1
         if self._visited > MAX_OPERATORS:
             raise HwsimError(
                 f"the model comes to more than {MAX_OPERATORS:,} operators once its functions are expanded",
                 where=self.where,
             )
-        node = _plain(node, scope.attributes)
+        node = plain(node, scope.attributes)
         inputs = tuple(
-            self._lookup(name, scope, f"operator '{node.name or node.op_type}'") if name else None
-            for name in node.input
+            self.lookup(name, scope, f"operator '{node.name or node.op_type}'") if name else None for name in node.input
         )
-        function = self.functions.get(_function_key(node, node.op_type))
+        function = self.functions.get(function_key(node, node.op_type))
         if function is not None:
             self._call(function, node, inputs, scope)
-        elif not node.domain and node.op_type in _CONTROL_FLOW:
-            _CONTROL_FLOW[node.op_type](self, node, inputs, scope)
+        elif not node.domain and node.op_type in CONTROL_FLOW:
+            CONTROL_FLOW[node.op_type](self, node, inputs, scope)
         elif not node.domain and node.op_type == "Constant":
             self._constant(node, scope)
         else:
@@ -248,9 +241,9 @@ class _Reader:
 
     # --- plain operators --------------------------------------------------------------
 
-    def _operator(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
-        name = self._name(node, scope)
-        view = Node(_type_name(node), name, inputs, self._attributes(node, name), where=self.where)
+    def _operator(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: Scope) -> None:
+        name = self.name_of(node, scope)
+        view = Node(type_name(node), name, inputs, self.attributes(node, name), where=self.where)
         inferred = self._infer(node, view, scope)
         values = fold(node, view, inferred, scope.opsets)
         constant = _is_constant(node, inputs)
@@ -258,15 +251,16 @@ class _Reader:
         for output, found, data in zip(node.output, inferred, [*values, *[None] * len(inferred)], strict=False):
             if output:
                 value = self._output(output, found, data, view)
-                outputs.append(self._define(output, replace(value, constant=constant or data is not None), scope))
+                outputs.append(self.define(output, replace(value, constant=constant or data is not None), scope))
         bodies = [a.g for a in node.attribute if a.type == a.GRAPH]
         for body in bodies:
-            self._foreign_body(node, body, scope)
+            foreign_body(self, node, body, scope)
         by_name = dict(zip(filter(None, node.output), outputs, strict=True))
         shapes = tuple(by_name[o].shape if o else None for o in node.output)
         self._record(node, replace(view, output_shapes=shapes), outputs, scope)
 
-    def _attributes(self, node: onnx.NodeProto, name: str) -> dict[str, Any]:
+    def attributes(self, node: onnx.NodeProto, name: str) -> dict[str, Any]:
+        """A node's attributes as Python values."""
         from onnx import helper
 
         try:
@@ -274,7 +268,7 @@ class _Reader:
         except ValueError as error:
             raise HwsimError(f"operator '{name}' ({node.op_type}): {error}", where=self.where) from error
 
-    def _infer(self, node: onnx.NodeProto, view: Node, scope: _Scope) -> list[Inferred]:
+    def _infer(self, node: onnx.NodeProto, view: Node, scope: Scope) -> list[Inferred]:
         """Types of the outputs by slot; the operands of an operator that is not mapped may not fit (a note says so)."""
         if view.op in CONTRIB:
             known = CONTRIB[view.op](view) if _understood(view) else []
@@ -353,15 +347,15 @@ class _Reader:
             d.dim_value if d.dim_value > 0 else self.dims.bound(d.dim_param) for d in declared.tensor_type.shape.dim
         )
 
-    def _constant(self, node: onnx.NodeProto, scope: _Scope) -> None:
+    def _constant(self, node: onnx.NodeProto, scope: Scope) -> None:
         """A Constant node: its value stands in one of several attributes."""
-        name = self._name(node, scope)
-        view = Node("Constant", name, (), self._attributes(node, name), where=self.where)
+        name = self.name_of(node, scope)
+        view = Node("Constant", name, (), self.attributes(node, name), where=self.where)
         if len(node.output) != 1 or len(node.attribute) != 1:
             raise view.error("expected one output and one attribute that holds the value")
         key, content = next(iter(view.attributes.items()))
         value = self._constant_value(key, content, view)
-        self._record(node, view, [self._define(node.output[0], replace(value, constant=True), scope)], scope)
+        self._record(node, view, [self.define(node.output[0], replace(value, constant=True), scope)], scope)
 
     def _constant_value(self, key: str, content: Any, view: Node) -> Value:
         import numpy as np
@@ -379,7 +373,7 @@ class _Reader:
             return Value("", TensorProto.STRING, () if key == "value_string" else (len(content),))
         raise view.error(f"attribute '{key}' is not one that holds a value")
 
-    def _record(self, node: onnx.NodeProto, view: Node, outputs: Sequence[Value], scope: _Scope) -> None:
+    def _record(self, node: onnx.NodeProto, view: Node, outputs: Sequence[Value], scope: Scope) -> None:
         """Append the operator to the workload, lowered to its problems where it has a rule."""
         rule = RULES.get(view.op)
         problems: tuple[Any, ...] = ()
@@ -390,7 +384,9 @@ class _Reader:
             weights = sum(v.elements for v in operands if v is not None and v.constant)
             self._count_macs(view, problems, scope)
             if not problems:
-                self.notes.append(f"operator '{view.name}' ({view.op}) multiplies nothing: with these sizes an operand or result is empty")
+                self.notes.append(
+                    f"operator '{view.name}' ({view.op}) multiplies nothing: an operand or its result is empty"
+                )
         self.operators.append(
             Operator(
                 name=view.name,
@@ -403,42 +399,40 @@ class _Reader:
             )
         )
 
-    def _count_macs(self, view: Node, problems: Iterable[tuple[Any, int]], scope: _Scope) -> None:
+    def _count_macs(self, view: Node, problems: Iterable[tuple[Any, int]], scope: Scope) -> None:
         self.macs += sum(problem.macs * count for problem, count in problems) * scope.repeats
         if self.macs > MAX_MACS:
             raise view.error(f"the network comes to more than 2^62 multiply-accumulates ({self.macs:,})")
 
-    def _name(self, node: onnx.NodeProto, scope: _Scope) -> str:
-        name = node.name or f"{node.op_type}_{len(self.operators)}"
-        unique = _unique(scope.prefix + name, self._operator_names)
-        self._operator_names.add(unique)
-        return unique
+    def name_of(self, node: onnx.NodeProto, scope: Scope) -> str:
+        """A unique name for an operator, from the file's where it has one."""
+        return self._operator_names.unique(scope.prefix + (node.name or f"{node.op_type}_{len(self.operators)}"))
 
     # --- functions and bodies -----------------------------------------------------------
 
     def _call(
-        self, function: onnx.FunctionProto, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope
+        self, function: onnx.FunctionProto, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: Scope
     ) -> None:
         """Walk a function's operators in place of the operator that calls it."""
-        key = _function_key(function, function.name)
+        key = function_key(function, function.name)
         if key in scope.calls:
             raise HwsimError(f"function '{function.name}' calls itself", where=self.where)
         attributes = {a.name: a for a in function.attribute_proto} | {a.name: a for a in node.attribute}
-        inner = _Scope(
+        inner = Scope(
             {n: v for n, v in zip(function.input, inputs, strict=False) if v is not None},
-            f"{self._name(node, scope)}/",
+            f"{self.name_of(node, scope)}/",
             scope.repeats,
-            {**scope.opsets, **_opsets(function.opset_import)},
+            {**scope.opsets, **opsets(function.opset_import)},
             attributes,
             (*scope.calls, key),
         )
         missing = {n for n in function.input if n not in inner.values}
         with self._declarations(function.value_info):
-            for body_node in self._ordered(function.node, inner):
-                self._walk_node(_without_inputs(body_node, missing), inner)
+            for body_node in self.ordered(function.node, inner):
+                self._walk_node(without_inputs(body_node, missing), inner)
         for outer, formal in zip(node.output, function.output, strict=False):
             if outer:
-                scope.values[outer] = self._lookup(formal, inner, f"function '{function.name}'")
+                scope.values[outer] = self.lookup(formal, inner, f"function '{function.name}'")
 
     @contextmanager
     def _declarations(self, infos: Iterable[onnx.ValueInfoProto]) -> Iterator[None]:
@@ -449,187 +443,20 @@ class _Reader:
         finally:
             self.declared = outside
 
-    def _body(self, graph: onnx.GraphProto, inputs: Sequence[Value], scope: _Scope) -> list[Value]:
+    def body(self, graph: onnx.GraphProto, inputs: Sequence[Value], scope: Scope) -> list[Value]:
         """Walk a body; returns its outputs."""
         for info, value in zip(graph.input, inputs, strict=False):
             scope.values[info.name] = value
         self._initializers(graph, scope)
         with self._declarations((*graph.value_info, *graph.output)):
             self._walk_graph(graph, scope)
-        return [self._lookup(o.name, scope, "the body's output") for o in graph.output]
+        return [self.lookup(o.name, scope, "the body's output") for o in graph.output]
 
-    def _foreign_body(self, node: onnx.NodeProto, graph: onnx.GraphProto, scope: _Scope) -> None:
-        """The body of an operator whose repetition is not known (SequenceMap): counted once."""
-        inner = scope.body(node.name or node.op_type)
-        inputs = [self._define(i.name, self._typed_input(i.name, i.type), inner) for i in graph.input]
-        self._body(graph, inputs, inner)
-        self.notes.append(f"the body of '{inner.prefix[:-1]}' ({node.op_type}) is counted once")
-
-    def _if(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
-        """The branch that the condition chooses; where it is not known, the one with more multiply-accumulates."""
-        name = self._name(node, scope)
-        branches = {a.name: a.g for a in node.attribute}
-        condition = inputs[0] if inputs else None
-        if condition is None or not {"then_branch", "else_branch"} <= set(branches):
-            raise HwsimError(f"operator '{name}' (If): expected a condition and two branches", where=self.where)
-        if condition.data is not None and condition.data.size == 1:
-            chosen = "then_branch" if bool(condition.data.reshape(-1)[0]) else "else_branch"
-            outputs = self._body(branches[chosen], (), scope.body(f"{name[len(scope.prefix) :]}/{chosen}"))
-        else:
-            outputs = self._costlier_branch(name, branches, scope)
-        self.operators.append(Operator(name, "If", (condition.name,), (), repeats=scope.repeats))
-        for outer, value in zip(node.output, outputs, strict=False):
-            scope.values[outer] = value
-
-    def _costlier_branch(self, name: str, branches: Mapping[str, onnx.GraphProto], scope: _Scope) -> list[Value]:
-        """Walk both branches and keep the costlier one; a branch that cannot run with these shapes is not taken."""
-        walks: dict[str, tuple[int, list[Value], list[Operator], list[str]]] = {}
-        faults: list[HwsimError] = []
-        operators, notes, macs = self.operators, self.notes, self.macs
-        for branch in ("then_branch", "else_branch"):
-            self.operators, self.notes, self.macs = [], [], macs
-            try:
-                outputs = self._body(branches[branch], (), scope.body(f"{name[len(scope.prefix) :]}/{branch}"))
-                walks[branch] = (self.macs - macs, outputs, self.operators, self.notes)
-            except HwsimError as fault:
-                faults.append(fault)
-        self.operators, self.notes, self.macs = operators, notes, macs
-        if not walks:
-            raise faults[0]
-        chosen = max(walks, key=lambda branch: walks[branch][0])
-        cost, outputs, walked, said = walks[chosen]
-        self.macs += cost
-        self.operators += walked
-        self.notes += said
-        why = f"the other cannot run ({faults[0].message})" if faults else "the costlier one"
-        self.notes.append(f"the condition of '{name}' (If) is only known when it runs: counted {chosen}, {why}")
-        return outputs
-
-    def _loop(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
-        """The body once, with the trip count as repetition; once where that is not known."""
-        import numpy as np
-        from onnx import TensorProto
-
-        name = self._name(node, scope)
-        body = next((a.g for a in node.attribute if a.name == "body"), None)
-        if body is None or len(body.input) != len(inputs) or len(inputs) < 2:
-            raise HwsimError(f"operator '{name}' (Loop): its body does not fit its inputs", where=self.where)
-        limit, condition, *carried = inputs
-        trips = self._trip_count(limit, condition, body)
-        if trips is None:
-            self.notes.append(f"the trip count of '{name}' (Loop) is not known: its body is counted once")
-        inner = scope.body(name[len(scope.prefix) :], max(1, trips or 1))
-        first = [
-            self._define(body.input[0].name, Value("", TensorProto.INT64, (), data=np.array(0) if trips == 1 else None), inner),
-            self._define(body.input[1].name, Value("", TensorProto.BOOL, (), data=np.array(True)), inner),
-        ]
-        state = [
-            self._define(info.name, _run_time(v), inner)
-            for info, v in zip(body.input[2:], carried, strict=True)
-            if v is not None
-        ]
-        started = len(self.operators)
-        results = self._body(body, [*first, *state], inner)[1:]
-        if trips == 0:
-            del self.operators[started:]
-        self._finish_loop(node, name, results, carried, trips, scope)
-
-    def _trip_count(self, limit: Value | None, condition: Value | None, body: onnx.GraphProto) -> int | None:
-        if condition is not None and condition.data is not None and not condition.data.reshape(-1)[0]:
-            return 0
-        if condition is not None and not _condition_stays(body):
-            return None
-        if limit is None or limit.data is None or limit.data.size != 1:
-            return None
-        trips = int(limit.data.reshape(-1)[0])
-        return max(trips, 0) if trips < 2**31 else None
-
-    def _finish_loop(
-        self,
-        node: onnx.NodeProto,
-        name: str,
-        results: Sequence[Value],
-        carried: Sequence[Value | None],
-        trips: int | None,
-        scope: _Scope,
-    ) -> None:
-        """Outputs of a Loop: what it carries, then what it collects from every iteration."""
-        count = 1 if trips is None else trips
-        collected = []
-        for slot, outer in enumerate(node.output):
-            if not outer:
-                continue
-            if slot < len(carried):
-                start, end = carried[slot], results[slot]
-                if start is not None and start.shape != end.shape and count > 1:
-                    self.notes.append(f"'{outer}' changes its shape in '{name}' (Loop): counted as in the first iteration")
-                scope.values[outer] = start if count == 0 and start is not None else end
-            else:
-                each = results[slot]
-                shape = None if each.shape is None else (count, *each.shape)
-                stacked = Value("", each.elem_type, shape, container=each.container, reason=each.reason)
-                collected.append(self._define(outer, stacked, scope).name)
-        reads = tuple(v.name for v in carried if v is not None)
-        self.operators.append(Operator(name, node.op_type, reads, tuple(collected), repeats=scope.repeats))
-
-    def _scan(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: _Scope) -> None:
-        """The body once per element along the scanned axis."""
-        name = self._name(node, scope)
-        attributes = self._attributes(node, name)
-        body, count = attributes.get("body"), attributes.get("num_scan_inputs", 0)
-        batched = scope.opsets.get("", 1) < 9  # opset 8: lengths first, and a batch axis everywhere
-        operands = inputs[1:] if batched else inputs
-        states = len(operands) - count
-        if body is None or not isinstance(count, int) or count < 1 or states < 0 or len(body.input) != len(operands):
-            raise HwsimError(f"operator '{name}' (Scan): its body does not fit its inputs", where=self.where)
-        view = Node("Scan", name, operands, attributes, where=self.where)
-        lead = 1 if batched else 0
-        axes = (1,) * count if batched else view.integers("scan_input_axes", (0,) * count)
-        trips, each = 1, []
-        for slot, value in enumerate(operands):
-            shape = view.shape(slot)
-            if slot >= states:
-                axis = axes[slot - states] % max(len(shape), 1)
-                if not shape:
-                    raise view.error(f"input {slot} has no axis to scan")
-                trips, shape = shape[axis], shape[:axis] + shape[axis + 1 :]
-            assert value is not None
-            each.append(replace(_run_time(value), shape=shape[lead:]))
-        repeats = trips * (view.shape(0)[0] if batched else 1)
-        inner = scope.body(name[len(scope.prefix) :], max(1, repeats))
-        entered = [self._define(i.name, v, inner) for i, v in zip(body.input, each, strict=True)]
-        started = len(self.operators)
-        results = self._body(body, entered, inner)
-        if repeats == 0:
-            del self.operators[started:]
-        self._finish_scan(node, view, results, states, trips, scope)
-
-    def _finish_scan(
-        self, node: onnx.NodeProto, view: Node, results: Sequence[Value], states: int, trips: int, scope: _Scope
-    ) -> None:
-        batch = view.shape(0)[:1] if scope.opsets.get("", 1) < 9 else ()
-        axes = view.attributes.get("scan_output_axes") or [0] * len(results)
-        outputs = []
-        for slot, (outer, value) in enumerate(zip(node.output, results, strict=False)):
-            shape = value.shape
-            if shape is not None and slot >= states:
-                axis = axes[slot - states] % (len(shape) + 1)
-                shape = (*shape[:axis], trips, *shape[axis:])
-            if outer:
-                stacked = Value("", value.elem_type, None if shape is None else (*batch, *shape), reason=value.reason)
-                outputs.append(self._define(outer, stacked, scope).name)
-        reads = tuple(v.name for v in view.inputs if v is not None)
-        self.operators.append(Operator(view.name, "Scan", reads, tuple(outputs), repeats=scope.repeats))
-
-
-_CONTROL_FLOW: Mapping[str, Callable[[_Reader, onnx.NodeProto, tuple[Value | None, ...], _Scope], None]] = {
-    "If": _Reader._if,
-    "Loop": _Reader._loop,
-    "Scan": _Reader._scan,
-}
 
 #: Operators whose results change from run to run though they read nothing.
-_RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
 
 
 def _is_constant(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> bool:
@@ -641,112 +468,11 @@ def _understood(view: Node) -> bool:
     return view.op in RULES or all(v is None or v.shape is not None for v in view.inputs)
 
 
-def _run_time(value: Value) -> Value:
-    """A value as a loop carries it: same type, but it changes from iteration to iteration."""
-    return replace(value, constant=False, data=None)
-
-
-def _condition_stays(body: onnx.GraphProto) -> bool:
-    """True where a Loop's body hands on the condition that it was given, or a constant."""
-    if not body.output:
-        return False
-    name, sources = body.output[0].name, {o: n for n in body.node for o in n.output}
-    while name in sources and sources[name].op_type in ("Cast", "Identity"):
-        name = sources[name].input[0]
-    constants = {t.name for t in body.initializer}
-    return name == body.input[1].name or name in constants or (name in sources and sources[name].op_type == "Constant")
-
-
 def _elem_type(data: Any) -> int:
     from onnx import helper
 
     return int(helper.np_dtype_to_tensor_dtype(data.dtype))
 
 
-def _domain(domain: str) -> str:
-    return "" if domain == "ai.onnx" else domain
-
-
-def _function_key(proto: onnx.FunctionProto | onnx.NodeProto, name: str) -> tuple[str, str, str]:
-    return _domain(proto.domain), name, getattr(proto, "overload", "")
-
-
-def _type_name(node: onnx.NodeProto) -> str:
-    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-
-
-def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    return {_domain(o.domain): o.version for o in imports}
-
-
-def _unique(name: str, taken: Any) -> str:
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}#{number}" in taken:
-        number += 1
-    return f"{name}#{number}"
-
-
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _free_names(node: onnx.NodeProto) -> set[str]:
-    """Names that a node reads, those inside its bodies included."""
-    names = set(filter(None, node.input))
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs) if attribute.type in (attribute.GRAPH, attribute.GRAPHS) else ():
-            inside = {i.name for i in graph.input} | {t.name for t in graph.initializer}
-            inside |= {o for n in graph.node for o in n.output}
-            names |= {name for n in graph.node for name in _free_names(n)} - inside
-            names |= {o.name for o in graph.output} - inside
-    return names
-
-
-def _plain(node: onnx.NodeProto, attributes: Mapping[str, onnx.AttributeProto]) -> onnx.NodeProto:
-    """The node with ONNX's domain spelt one way and references to a function's attributes resolved."""
-    references = any(a.ref_attr_name for a in node.attribute)
-    if node.domain != "ai.onnx" and not references:
-        return node
-    import onnx
-
-    plain = onnx.NodeProto()
-    plain.CopyFrom(node)
-    plain.domain = _domain(node.domain)
-    del plain.attribute[:]
-    for attribute in node.attribute:
-        source = attributes.get(attribute.ref_attr_name) if attribute.ref_attr_name else attribute
-        if source is not None:  # a reference to an attribute that the call leaves out leaves it out here
-            plain.attribute.add().CopyFrom(source)
-            plain.attribute[-1].name = attribute.name
-    return plain
-
-
-def _without_inputs(node: onnx.NodeProto, missing: set[str]) -> onnx.NodeProto:
-    """The node with inputs left empty that the function's caller did not give."""
-    if not missing.intersection(node.input):
-        return node
-    import onnx
-
-    plain = onnx.NodeProto()
-    plain.CopyFrom(node)
-    plain.input[:] = ["" if name in missing else name for name in node.input]
-    return plain
-
-
-def _symbolic_names(model: onnx.ModelProto) -> set[str]:
-    infos = (*model.graph.input, *model.graph.output, *model.graph.value_info)
-    return {d.dim_param for i in infos for d in i.type.tensor_type.shape.dim if d.dim_param}
-
-
-def _proposed_dims(model: onnx.ModelProto, where: str) -> dict[str, int]:
-    """Sizes that the file's metadata proposes for its symbolic dimensions."""
-    text = next((p.value for p in model.metadata_props if p.key == DEFAULT_DIMS_KEY), "")
-    proposed = {}
-    for item in text.split():
-        name, _, size = item.rpartition("=")
-        if not name or not size.isdecimal() or not 1 <= int(size[:12]) <= 2**31:
-            raise HwsimError(f"metadata '{DEFAULT_DIMS_KEY}' has '{item}', expected NAME=SIZE", where=where)
-        proposed[name] = int(size)
-    return proposed

@@ -102,8 +102,7 @@ class _Graph:
 
     def pool(self, op_type: str, x: str, kernel: int, stride: int, pad: int = 0) -> str:
         """Square pooling."""
-        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
-        return self.op(op_type, f"{x}.pool", x, **window)
+        return self.op(op_type, f"{x}.pool", x, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4)
 
     def classify(self, x: str, features: int, classes: int) -> None:
         """Global average pooling and a fully connected layer, as the graph's output."""
@@ -164,7 +163,7 @@ def _relu6(g: _Graph, x: str) -> str:
 
 
 def _mobilenet_v2(name: str, image: int, classes: int, strides: Sequence[int], stem_stride: int) -> onnx.ModelProto:
-    """MobileNetV2 (Sandler et al. 2018, table 2): inverted residuals of (expansion, channels, repeats) with given strides."""
+    """MobileNetV2 (Sandler et al. 2018, table 2); ``strides``: of the first block of each stage."""
     from onnx import helper
 
     g = _Graph(name)
@@ -176,14 +175,16 @@ def _mobilenet_v2(name: str, image: int, classes: int, strides: Sequence[int], s
         for repeat in range(repeats):
             block += 1
             stride = first_stride if repeat == 0 else 1
-            y = _inverted_residual(g, f"block{block}", x, channels, width, expansion, stride)
+            y = _inverted_residual(
+                g, f"block{block}", x, c_in=channels, c_out=width, expansion=expansion, stride=stride
+            )
             x = g.op("Add", f"block{block}.add", x, y) if stride == 1 and channels == width else y
             channels = width
     g.classify(_relu6(g, g.conv("head", x, channels, 1280, 1)), 1280, classes)
     return g.model()
 
 
-def _inverted_residual(g: _Graph, name: str, x: str, c_in: int, c_out: int, expansion: int, stride: int) -> str:
+def _inverted_residual(g: _Graph, name: str, x: str, *, c_in: int, c_out: int, expansion: int, stride: int) -> str:
     hidden = c_in * expansion
     if expansion != 1:
         x = _relu6(g, g.conv(f"{name}.expand", x, c_in, hidden, 1))
@@ -269,14 +270,16 @@ def _llama(name: str, *, decode: bool) -> onnx.ModelProto:
     table = g.weight("embedding", m.vocabulary, m.width)
     x = g.op("Gather", "embed", table, tokens)
     for layer in range(m.layers):
-        x = _llama_layer(g, m, f"layer{layer}", x, angles, decode)
+        x = _llama_layer(g, m, f"layer{layer}", x, angles=angles, decode=decode)
     x = g.op("RMSNormalization", "norm", x, g.weight("norm.scale", m.width), axis=-1)
     last = g.op("Gather", "last", x, g.integers("last.index", [-1]), axis=1)
-    g.output(g.op("MatMul", "logits", last, g.op("Transpose", "embedding.t", table, perm=[1, 0])), ["batch", 1, m.vocabulary])
+    g.output(
+        g.op("MatMul", "logits", last, g.op("Transpose", "embedding.t", table, perm=[1, 0])), ["batch", 1, m.vocabulary]
+    )
     return g.model("past=127" if decode else "seq=128")
 
 
-def _llama_layer(g: _Graph, m: _Llama, name: str, x: str, angles: Sequence[str], decode: bool) -> str:
+def _llama_layer(g: _Graph, m: _Llama, name: str, x: str, *, angles: Sequence[str], decode: bool) -> str:
     def norm(step: str, y: str) -> str:
         return g.op("RMSNormalization", f"{name}.{step}", y, g.weight(f"{name}.{step}.scale", m.width), axis=-1)
 
@@ -287,8 +290,8 @@ def _llama_layer(g: _Graph, m: _Llama, name: str, x: str, angles: Sequence[str],
     y = norm("attention_norm", x)
     query, key = rotated("query", y, m.heads), rotated("key", y, m.kv_heads)
     value = g.project(f"{name}.value", y, m.width, m.kv_heads * m.head, bias=False)
-    cache = ["batch", m.kv_heads, "past" if decode else "seq", m.head]
-    grown = ["batch", m.kv_heads, "past + 1" if decode else "seq", m.head]
+    cache: Sizes = ["batch", m.kv_heads, "past" if decode else "seq", m.head]
+    grown: Sizes = ["batch", m.kv_heads, "past + 1" if decode else "seq", m.head]
     past = [g.input(f"{name}.past_{n}", cache) for n in ("key", "value")] if decode else []
     present = [f"{name}.present_key", f"{name}.present_value"]
     operands = [query, key, value, *(["", *past] if decode else [])]
