@@ -118,9 +118,9 @@ class _Search:
                 continue
             bases, made = [], []
             for movable, group in groups:
-                edges = self.space.automaton(level, movable)
+                edges, covering = self.space.automaton(level, movable)
                 bases.append(group)
-                made.append(self._grow(level, edges, F[group], I[group], child, kept, parents, beam))
+                made.append(self._grow(level, edges, covering, F[group], I[group], child, kept, parents, beam))
             if not made:
                 continue
             passes = [i for _, i in made]
@@ -184,6 +184,7 @@ class _Search:
         self,
         level: int,
         edges: IntArray,
+        covering: npt.NDArray[np.bool_],
         F: FloatArray,
         I: IntArray,
         child: IntArray,
@@ -198,6 +199,7 @@ class _Search:
             self.arrays,
             level,
             edges,
+            covering,
             F,
             I,
             child,

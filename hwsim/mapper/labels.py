@@ -93,46 +93,51 @@ class Space(NamedTuple):
     objective: int  # 0 edp, 1 energy, 2 latency
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, forceinline=True)
 def digit(space, key, d):  # type: ignore[no-untyped-def]
     """Index of the divisor of dimension d inside a key."""
     return (key // space.stride[d]) % space.ndiv[d]
 
 
-@njit(cache=True)
-def _extent(space, key, s, r):  # type: ignore[no-untyped-def]
+@njit(cache=True, forceinline=True)
+def _placed(space, key, x):  # type: ignore[no-untyped-def]
+    """Write the size of every dimension inside a key into x."""
+    for d in range(space.size.shape[0]):
+        x[d] = space.div[d, digit(space, key, d)]
+
+
+@njit(cache=True, forceinline=True)
+def _extent(space, x, s, r):  # type: ignore[no-untyped-def]
     e = np.int64(1)
     for d in range(space.size.shape[0]):
-        c = space.coef[s, r, d]
-        if c:
-            e += c * (space.div[d, digit(space, key, d)] - 1)
+        e += space.coef[s, r, d] * (x[d] - 1)
     return e
 
 
-@njit(cache=True)
-def tile_volume(space, key, s):  # type: ignore[no-untyped-def]
-    """Elements of data space s in the box that a key spans."""
+@njit(cache=True, forceinline=True)
+def _tile(space, x, s):  # type: ignore[no-untyped-def]
+    """Elements of data space s in the box that x spans."""
     v = 1.0
     for r in range(space.coef.shape[1]):
-        v *= _extent(space, key, s, r)
+        v *= _extent(space, x, s, r)
     return v
 
 
-@njit(cache=True)
-def _outside(space, key):  # type: ignore[no-untyped-def]
-    """Iterations of everything outside a key: Π size / x."""
+@njit(cache=True, forceinline=True)
+def _outside(space, x):  # type: ignore[no-untyped-def]
+    """Iterations of everything outside x: Π size / x."""
     n = 1.0
     for d in range(space.size.shape[0]):
-        n *= space.size[d] // space.div[d, digit(space, key, d)]
+        n *= space.size[d] // x[d]
     return n
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _blocks(words, block):  # type: ignore[no-untyped-def]
     return np.ceil((words - 1e-6 * block) / block) if words > 0.5 else 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _close(space, f, s, child):  # type: ignore[no-untyped-def]
     """The tile of data space s has moved for good: its refetches repeat with every loop to come."""
     c = SPACE + s * PER_SPACE
@@ -146,9 +151,9 @@ def _close(space, f, s, child):  # type: ignore[no-untyped-def]
         f[ENERGY] += _blocks(np.floor(words + 0.5), space.block[child]) * space.write[child]
 
 
-@njit(cache=True)
-def add_temporal(space, f, key, d, b, child):  # type: ignore[no-untyped-def]
-    """Put a temporal loop of bound b over dimension d around a label (``key`` is what is inside it)."""
+@njit(cache=True, forceinline=True)
+def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
+    """Put a temporal loop of bound b over dimension d around a label (``x`` is what is inside it)."""
     z = SPACE + PER_SPACE * space.relevant.shape[0]
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
@@ -165,7 +170,7 @@ def add_temporal(space, f, key, d, b, child):  # type: ignore[no-untyped-def]
         elif rank < 0 or (mode == ZONE and rank != f[z + ZRANK]):
             _close(space, f, s, child[s])
         else:
-            v = space.coef[s, space.shared_ranks[rank], d] * space.div[d, digit(space, key, d)]
+            v = space.coef[s, space.shared_ranks[rank], d] * x[d]
             if mode == OPEN:
                 cost = min(1.0, v / f[z + EXTENT + rank])
                 f[z + ZRANK], f[z + ZCOST], f[z + ZUSUAL], f[z + ZSWEPT] = rank, cost, v, v
@@ -183,7 +188,7 @@ def add_temporal(space, f, key, d, b, child):  # type: ignore[no-untyped-def]
         f[c + PENDING] *= ratio
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def add_spatial(space, f, level, d, b, axis):  # type: ignore[no-untyped-def]
     """Put a spatial loop of bound b over dimension d around a label.
 
@@ -201,7 +206,7 @@ def add_spatial(space, f, level, d, b, axis):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def settle(space, f, key, level, keep, child, outermost):  # type: ignore[no-untyped-def]
+def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyped-def]
     """Close a storage level around a label: check that it fits, price what it serves, make its tiles pending.
 
     Args:
@@ -216,12 +221,12 @@ def settle(space, f, key, level, keep, child, outermost):  # type: ignore[no-unt
     held = 0.0
     for s in range(spaces):
         if keep[s]:
-            held += tile_volume(space, key, s)
+            held += _tile(space, x, s)
     if held > space.capacity[level] or held < space.fill_floor[level]:
         return False
     block = space.block[level]
     f[ENERGY] += space.leak[level] * space.macs / f[SPATIAL]
-    outside = _outside(space, key)
+    outside = _outside(space, x)
     reads, writes = 0.0, 0.0
     for s in range(spaces):
         if not keep[s]:
@@ -268,7 +273,7 @@ def settle(space, f, key, level, keep, child, outermost):  # type: ignore[no-unt
         if outermost:
             f[c + PENDING] = 0.0
             continue
-        fills = tile_volume(space, key, s) * outside
+        fills = _tile(space, x, s) * outside
         if f[c + MODE] == OPEN and child[s] >= 0 and space.top[child[s]]:
             # an inner tile that is still open moves with this one; its own fills stay savable
             f[c + SAVABLE] += max(0.0, pending - first) / space.block[child[s]] * space.write[child[s]]
@@ -280,7 +285,7 @@ def settle(space, f, key, level, keep, child, outermost):  # type: ignore[no-unt
         f[c + MODE] = OPEN
         if s == space.sliding:
             for k in range(space.shared_ranks.shape[0]):
-                f[z + EXTENT + k] = _extent(space, key, s, space.shared_ranks[k])
+                f[z + EXTENT + k] = _extent(space, x, s, space.shared_ranks[k])
         if space.no_reuse[level, s]:
             _close(space, f, s, level)
     if space.top[level]:
@@ -294,7 +299,7 @@ def settle(space, f, key, level, keep, child, outermost):  # type: ignore[no-unt
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _dominates(space, a, b):  # type: ignore[no-untyped-def]
     """Whether label a is at least as good as label b whatever comes (both with the same key)."""
     if a[SPATIAL] < b[SPATIAL] or a[BANDWIDTH] > b[BANDWIDTH] or a[USED_X] > b[USED_X] or a[USED_Y] > b[USED_Y]:
@@ -364,7 +369,7 @@ def _look_ahead(space, f, key):  # type: ignore[no-untyped-def]
         )
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untyped-def]
     """(energy, cycles) that no completion of a label inside ``level`` undercuts.
 
@@ -411,12 +416,12 @@ def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untype
     return energy, max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def _value(space, energy, cycles):  # type: ignore[no-untyped-def]
     return energy * cycles if space.objective == 0 else (energy if space.objective == 1 else cycles)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def worse(space, energy, cycles, best_energy, best_cycles):  # type: ignore[no-untyped-def]
     """Whether (energy, cycles) cannot beat the incumbent; ties go to the other figure."""
     up = 1.0 + EPS
@@ -433,28 +438,49 @@ def worse(space, energy, cycles, best_energy, best_cycles):  # type: ignore[no-u
 
 
 @njit(cache=True)
-def _insert(space, F, I, new, head, since):  # type: ignore[no-untyped-def]
+def covers(edges):  # type: ignore[no-untyped-def]
+    """(states, states) bool: whether state a allows every sequence of loops that state b allows.
+
+    A state's successors have higher numbers or the same answer is found in a few rounds.
+    """
+    n, dims = edges.shape
+    out = np.ones((n, n), np.bool_)
+    changed = True
+    while changed:
+        changed = False
+        for a in range(n - 1, -1, -1):
+            for b in range(n - 1, -1, -1):
+                if not out[a, b]:
+                    continue
+                for d in range(dims):
+                    if edges[b, d] >= 0 and (edges[a, d] < 0 or not out[edges[a, d], edges[b, d]]):
+                        out[a, b] = False
+                        changed = True
+                        break
+    return out
+
+
+@njit(cache=True, forceinline=True)
+def _insert(space, F, I, new, head, covering):  # type: ignore[no-untyped-def]
     """Put label ``new`` into its key's list unless one there dominates it; drop those that it dominates.
 
-    Only labels from ``since`` on with the same state compete: the others go on differently.
+    A label stands in for another only if it may go on in every way the other may (``covering``).
     """
     key = I[new, KEY]
     k = head[key]
     last = -1
-    while k >= since:
+    while k >= 0:
         following = I[k, NEXT]
-        if I[k, STATE] == I[new, STATE]:
-            if _dominates(space, F[k], F[new]):
-                return False
-            if _dominates(space, F[new], F[k]):
-                I[k, ALIVE] = 0
-                if last < 0:
-                    head[key] = following
-                else:
-                    I[last, NEXT] = following
-                k = following
-                continue
-        last = k
+        if covering[I[k, STATE], I[new, STATE]] and _dominates(space, F[k], F[new]):
+            return False
+        if covering[I[new, STATE], I[k, STATE]] and _dominates(space, F[new], F[k]):
+            I[k, ALIVE] = 0
+            if last < 0:
+                head[key] = following
+            else:
+                I[last, NEXT] = following
+        else:
+            last = k
         k = following
     I[new, NEXT] = head[key]
     head[key] = new
@@ -494,22 +520,22 @@ def key_count(space):  # type: ignore[no-untyped-def]
     return keys
 
 
-@njit(cache=True)
-def _held(space, key, keep):  # type: ignore[no-untyped-def]
+@njit(cache=True, forceinline=True)
+def _held(space, x, keep):  # type: ignore[no-untyped-def]
     words = 0.0
     for s in range(space.relevant.shape[0]):
         if keep[s]:
-            words += tile_volume(space, key, s)
+            words += _tile(space, x, s)
     return words
 
 
-@njit(cache=True)
-def _fits(space, level, key, d, keep):  # type: ignore[no-untyped-def]
-    """Whether a key grown along d still fits wherever it has to be held (tiles only grow further out)."""
-    if space.storage[level] and _held(space, key, keep) > space.capacity[level]:
+@njit(cache=True, forceinline=True)
+def _fits(space, level, x, d, keep):  # type: ignore[no-untyped-def]
+    """Whether x, grown along d, still fits wherever it has to be held (tiles only grow further out)."""
+    if space.storage[level] and _held(space, x, keep) > space.capacity[level]:
         return False
     for s in range(space.relevant.shape[0]):
-        if space.relevant[s, d] and space.room[level, s] < np.inf and tile_volume(space, key, s) > space.room[level, s]:
+        if space.relevant[s, d] and space.room[level, s] < np.inf and _tile(space, x, s) > space.room[level, s]:
             return False
     return True
 
@@ -532,12 +558,13 @@ def _keep_best(I, bounds, first, last, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def grow_level(space, level, edges, F0, I0, child, keep, parents, best_energy, best_cycles, width, limit):  # type: ignore[no-untyped-def]
+def grow_level(space, level, edges, covering, F0, I0, child, keep, parents, best_energy, best_cycles, width, limit):  # type: ignore[no-untyped-def]
     """Add every allowed sequence of loops of one level to every label, a loop at a time.
 
     Args:
         edges: (states, d) which loop orders may differ in cost, as an automaton: from a state, a loop over
             dimension d may come next if the entry is ≥ 0, and leads to that state; 0 is the start.
+        covering: (states, states) see `covers`.
         F0 / I0: labels with nothing of this level yet.
         child / keep / parents: see `lower_bound` and `settle`.
         best_energy / best_cycles: the incumbent; labels that cannot beat it are dropped.
@@ -563,8 +590,12 @@ def grow_level(space, level, edges, F0, I0, child, keep, parents, best_energy, b
     F[:n] = F0
     I[:n] = I0
     I[:n, PRED], I[:n, DIM], I[:n, USED], I[:n, STATE], I[:n, ALIVE] = -1, -1, 0, 0, 1
-    states = edges.shape[0]
+    x = np.empty(dims, np.int64)
     head = np.full(key_count(space), -1, np.int64)
+    if must == 0:
+        for k in range(n):
+            I[k, NEXT] = head[I[k, KEY]]
+            head[I[k, KEY]] = k
     first, last = 0, n
     while first < last and n < limit:  # all labels with one loop more each time round
         _keep_best(I, bounds, first, last, width)
@@ -577,21 +608,25 @@ def grow_level(space, level, edges, F0, I0, child, keep, parents, best_energy, b
                 more[:n] = bounds[:n]
                 bounds = more
             key = I[k, KEY]
+            _placed(space, key, x)
             for d in range(dims):
                 state = edges[I[k, STATE], d]
                 if state < 0:
                     continue
                 have = digit(space, key, d)
-                inside = space.div[d, have]
+                inside = x[d]
                 for g in range(have + 1, space.ndiv[d]):
                     b = space.div[d, g] // inside
                     if b > high[d]:
                         break
                     if b * inside != space.div[d, g] or b < low[d]:
                         continue
-                    grown = key + (g - have) * space.stride[d]
-                    if not _fits(space, level, grown, d, keep):
+                    x[d] = space.div[d, g]
+                    fits = _fits(space, level, x, d, keep)
+                    x[d] = inside
+                    if not fits:
                         break
+                    grown = key + (g - have) * space.stride[d]
                     for axis in range(1, 3) if fanout else range(1):
                         if axis == 1 and (not space.axis_x[level, d] or F[k, USED_X] * b > space.mesh_x[level]):
                             continue
@@ -601,14 +636,14 @@ def grow_level(space, level, edges, F0, I0, child, keep, parents, best_energy, b
                         if fanout:
                             add_spatial(space, F[n], level, d, b, axis)
                         else:
-                            add_temporal(space, F[n], key, d, b, child)
+                            add_temporal(space, F[n], x, d, b, child)
                         energy, cycles = lower_bound(space, F[n], grown, level, child, parents)
                         if worse(space, energy, cycles, best_energy, best_cycles):
                             continue
                         bounds[n] = _value(space, energy, cycles)
                         I[n, KEY], I[n, PRED], I[n, DIM], I[n, BOUND], I[n, AXIS] = grown, k, d, b, axis
                         I[n, USED], I[n, STATE] = I[k, USED] | (np.int64(1) << d), state
-                        if _insert(space, F, I, n, head, last):
+                        if _insert(space, F, I, n, head, covering):
                             n += 1
         first, last = last, n
     for k in range(n):
@@ -633,11 +668,13 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
     head = np.full(key_count(space), -1, np.int64)
     bounds = np.full(n, np.inf)
     needed = np.inf
+    x = np.empty(space.size.shape[0], np.int64)
     for k in range(n):
         f = F[k]
         if space.storage[level]:
-            needed = min(needed, _held(space, I[k, KEY], keep))
-            if not settle(space, f, I[k, KEY], level, keep, child, False):
+            _placed(space, I[k, KEY], x)
+            needed = min(needed, _held(space, x, keep))
+            if not settle(space, f, x, level, keep, child, False):
                 continue
         else:
             f[USED_X] = 1.0
@@ -649,13 +686,14 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
         if not worse(space, energy, cycles, best_energy, best_cycles):
             bounds[k] = _value(space, energy, cycles)
     order = np.argsort(bounds)
+    anything = np.ones((1, 1), np.bool_)
     m = 0
     for q in range(n):
         k = order[q]
         if bounds[k] == np.inf:
             break
         I[k, STATE] = 0
-        if _insert(space, F, I, k, head, 0):
+        if _insert(space, F, I, k, head, anything):
             order[m] = k
             m += 1
     alive = np.empty(m, np.int64)
@@ -678,30 +716,29 @@ def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # typ
         per label the value of the objective (inf where it cannot beat the incumbent) and the order's index.
     """
     n = F.shape[0]
+    dims = space.size.shape[0]
     values = np.full(n, np.inf)
     chosen = np.zeros(n, np.int64)
     f = np.empty(F.shape[1])
-    whole = np.int64(0)
-    for d in range(space.size.shape[0]):
-        whole += (space.ndiv[d] - 1) * space.stride[d]
+    x = np.empty(dims, np.int64)
     for k in range(n):
+        _placed(space, I[k, KEY], x)
         fits = True
-        for d in range(space.size.shape[0]):
-            b = space.size[d] // space.div[d, digit(space, I[k, KEY], d)]
+        for d in range(dims):
+            b = space.size[d] // x[d]
             if b < space.t_min[0, d] or b > space.t_max[0, d]:
                 fits = False
         if not fits:
             continue
         for q in range(orders.shape[0]):
             f[:] = F[k]
-            key = I[k, KEY]
+            _placed(space, I[k, KEY], x)
             for d in orders[q]:
-                have = digit(space, key, d)
-                b = space.size[d] // space.div[d, have]
+                b = space.size[d] // x[d]
                 if b > 1:
-                    add_temporal(space, f, key, d, b, child)
-                    key += (space.ndiv[d] - 1 - have) * space.stride[d]
-            if key != whole or not settle(space, f, key, 0, keep, child, True):
+                    add_temporal(space, f, x, d, b, child)
+                    x[d] = space.size[d]
+            if not settle(space, f, x, 0, keep, child, True):
                 continue
             energy, cycles = f[ENERGY], max(space.macs / f[SPATIAL], f[BANDWIDTH])
             value = _value(space, energy, cycles)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hwsim.architecture import Architecture, Fanout, LoopConstraint, Storage
 from hwsim.energy import EnergyTable
 from hwsim.mapper.labels import Space
+from hwsim.mapper.labels import covers as kernel_covers
 from hwsim.model import projection_matrix
 from workloads.problem import DataSpace, Problem
 
@@ -72,11 +73,14 @@ class MapSpace:
     dims: tuple[str, ...]
     keeps: tuple[tuple[frozenset[str], ...], ...]
 
-    def automaton(self, level: int, movable: frozenset[str]) -> npt.NDArray[np.int64]:
+    def automaton(self, level: int, movable: frozenset[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """The orders of a level as an automaton over its loops, inner → outer.
 
         Loops with bound 1 do not appear, so orders that agree on the loops that do are one path.
-        (states, dims): the state that a loop over a dimension leads to, −1 where it may not come next.
+
+        Returns:
+            (states, dims) the state that a loop over a dimension leads to, −1 where it may not come next;
+            (states, states) whether the first state allows every sequence that the second does.
         """
         return _automaton(self.orders(level, movable), len(self.dims))
 
@@ -154,7 +158,7 @@ def _order_preferences(problem: Problem, dims: tuple[str, ...], movable: frozens
 
 
 @functools.lru_cache(maxsize=4096)
-def _automaton(orders: tuple[tuple[int, ...], ...], dims: int) -> npt.NDArray[np.int64]:
+def _automaton(orders: tuple[tuple[int, ...], ...], dims: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     start = frozenset((q, 0) for q in range(len(orders)))  # (order, how many of its dimensions are behind)
     states = {start: 0}
     rows: list[list[int]] = []
@@ -162,16 +166,15 @@ def _automaton(orders: tuple[tuple[int, ...], ...], dims: int) -> npt.NDArray[np
     for state in queue:
         row = [-1] * dims
         for d in range(dims):
-            reached = frozenset(
-                (q, orders[q].index(d) + 1) for q, behind in state if d in orders[q][behind:]
-            )
+            reached = frozenset((q, orders[q].index(d) + 1) for q, behind in state if d in orders[q][behind:])
             if reached:
                 if reached not in states:
                     states[reached] = len(states)
                     queue.append(reached)
                 row[d] = states[reached]
         rows.append(row)
-    return np.array(rows, np.int64).reshape(-1, dims)
+    edges = np.array(rows, np.int64).reshape(-1, dims)
+    return edges, kernel_covers(edges)
 
 
 def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
@@ -237,10 +240,12 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
 
     table, counts, stride = _divisor_tables([sizes[d] for d in dims])
     temporal = [
-        [factor_range(x.constraints.temporal, d, sizes[d]) if isinstance(x, Storage) else (1, 1) for d in dims] for x in levels
+        [factor_range(x.constraints.temporal, d, sizes[d]) if isinstance(x, Storage) else (1, 1) for d in dims]
+        for x in levels
     ]
     spatial = [
-        [factor_range(x.constraints.spatial, d, sizes[d]) if isinstance(x, Fanout) else (1, 1) for d in dims] for x in levels
+        [factor_range(x.constraints.spatial, d, sizes[d]) if isinstance(x, Fanout) else (1, 1) for d in dims]
+        for x in levels
     ]
     axes = [[spatial_axes(x, d) if isinstance(x, Fanout) else (False, False) for d in dims] for x in levels]
     t = np.array(temporal, np.int64).reshape(len(levels), len(dims), 2)
