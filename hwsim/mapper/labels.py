@@ -26,10 +26,10 @@ import numpy as np
 from numba import njit
 
 # Float columns of a label.
-ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y = range(6)
-# Per data space, from column 6: energy of transfers that an open tile may still avoid; accesses of the
+ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
+# Per data space, from column 7: energy of transfers that an open tile may still avoid; accesses of the
 # parent to come; mode.
-SPACE, PER_SPACE = 6, 3
+SPACE, PER_SPACE = 7, 3
 SAVABLE, PENDING, MODE = range(3)
 CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
 # Of the sliding data space, after the per-space columns: extents of the child's tile along its shared
@@ -90,6 +90,7 @@ class Space(NamedTuple):
     fill_x: Any  # (fan-outs, keys)
     fill_y: Any  # (fan-outs, keys)
     cast: Any  # (fan-outs, keys, s)
+    may_throttle: bool  # some storage has a limited bandwidth and something leaks
     objective: int  # 0 edp, 1 energy, 2 latency
 
 
@@ -225,7 +226,9 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
     if held > space.capacity[level] or held < space.fill_floor[level]:
         return False
     block = space.block[level]
-    f[ENERGY] += space.leak[level] * space.macs / f[SPATIAL]
+    # Instances in use are all spatial loops over those inside; without throttling the run takes MACs / all.
+    f[LEAK] += space.leak[level] / f[SPATIAL]
+    f[ENERGY] += space.leak[level] / f[SPATIAL] * space.macs
     outside = _outside(space, x)
     reads, writes = 0.0, 0.0
     for s in range(spaces):
@@ -302,6 +305,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
 @njit(cache=True, forceinline=True)
 def _dominates(space, a, b):  # type: ignore[no-untyped-def]
     """Whether label a is at least as good as label b whatever comes (both with the same key)."""
+    if a[SPATIAL] > b[SPATIAL] and space.may_throttle:
+        return False  # more instances leak more while all wait for a storage's bandwidth
     if a[SPATIAL] < b[SPATIAL] or a[BANDWIDTH] > b[BANDWIDTH] or a[USED_X] > b[USED_X] or a[USED_Y] > b[USED_Y]:
         return False
     slack = 1.0 + EPS
@@ -740,7 +745,8 @@ def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # typ
                     x[d] = space.size[d]
             if not settle(space, f, x, 0, keep, child, True):
                 continue
-            energy, cycles = f[ENERGY], max(space.macs / f[SPATIAL], f[BANDWIDTH])
+            cycles = max(space.macs / f[SPATIAL], np.ceil(f[BANDWIDTH] * (1.0 - EPS)))
+            energy = f[ENERGY] + f[LEAK] * (f[SPATIAL] * cycles - space.macs)
             value = _value(space, energy, cycles)
             if value < values[k] and not worse(space, energy, cycles, best_energy, best_cycles):
                 values[k] = value

@@ -312,6 +312,10 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         fill_x=np.zeros((len(fans), keys)),
         fill_y=np.zeros((len(fans), keys)),
         cast=np.zeros((len(fans), keys, len(spaces))),
+        may_throttle=any(
+            b is not None for x in architecture.storages for b in (x.read_bandwidth, x.write_bandwidth, x.shared_bandwidth)
+        )
+        and any(price(x, "leak") > 0 for x in levels),
         objective=OBJECTIVES[objective],
     )
 
