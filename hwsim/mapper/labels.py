@@ -32,9 +32,15 @@ ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
 SPACE, PER_SPACE = 7, 3
 SAVABLE, PENDING, MODE = range(3)
 CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
-# Of the sliding data space, after the per-space columns: extents of the child's tile along its shared
-# ranks; the zone's rank, fetches in units of the tile, cost of its usual step, usual step, swept distance.
-EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT, SLIDING = 0, 3, 4, 5, 6, 7, 8
+# Of the sliding data space, after the per-space columns: extents of the child's tile along its shared ranks;
+# the zone (rank, fetches in units of the tile, cost of the usual step, usual step, swept distance);
+EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT = 0, 3, 4, 5, 6, 7
+# the echo: a zone whose transfers are priced already, but that loops further out still belong to (energy, then as above);
+EENERGY, ERANK, EFETCHES, ECOST, EUSUAL, ESWEPT = range(8, 14)
+# links between neighbours that wait for their temporal loop (move and bound of the spatial loop, its rank,
+# instances in use inside the fan-out's parent), and sliding spatial loops at the fan-out at hand.
+LMOVE, LBOUND, LRANK, LSPATIAL, SLIDES = range(14, 19)
+SLIDING = 19
 # Integer columns.
 KEY, PRED, DIM, BOUND, AXIS, USED, NEXT, STATE, ALIVE = range(9)
 INTS = 9
@@ -82,6 +88,7 @@ class Space(NamedTuple):
     mesh_y: Any
     no_reuse: Any  # (l, s) bool
     no_multicast: Any  # (l, s) bool
+    no_links: Any  # (l, s) bool
     reach: Any  # (l, s) pJ at least to bring the data space to that level from outside
     fans: Any  # (fan-outs,) their levels, outermost first
     slides: Any  # (s, d) bool: the dimension indexes a shared rank of the data space
@@ -153,15 +160,73 @@ def _close(space, f, s, child):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, forceinline=True)
+def _zone_step(f, z, rank, v, b):  # type: ignore[no-untyped-def]
+    """One more loop along a zone's rank; ``z`` is its rank's column. Returns by what share it cuts the fetches."""
+    step = v - f[z + 4]
+    cost = 0.0 if step == 0 else (f[z + 2] if step == f[z + 3] else 1.0)
+    fetches = f[z + 1] * b - (b - 1) * (1.0 - cost)
+    ratio = fetches / (f[z + 1] * b)
+    f[z + 1] = fetches
+    f[z + 4] += v
+    return ratio
+
+
+@njit(cache=True, forceinline=True)
+def _link_later(space, f, s, d, rank, v, b, x, child):  # type: ignore[no-untyped-def]
+    """Settle links that waited for the innermost temporal loop outside their fan-out (``rank`` −1: none that slides).
+
+    Returns False where the loop does not move the tiles by one neighbour: then nothing is handed on, and
+    the label without links says the same.
+    """
+    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    if rank < 0 or rank != f[z + LRANK] or v != f[z + LMOVE] or v < f[z + EXTENT + rank]:
+        return False
+    # All steps of this loop are served by neighbours but for what enters at the edge. Where loops along the
+    # rank are still to come, some of their steps may be, too: then the best case is taken.
+    steps = 1.0 - 1.0 / b
+    for e in range(space.size.shape[0]):
+        if space.shared_rank[e] == rank and x[e] * (b if e == d else 1) < space.size[e]:
+            steps = 1.0
+    handed = steps * (1.0 - 1.0 / f[z + LBOUND])
+    c = SPACE + s * PER_SPACE
+    f[c + PENDING] *= 1.0 - handed
+    # Timeloop spreads what one parent's children hand on over all instances of the child.
+    parents = f[SPATIAL] / f[z + LSPATIAL] if f[z + LSPATIAL] > 0 else np.inf
+    own = f[c + SAVABLE]
+    f[c + SAVABLE] = own * (1.0 - handed * (1.0 - 1.0 / parents))
+    if space.write[child] > 0:
+        f[c + SAVABLE] += own * space.read[child] / space.write[child] * handed / parents
+    f[z + LMOVE] = 0.0
+    return True
+
+
+@njit(cache=True, forceinline=True)
 def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
-    """Put a temporal loop of bound b over dimension d around a label (``x`` is what is inside it)."""
+    """Put a temporal loop of bound b over dimension d around a label (``x`` is what is inside it).
+
+    Returns False where the label waits for a loop that hands data between neighbours, and this is not it.
+    """
     z = SPACE + PER_SPACE * space.relevant.shape[0]
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
+        rank, v = -1, 0
+        if s == space.sliding:
+            rank = space.shared_rank[d]
+            v = space.coef[s, space.shared_ranks[rank], d] * x[d] if rank >= 0 else 0
+            if f[z + LMOVE] > 0 and not _link_later(space, f, s, d, rank, v, b, x, child[s]):
+                return False
+            if f[z + EENERGY] > 0:
+                if not space.relevant[s, d]:
+                    f[z + EFETCHES] *= b
+                elif rank < 0 or rank != f[z + ERANK]:
+                    f[z + EENERGY] = 0.0
+                else:
+                    less = f[z + EENERGY] * (1.0 - _zone_step(f, z + ERANK, rank, v, b))
+                    f[z + EENERGY] -= less
+                    f[ENERGY] -= less
         mode = f[c + MODE]
         if mode == CLOSED:
             continue
-        rank = space.shared_rank[d] if s == space.sliding else -1
         ratio = 1.0
         if not space.relevant[s, d]:
             if mode == OPEN:
@@ -170,40 +235,64 @@ def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
                 f[z + ZFETCHES] *= b
         elif rank < 0 or (mode == ZONE and rank != f[z + ZRANK]):
             _close(space, f, s, child[s])
+        elif mode == OPEN:
+            cost = min(1.0, v / f[z + EXTENT + rank])
+            f[z + ZRANK], f[z + ZCOST], f[z + ZUSUAL], f[z + ZSWEPT] = rank, cost, v, v
+            f[z + ZFETCHES] = 1.0 + (b - 1) * cost
+            ratio = f[z + ZFETCHES] / b
+            f[c + MODE] = ZONE
         else:
-            v = space.coef[s, space.shared_ranks[rank], d] * x[d]
-            if mode == OPEN:
-                cost = min(1.0, v / f[z + EXTENT + rank])
-                f[z + ZRANK], f[z + ZCOST], f[z + ZUSUAL], f[z + ZSWEPT] = rank, cost, v, v
-                f[z + ZFETCHES] = 1.0 + (b - 1) * cost
-                ratio = f[z + ZFETCHES] / b
-                f[c + MODE] = ZONE
-            else:
-                step = v - f[z + ZSWEPT]
-                cost = 0.0 if step == 0 else (f[z + ZCOST] if step == f[z + ZUSUAL] else 1.0)
-                fetches = f[z + ZFETCHES] * b - (b - 1) * (1.0 - cost)
-                ratio = fetches / (f[z + ZFETCHES] * b)
-                f[z + ZFETCHES] = fetches
-                f[z + ZSWEPT] += v
+            ratio = _zone_step(f, z + ZRANK, rank, v, b)
         f[c + SAVABLE] *= ratio
         f[c + PENDING] *= ratio
+    return True
 
 
 @njit(cache=True, forceinline=True)
-def add_spatial(space, f, level, d, b, axis):  # type: ignore[no-untyped-def]
+def add_spatial(space, f, x, level, d, b, axis, child, link):  # type: ignore[no-untyped-def]
     """Put a spatial loop of bound b over dimension d around a label.
 
-    Of a sliding data space the bound takes the best case: neighbours hand everything on.
+    Neighbours can hand on what a sliding data space needs only under one loop along the rank (``link``
+    chooses that), if their tiles stand right inside. Where that is not clear the best case is taken.
+
+    Returns False where ``link`` makes no sense.
     """
-    f[SPATIAL] *= b
-    f[USED_X if axis == 1 else USED_Y] *= b
+    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    linked = False
     for s in range(space.relevant.shape[0]):
-        shares = not space.relevant[s, d] and not space.no_multicast[level, s]
-        slides = s == space.sliding and space.shared_rank[d] >= 0
-        if shares or slides:
-            f[SPACE + s * PER_SPACE + PENDING] /= b
+        c = SPACE + s * PER_SPACE
+        slides = space.slides[s, d]
+        if not space.relevant[s, d] and not space.no_multicast[level, s]:
+            f[c + PENDING] /= b
         if space.read_write[s] and (not space.relevant[s, d] or slides):
             f[FIRST_VISITS] *= b
+        if not slides:
+            continue
+        rank = space.shared_rank[d]
+        simple = (
+            s == space.sliding and not space.read_write[s] and f[z + SLIDES] == 0 and f[z + LMOVE] == 0 and rank >= 0
+        )
+        f[z + SLIDES] += 1.0
+        if not simple:
+            f[c + PENDING] /= b
+            f[c + SAVABLE] /= b
+            if f[z + LMOVE] > 0:
+                f[c + PENDING] /= f[z + LBOUND]
+                f[c + SAVABLE] /= f[z + LBOUND]
+                f[z + LMOVE] = 0.0
+        elif link:
+            if child[s] != level + 1 or f[c + MODE] != OPEN or space.no_links[level, s]:
+                return False
+            f[z + LMOVE], f[z + LBOUND], f[z + LRANK], f[z + LSPATIAL] = (
+                space.coef[s, space.shared_ranks[rank], d] * x[d],
+                b,
+                rank,
+                0.0,
+            )
+            linked = True
+    f[SPATIAL] *= b
+    f[USED_X if axis == 1 else USED_Y] *= b
+    return linked == link
 
 
 @njit(cache=True)
@@ -235,6 +324,10 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         if not keep[s]:
             continue
         c = SPACE + s * PER_SPACE
+        if s == space.sliding and f[z + LMOVE] > 0:  # links across this level: the best case
+            f[c + PENDING] /= f[z + LBOUND]
+            f[c + SAVABLE] /= f[z + LBOUND]
+            f[z + LMOVE] = 0.0
         pending = f[c + PENDING]
         first = space.elements[s] if space.read_write[s] else 0.0
         closed = f[c + MODE] == CLOSED
@@ -267,11 +360,13 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
                 f[ENERGY] += e
             elif f[c + MODE] == OPEN:
                 f[c + SAVABLE] += e
-            else:  # the zone of the inner tile ends here; loops outside could still save up to this share
-                least = 1.0 - 1.0 / f[z + ZFETCHES]
-                f[ENERGY] += (f[c + SAVABLE] + e) * least
+            else:  # these transfers are priced; loops further out along the zone's rank may still spare some
                 if child[s] >= 0 and space.top[child[s]]:
-                    f[ENERGY] += max(0.0, pending - first) / space.block[child[s]] * space.write[child[s]] * least
+                    e += _blocks(np.floor(pending - first + 0.5), space.block[child[s]]) * space.write[child[s]]
+                f[ENERGY] += f[c + SAVABLE] + e - f[z + EENERGY] / max(1.0, f[z + EFETCHES])
+                f[z + EENERGY] = f[c + SAVABLE] + e
+                for k in range(5):
+                    f[z + ERANK + k] = f[z + ZRANK + k]
                 f[c + SAVABLE] = 0.0
         if outermost:
             f[c + PENDING] = 0.0
@@ -314,7 +409,18 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
         return False
     spaces = space.relevant.shape[0]
     z = SPACE + PER_SPACE * spaces
+    if a[LEAK] > b[LEAK] * slack or a[z + SLIDES] != b[z + SLIDES] or a[z + LMOVE] != b[z + LMOVE]:
+        return False
+    if b[z + LMOVE] > 0 and (a[z + LBOUND] != b[z + LBOUND] or a[z + LSPATIAL] != b[z + LSPATIAL]):
+        return False
     energy = a[ENERGY]
+    if b[z + EENERGY] > 0:
+        for k in range(ERANK, LMOVE):
+            if a[z + EENERGY] == 0 or a[z + k] != b[z + k]:
+                energy += b[z + EENERGY] / b[z + EFETCHES]  # what loops further out could spare b, at most
+                break
+        if a[z + EENERGY] < b[z + EENERGY]:
+            energy += (b[z + EENERGY] - a[z + EENERGY]) / b[z + EFETCHES]
     for s in range(spaces):
         c = SPACE + s * PER_SPACE
         if a[c + PENDING] > b[c + PENDING] * slack:
@@ -325,7 +431,7 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
         if a[c + MODE] != b[c + MODE] or a[c + SAVABLE] > b[c + SAVABLE] * slack:
             return False
         if s == space.sliding:
-            first, last = (EXTENT, ZRANK) if b[c + MODE] == OPEN else (ZRANK, SLIDING)
+            first, last = (EXTENT, ZRANK) if b[c + MODE] == OPEN else (ZRANK, EENERGY)
             for k in range(first, last):
                 if a[z + k] != b[z + k]:
                     return False
@@ -394,6 +500,9 @@ def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untype
         else:
             fan *= space.fill_x[q, key] * space.fill_y[q, key]
     energy = f[ENERGY] - f[FIRST_VISITS] * fan
+    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    if f[z + EENERGY] > 0:
+        energy -= f[z + EENERGY] / f[z + EFETCHES]
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
         words = f[c + PENDING]
@@ -401,7 +510,9 @@ def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untype
         if f[c + MODE] != CLOSED:
             least = min(1.0, space.touched[s] / words) if words > 0 else 0.0
             if f[c + MODE] == ZONE:
-                least = max(least, 1.0 - 1.0 / f[SPACE + PER_SPACE * space.relevant.shape[0] + ZFETCHES])
+                least = max(least, 1.0 - 1.0 / f[z + ZFETCHES])
+            if s == space.sliding and f[z + LMOVE] > 0:
+                least /= f[z + LBOUND]
             energy += f[c + SAVABLE] * least
             words *= least
             if child[s] >= 0 and space.top[child[s]]:
@@ -632,16 +743,21 @@ def grow_level(space, level, edges, covering, F0, I0, child, keep, parents, best
                     if not fits:
                         break
                     grown = key + (g - have) * space.stride[d]
-                    for axis in range(1, 3) if fanout else range(1):
+                    for way in range(2, 6) if fanout else range(1):
+                        axis, link = way // 2, way % 2 == 1
+                        if link and (space.sliding < 0 or not space.slides[space.sliding, d]):
+                            continue
                         if axis == 1 and (not space.axis_x[level, d] or F[k, USED_X] * b > space.mesh_x[level]):
                             continue
                         if axis == 2 and (not space.axis_y[level, d] or F[k, USED_Y] * b > space.mesh_y[level]):
                             continue
                         F[n] = F[k]
                         if fanout:
-                            add_spatial(space, F[n], level, d, b, axis)
+                            valid = add_spatial(space, F[n], x, level, d, b, axis, child, link)
                         else:
-                            add_temporal(space, F[n], x, d, b, child)
+                            valid = add_temporal(space, F[n], x, d, b, child)
+                        if not valid:
+                            continue
                         energy, cycles = lower_bound(space, F[n], grown, level, child, parents)
                         if worse(space, energy, cycles, best_energy, best_cycles):
                             continue
@@ -670,6 +786,7 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
         labels that remain, best bound first, their bounds, and the least words that any label needed here.
     """
     n = F.shape[0]
+    spaces = space.relevant.shape[0]
     head = np.full(key_count(space), -1, np.int64)
     bounds = np.full(n, np.inf)
     needed = np.inf
@@ -684,6 +801,10 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
         else:
             f[USED_X] = 1.0
             f[USED_Y] = 1.0
+            z = SPACE + PER_SPACE * spaces
+            f[z + SLIDES] = 0.0
+            if f[z + LMOVE] > 0 and f[z + LSPATIAL] == 0:
+                f[z + LSPATIAL] = f[SPATIAL]
             if space.top[level]:
                 f[ENERGY] -= f[FIRST_VISITS]
                 f[FIRST_VISITS] = 0.0
@@ -738,11 +859,14 @@ def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # typ
         for q in range(orders.shape[0]):
             f[:] = F[k]
             _placed(space, I[k, KEY], x)
+            valid = True
             for d in orders[q]:
                 b = space.size[d] // x[d]
                 if b > 1:
-                    add_temporal(space, f, x, d, b, child)
+                    valid = valid and add_temporal(space, f, x, d, b, child)
                     x[d] = space.size[d]
+            if not valid or f[SPACE + PER_SPACE * space.relevant.shape[0] + LMOVE] > 0:
+                continue
             if not settle(space, f, x, 0, keep, child, True):
                 continue
             cycles = max(space.macs / f[SPATIAL], np.ceil(f[BANDWIDTH] * (1.0 - EPS)))

@@ -306,6 +306,7 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         mesh_y=np.array([float(x.mesh_y) if isinstance(x, Fanout) else 1.0 for x in levels]),
         no_reuse=np.array([[x.name in v.constraints.temporal.no_reuse for x in spaces] for v in levels]),
         no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
+        no_links=np.array([[x.name in v.constraints.spatial.no_link_transfer for x in spaces] for v in levels]),
         reach=_reach(space, read, write, update, np.array(block), np.array(share), touched),
         fans=np.array(fans, np.int64),
         slides=slides,
@@ -313,7 +314,9 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         fill_y=np.zeros((len(fans), keys)),
         cast=np.zeros((len(fans), keys, len(spaces))),
         may_throttle=any(
-            b is not None for x in architecture.storages for b in (x.read_bandwidth, x.write_bandwidth, x.shared_bandwidth)
+            b is not None
+            for x in architecture.storages
+            for b in (x.read_bandwidth, x.write_bandwidth, x.shared_bandwidth)
         )
         and any(price(x, "leak") > 0 for x in levels),
         objective=OBJECTIVES[objective],
