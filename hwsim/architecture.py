@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from hwsim.errors import HwsimError
+
+#: Stands in `Constraints.bypass` for every data space that is not kept, until the problem is known.
+OTHERS = "*"
 
 
 @dataclass(frozen=True)
 class FactorConstraint:
-    """``dim op value``: the loop bound of one dimension at one level. ``value`` 0 with ``=`` means 'the rest'."""
+    """``dim op value``: the loop bound of one dimension at one level. ``value`` 0 with ``=`` is the whole dimension."""
 
     dim: str
     op: Literal["=", "<=", ">="]
@@ -31,6 +36,9 @@ class LoopConstraint:
         rmw_first_update: temporal only: outputs whose first update reads too.
         no_multicast: spatial only: data spaces that cannot be multicast or reduced.
         no_link_transfer: spatial only: data spaces that neighbours do not hand on.
+        others_one: dimensions without a factor have bound 1 (``factors_only``).
+        no_iteration: data spaces whose dimensions have bound 1 (``no_iteration_over_dataspaces``).
+        max_factor: the most that a dimension without a factor may have (``default_max_factor``).
     """
 
     factors: tuple[FactorConstraint, ...] = ()
@@ -40,6 +48,9 @@ class LoopConstraint:
     rmw_first_update: frozenset[str] = frozenset()
     no_multicast: frozenset[str] = frozenset()
     no_link_transfer: frozenset[str] = frozenset()
+    others_one: bool = False
+    no_iteration: frozenset[str] = frozenset()
+    max_factor: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +104,11 @@ class Storage:
 
 @dataclass(frozen=True)
 class Fanout:
-    """A container instantiated meshX × meshY times below each instance of what is outside it.
+    """A container (or component) instantiated meshX × meshY times below each instance of what is outside it.
 
-    In Timeloop's mappings it is the target ``inter_<name>_spatial``.
+    Attributes:
+        of: the node that is instantiated, where that is a component of the same name; in Timeloop's mappings
+            a fan-out is the target ``inter_<node>_spatial``.
     """
 
     name: str
@@ -103,11 +116,12 @@ class Fanout:
     mesh_y: int
     constraints: Constraints = Constraints()
     attributes: dict[str, Any] = field(default_factory=dict, compare=False)
+    of: str = ""
 
     @property
     def target(self) -> str:
         """Name of this level in Timeloop's mappings."""
-        return f"inter_{self.name}_spatial"
+        return f"inter_{self.of or self.name}_spatial"
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,7 @@ class Architecture:
         cycle_seconds: length of one clock cycle.
         description: one line for ``hwsim archs``.
         source: the file it came from.
+        containers: names of containers that occur once, and so are no levels.
     """
 
     name: str
@@ -142,6 +157,7 @@ class Architecture:
     cycle_seconds: float = 1e-9
     description: str = ""
     source: str = ""
+    containers: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def storages(self) -> tuple[Storage, ...]:
@@ -171,6 +187,29 @@ class Architecture:
         if name == self.compute.name:
             return n
         raise KeyError(name)
+
+    def bind(self, data_spaces: tuple[str, ...]) -> Architecture:
+        """The architecture for a problem with these data spaces: 'all others' are filled in.
+
+        Raises:
+            HwsimError: a constraint names a data space that the problem does not have.
+        """
+        levels: list[Level] = []
+        for level in self.levels:
+            constraints = level.constraints
+            named = constraints.keep | (constraints.bypass - {OTHERS})
+            named |= constraints.temporal.no_iteration | constraints.spatial.no_iteration
+            for name in sorted(named - set(data_spaces)):
+                raise HwsimError(
+                    f"the constraints of '{level.name}' name the data space '{name}'; "
+                    f"the problem's are {', '.join(data_spaces)}.",
+                    where=self.source or self.name,
+                )
+            if OTHERS in constraints.bypass:
+                bypass = frozenset(data_spaces) - constraints.keep
+                level = replace(level, constraints=replace(constraints, bypass=bypass))
+            levels.append(level)
+        return replace(self, levels=tuple(levels))
 
     @property
     def compute_instances(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 #: Protobuf messages, and so ONNX files, are smaller than this.
 MAX_FILE_BYTES = 2**31
+
+#: No operator set will ever have this number.
+MAX_OPSET = 100_000
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -38,7 +42,45 @@ def load_model(path: Path) -> onnx.ModelProto:
         raise HwsimError("the graph is empty: it holds no operators", where=str(path))
     if not model.opset_import:
         raise HwsimError("the model imports no opset: the file is truncated or malformed", where=str(path))
+    if not all(isinstance(text, str) for text in _texts(model)):
+        raise HwsimError("the model is corrupt: a name in it is not UTF-8 text", where=str(path))
+    for imported in model.opset_import:
+        if not 1 <= imported.version <= MAX_OPSET:
+            raise HwsimError(f"the model imports opset {imported.version}, which cannot be", where=str(path))
     return model
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[str | bytes]:
+    """Every name in the model; protobuf hands out bytes where one is not UTF-8."""
+    yield from (o.domain for o in model.opset_import)
+    yield from _graph_texts(model.graph)
+    for function in model.functions:
+        yield from (function.name, function.domain, *function.input, *function.output, *function.attribute)
+        yield from (o.domain for o in function.opset_import)
+        yield from _value_texts(function.value_info)
+        yield from _node_texts(function.node)
+
+
+def _graph_texts(graph: onnx.GraphProto) -> Iterator[str | bytes]:
+    yield from _value_texts((*graph.input, *graph.output, *graph.value_info))
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (sparse.values.name for sparse in graph.sparse_initializer)
+    yield from _node_texts(graph.node)
+
+
+def _value_texts(infos: Iterable[onnx.ValueInfoProto]) -> Iterator[str | bytes]:
+    for info in infos:
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+
+
+def _node_texts(nodes: Iterable[onnx.NodeProto]) -> Iterator[str | bytes]:
+    for node in nodes:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name)
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _graph_texts(graph)
 
 
 def _read(path: Path) -> bytes:

@@ -53,7 +53,7 @@ def infer_by_schema(
     from onnx import checker, helper, numpy_helper, shape_inference
 
     given = {n: v for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
-    types = {n: v.type_proto() for n, v in given.items() if v.elem_type or v.container is not None}
+    types = {n: v.type_proto() for n, v in given.items()}
     data = {n: numpy_helper.from_array(v.data, n) for n, v in given.items() if v.data is not None}
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:

@@ -28,9 +28,14 @@ def divisors(n: int) -> list[int]:
     return low + [n // k for k in reversed(low) if k * k != n]
 
 
-def factor_range(constraint: LoopConstraint, dim: str, size: int) -> tuple[int, int]:
-    """(least, most) that a level's constraint allows as the loop bound of one dimension of that size."""
+def factor_range(constraint: LoopConstraint, dim: str, problem: Problem) -> tuple[int, int]:
+    """(least, most) that a level's constraint allows as the loop bound of one dimension."""
+    size = problem.sizes[dim]
     low, high = 1, UNBOUNDED
+    if all(factor.dim != dim for factor in constraint.factors):
+        high = 1 if constraint.others_one else constraint.max_factor or UNBOUNDED
+    if any(x.name in constraint.no_iteration and dim in x.dimensions for x in problem.data_spaces):
+        high = 1
     for factor in constraint.factors:
         if factor.dim == dim and factor.value == 0:  # Timeloop reads 0 as the whole dimension
             low, high = size, size
@@ -91,7 +96,7 @@ class MapSpace:
         """
         node = self.architecture.levels[level]
         constraint = node.constraints.spatial if isinstance(node, Fanout) else node.constraints.temporal
-        loops = [d for d in self.dims if factor_range(constraint, d, self.problem.sizes[d])[1] > 1]
+        loops = [d for d in self.dims if factor_range(constraint, d, self.problem)[1] > 1]
         if isinstance(node, Fanout):
             return (tuple(self.dims.index(d) for d in loops),)
         fixed = [d for d in constraint.permutation if d in loops]
@@ -179,6 +184,7 @@ def _automaton(orders: tuple[tuple[int, ...], ...], dims: int) -> tuple[npt.NDAr
 
 def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
     """The mapspace that the architecture's constraints leave (perfect factorization)."""
+    architecture = architecture.bind(tuple(x.name for x in problem.data_spaces))
     dims = tuple(name for name, size in problem.dims if size > 1)
     return MapSpace(problem, architecture, dims, _keep_choices(architecture, problem))
 
@@ -240,11 +246,11 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
 
     table, counts, stride = _divisor_tables([sizes[d] for d in dims])
     temporal = [
-        [factor_range(x.constraints.temporal, d, sizes[d]) if isinstance(x, Storage) else (1, 1) for d in dims]
+        [factor_range(x.constraints.temporal, d, problem) if isinstance(x, Storage) else (1, 1) for d in dims]
         for x in levels
     ]
     spatial = [
-        [factor_range(x.constraints.spatial, d, sizes[d]) if isinstance(x, Fanout) else (1, 1) for d in dims]
+        [factor_range(x.constraints.spatial, d, problem) if isinstance(x, Fanout) else (1, 1) for d in dims]
         for x in levels
     ]
     axes = [[spatial_axes(x, d) if isinstance(x, Fanout) else (False, False) for d in dims] for x in levels]

@@ -1,0 +1,156 @@
+"""Constraints on mappings as Timeloop writes them, and the small grammars inside them."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, cast
+
+from hwsim.architecture import OTHERS, Constraints, FactorConstraint, LoopConstraint
+from hwsim.spec.document import Field, describe
+
+_TERM = re.compile(r"\s*([A-Za-z_]+?)\s*(<=|>=|=|<|>)?\s*(\d+)\s*(?:[,;\s]|$)")
+_IGNORED = {"target", "type", "version", "name"}
+_LOOP_KEYS = {
+    "factors",
+    "factors_only",
+    "permutation",
+    "no_iteration_over_dataspaces",
+    "default_max_factor",
+    "no_reuse",
+    "maximize_dims",
+}
+_TEMPORAL_KEYS = _LOOP_KEYS | {"rmw_first_update", "no_temporal_reuse"}
+_SPATIAL_KEYS = _LOOP_KEYS | {"split", "no_link_transfer", "no_multicast_no_reduction"}
+_DATASPACE_KEYS = {"keep", "bypass", "keep_only", "bypass_only"}
+_NODE_KEYS = {"temporal", "spatial", "dataspace", "datatype", "bypass", "utilization"}
+
+
+def factors(field: Field) -> list[tuple[str, str, int]]:
+    """``R=1 S=1``, ``C3 M4``, ``[P<=4, Q=0]`` or ``{C: 3}`` as (dimension, operator, value)."""
+    if isinstance(field.plain, dict):
+        return [(dim, "=", value.integer(0)) for dim, value in field.mapping().items()]
+    if field.plain is None:
+        return []
+    if not isinstance(field.plain, str | list):
+        field.fail(f"expected factors such as 'C=3 M=4' or [C=3, M=4], found {describe(field.plain)}.")
+    text = field.plain if isinstance(field.plain, str) else " ".join(item.text() for item in field.items())
+    out, at = [], 0
+    while text[at:].strip(" ,;"):
+        match = _TERM.match(text, at)
+        if match is None:
+            field.fail(f"'{text[at:].strip()}' is not a factor; expected terms such as C=3, C3, M<=4 or P>=2.")
+        dim, op, value = match.group(1), match.group(2) or "=", int(match.group(3))
+        if op in ("<", ">"):  # Timeloop's front end writes strict bounds, too
+            op, value = op + "=", value - 1 if op == "<" else value + 1
+        out.append((dim, op, value))
+        at = match.end()
+    return out
+
+
+def permutation(field: Field) -> tuple[str, ...]:
+    """``[C, M]``, ``C,M``, ``C M`` or ``CM`` (one letter each), inner → outer."""
+    if isinstance(field.plain, str) and not re.search(r"[,\s]", field.plain.strip()):
+        names = list(field.plain.strip())
+    else:
+        names = field.names()
+    for name in names:
+        if names.count(name) > 1:
+            field.fail(f"dimension '{name}' stands twice in the permutation.")
+    return tuple(names)
+
+
+def _names(field: Field, *keys: str) -> frozenset[str]:
+    return frozenset(name for key in keys if field.has(key) for name in field.key(key).names())
+
+
+def _loop(field: Field, keys: set[str]) -> LoopConstraint:
+    field.only(keys | _IGNORED, "this constraint")
+    only = field.has("factors_only")
+    terms = factors(field.key("factors")) + factors(field.key("factors_only"))
+    bounds = tuple(FactorConstraint(dim, cast(Literal["=", "<=", ">="], op), value) for dim, op, value in terms)
+    split = field.key("split").integer(0) if field.has("split") else None
+    most = field.key("default_max_factor").integer(1) if field.has("default_max_factor") else None
+    spatial = keys is _SPATIAL_KEYS
+    unused = _names(field, "no_reuse", "no_temporal_reuse", "no_multicast_no_reduction")
+    return LoopConstraint(
+        factors=bounds,
+        permutation=permutation(field.key("permutation")) if field.has("permutation") else (),
+        split=split,
+        no_reuse=frozenset() if spatial else unused,
+        rmw_first_update=_names(field, "rmw_first_update"),
+        no_multicast=unused if spatial else frozenset(),
+        no_link_transfer=_names(field, "no_link_transfer"),
+        others_one=only,
+        no_iteration=_names(field, "no_iteration_over_dataspaces"),
+        max_factor=most,
+    )
+
+
+def _maximize(field: Field) -> tuple[tuple[str, ...], ...]:
+    if not field.has("maximize_dims"):
+        return ()
+    lists = field.key("maximize_dims").items()
+    return tuple(tuple(item.names()) for item in lists)
+
+
+def merge(a: Constraints, b: Constraints) -> Constraints:
+    """Both constraints at once; where only one of them may say something, ``b`` has the last word."""
+
+    def loops(x: LoopConstraint, y: LoopConstraint) -> LoopConstraint:
+        return LoopConstraint(
+            x.factors + y.factors,
+            y.permutation or x.permutation,
+            x.split if y.split is None else y.split,
+            x.no_reuse | y.no_reuse,
+            x.rmw_first_update | y.rmw_first_update,
+            x.no_multicast | y.no_multicast,
+            x.no_link_transfer | y.no_link_transfer,
+            x.others_one or y.others_one,
+            x.no_iteration | y.no_iteration,
+            x.max_factor if y.max_factor is None else y.max_factor,
+        )
+
+    return Constraints(
+        loops(a.temporal, b.temporal),
+        loops(a.spatial, b.spatial),
+        (a.keep - b.bypass) | b.keep,
+        (a.bypass - b.keep) | b.bypass,
+        max(a.min_utilization, b.min_utilization),
+        a.maximize_dims + b.maximize_dims,
+    )
+
+
+def directive(kind: str, field: Field) -> Constraints:
+    """One constraint of the kind ``temporal``, ``spatial``, ``dataspace`` (``datatype``, ``bypass``) or ``utilization``."""
+    if kind == "temporal":
+        return Constraints(temporal=_loop(field, _TEMPORAL_KEYS))
+    if kind == "spatial":
+        return Constraints(spatial=_loop(field, _SPATIAL_KEYS), maximize_dims=_maximize(field))
+    if kind in ("dataspace", "datatype", "bypass"):
+        field.only(_DATASPACE_KEYS | _IGNORED, "this constraint")
+        keep = _names(field, "keep", "keep_only")
+        bypass = _names(field, "bypass", "bypass_only")
+        if field.has("keep_only"):
+            bypass |= {OTHERS}
+        for name in keep & bypass:
+            field.fail(f"data space '{name}' is both kept and bypassed.")
+        return Constraints(keep=keep, bypass=bypass)
+    if kind == "utilization":
+        least = field.only({"min", *_IGNORED}, "this constraint").key("min").plain
+        if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+            field.key("min").fail(f"expected a number from 0 to 1, found {describe(least)}.")
+        return Constraints(min_utilization=float(least))
+    field.fail(f"unknown constraint type '{kind}'; known: temporal, spatial, dataspace, utilization.")
+
+
+def read_node_constraints(field: Field) -> Constraints:
+    """The ``constraints:`` of a node: a mapping from kind to constraint, or a list with ``type``."""
+    out = Constraints()
+    if isinstance(field.plain, list):
+        for item in field.items():
+            out = merge(out, directive(item.need("type").text(), item))
+        return out
+    field.only(_NODE_KEYS, "constraints")
+    for kind, value in field.mapping().items():
+        out = merge(out, directive(kind, value))
+    return out

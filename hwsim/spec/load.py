@@ -1,0 +1,191 @@
+"""Specifications from files: architecture, problem, mapping, components and prices, together or apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwsim.architecture import Architecture
+from hwsim.energy import EnergyTable
+from hwsim.errors import HwsimError, did_you_mean
+from hwsim.mapping import Mapping as LoopMapping
+from hwsim.spec.architecture import read_nodes
+from hwsim.spec.document import Field, read_document
+from hwsim.spec.ert import read_ert
+from hwsim.spec.legacy import apply_constraints, read_tree
+from hwsim.spec.mapping import read_mapping
+from hwsim.spec.problem import read_problem
+from hwsim.spec.scope import Scope
+from workloads.problem import Problem
+
+_CONSTRAINTS = ("architecture_constraints", "mapspace_constraints", "constraints")
+_COMPONENTS = ("components", "compound_components")
+_IGNORED = ("version", "mapper", "globals", "ART", "mapspace", "description")
+_PARTS = ("architecture", "arch", "problem", "mapping", "variables", "ERT", *_CONSTRAINTS, *_COMPONENTS)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one specification asks for.
+
+    Attributes:
+        name: the file's name as the user gave it.
+        mapping: None where the file holds none (it is to be searched).
+        places: level → the directive of the mapping file that its loops come from.
+    """
+
+    name: str
+    architecture: Architecture
+    energy: EnergyTable
+    problem: Problem
+    mapping: LoopMapping | None = None
+    places: dict[str, Field] = field(default_factory=dict)
+
+
+def shipped_architectures() -> dict[str, Path]:
+    """Name → file of the architectures that come with hwsim."""
+    import arch_specs
+
+    folder = Path(next(iter(arch_specs.__path__)))
+    return {p.stem: p for p in sorted(folder.glob("*.yaml")) if not p.name.endswith(".ert.yaml")}
+
+
+def find_architecture(arch: str | os.PathLike[str]) -> Path:
+    """The file of a shipped architecture or of a path.
+
+    Raises:
+        HwsimError: neither a shipped name nor a file.
+    """
+    known = shipped_architectures()
+    text = os.fspath(arch)
+    if text in known:
+        return known[text]
+    path = Path(text)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    raise HwsimError(f"no architecture of this name, and no such file.{did_you_mean(text, known)}", where=text)
+
+
+def load_architecture(arch: str | os.PathLike[str]) -> tuple[Architecture, EnergyTable]:
+    """An architecture and its prices, by shipped name or file.
+
+    The prices are the file's ``ERT``, that of ``NAME.ert.yaml`` beside it, or hwsim's own estimates.
+
+    Raises:
+        HwsimError: the file cannot be read or has a fault.
+    """
+    path = find_architecture(arch)
+    document = _read(path)
+    if not document.has("architecture"):
+        document.fail("'architecture' is missing.")
+    return _architecture([document], path)
+
+
+def load_specs(paths: Sequence[str | os.PathLike[str]], anchor: str = "mapping") -> list[Spec]:
+    """Specifications, one per file that holds the anchor (``mapping``, or ``problem`` where it is to be searched).
+
+    Files without the anchor are parts that all specifications share: an architecture, a problem, components.
+
+    Raises:
+        HwsimError: a file cannot be read or has a fault, a part is missing or given twice.
+    """
+    documents = [_read(Path(path)) for path in paths]
+    anchored = [d for d in documents if d.has(anchor)]
+    if not anchored:
+        files = ", ".join(d.file for d in documents)
+        raise HwsimError(f"no '{anchor}' in {'any of ' if len(documents) > 1 else ''}the files.", where=files)
+    shared = [d for d in documents if not d.has(anchor)]
+    return [_spec(document, [document, *shared], with_mapping=anchor == "mapping") for document in anchored]
+
+
+def _read(path: Path) -> Field:
+    document = read_document(path)
+    if not isinstance(document.plain, dict):
+        document.fail("expected a mapping with 'architecture', 'problem', 'mapping' …")
+    for name in document.mapping():
+        if name not in _PARTS and name not in _IGNORED:
+            document.fail(f"unknown key '{name}'.{did_you_mean(name, _PARTS)}")
+    return document
+
+
+def _part(documents: list[Field], *names: str) -> Field | None:
+    """The one field of these names among the documents; None where there is none."""
+    found = [d.key(name) for d in documents for name in names if d.has(name)]
+    if len(found) > 1:
+        found[1].fail(f"given twice: in {found[0].file} and in {found[1].file}.")
+    return found[0] if found else None
+
+
+def _variables(documents: list[Field]) -> Mapping[str, Any]:
+    fields: dict[str, Field] = {}
+    for document in documents:
+        fields |= {k: v for k, v in document.key("variables").mapping().items() if k != "version"}
+    return Scope(fields)
+
+
+def _architecture(documents: list[Field], path: Path) -> tuple[Architecture, EnergyTable]:
+    top = _part(documents, "architecture")
+    assert top is not None
+    variables = _variables(documents)
+    name = path.name.removesuffix(path.suffix)
+    legacy = top.has("subtree") and not top.has("nodes")
+    architecture = read_tree(top, variables, name) if legacy else read_nodes(top, variables, name)
+    for document in documents:
+        for key in _CONSTRAINTS:
+            if document.has(key):
+                architecture = apply_constraints(architecture, document.key(key))
+    return architecture, _energy(documents, architecture, variables, Path(top.file))
+
+
+def _energy(
+    documents: list[Field], architecture: Architecture, variables: Mapping[str, Any], path: Path
+) -> EnergyTable:
+    ert = _part(documents, "ERT")
+    beside = path.with_name(path.stem + ".ert.yaml")
+    if ert is None and beside.is_file():
+        ert = read_document(beside).only({"ERT"}).need("ERT")
+    if ert is not None:
+        return read_ert(ert, architecture)
+    from hwsim.pricing import price_architecture
+
+    classes = [d.key(key) for d in documents for key in _COMPONENTS if d.has(key)]
+    return price_architecture(architecture, classes, variables)
+
+
+def _spec(document: Field, documents: list[Field], *, with_mapping: bool) -> Spec:
+    if _part(documents, "arch", "architecture") is None:
+        document.fail("'architecture' (or 'arch: NAME' of one that comes with hwsim) is missing.")
+    named = _part(documents, "arch")
+    if named is not None:
+        path = _named(named)
+        own = [d for d in documents if not d.has("arch")] + [
+            Field({k: v for k, v in d.plain.items() if k != "arch"}, d.file, d.path) for d in documents if d.has("arch")
+        ]
+        architecture, energy = _architecture([_read(path), *own], path)
+    else:
+        architecture, energy = _architecture(documents, Path(document.file))
+    problem_field = _part(documents, "problem")
+    if problem_field is None:
+        document.fail("'problem' is missing.")
+    problem = read_problem(problem_field, _variables(documents))
+    architecture.bind(tuple(x.name for x in problem.data_spaces))
+    if not with_mapping:
+        return Spec(document.file, architecture, energy, problem)
+    mapping, places = read_mapping(document.key("mapping"), architecture, problem)
+    return Spec(document.file, architecture, energy, problem, mapping, places)
+
+
+def _named(field: Field) -> Path:
+    """The file that ``arch: NAME`` means: shipped, or in the folder of the specification."""
+    known = shipped_architectures()
+    name = field.text()
+    if name in known:
+        return known[name]
+    folder = Path(field.file).resolve().parent
+    path = (folder / name).resolve()
+    if folder not in path.parents or not path.is_file():
+        field.fail(f"no architecture '{name}', and no such file beside this one.{did_you_mean(name, known)}")
+    return path

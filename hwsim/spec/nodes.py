@@ -1,0 +1,189 @@
+"""What the two forms of architecture files share: attributes → storages and compute."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hwsim.architecture import Compute, Constraints, Storage
+from hwsim.spec.document import Field, describe
+from hwsim.spec.scope import Scope
+
+#: Classes that make a component a memory or the datapath (a class may continue: ``smartbuffer_SRAM``).
+STORAGE_CLASSES = ("DRAM", "SRAM", "regfile", "smartbuffer", "storage", "buffer", "register")
+COMPUTE_CLASSES = ("mac", "intmac", "fpmac", "compute", "multiplier")
+
+#: Names of the same attribute: hwsim's first, then those that files in the field use.
+ALIASES = {
+    "depth": ("depth", "memory_depth", "data_storage_depth"),
+    "width": ("width", "memory_width", "data_storage_width"),
+    "datawidth": ("datawidth", "word_bits", "word_width", "word-bits"),
+    "block_size": ("block_size", "block-size", "n_words"),
+    "cluster_size": ("cluster_size", "cluster-size"),
+    "read_bandwidth": ("read_bandwidth",),
+    "write_bandwidth": ("write_bandwidth",),
+    "shared_bandwidth": ("shared_bandwidth", "rw_bandwidth"),
+    "bandwidth": ("bandwidth",),
+    "multiple_buffering": ("multiple_buffering", "multiple-buffering"),
+    "min_utilization": ("min_utilization", "min-utilization"),
+    "entries": ("entries",),
+    "sizeKB": ("sizeKB",),
+}
+#: Attributes that mean something to a model of the field; a name close to one of them is taken for a slip.
+KNOWN = {name for names in ALIASES.values() for name in names} | {
+    "technology", "global_cycle_seconds", "type", "n_banks", "num_banks", "n_ports", "num_ports", "nports", "n_rdwr_ports",
+    "n_rw_ports", "n_rd_ports", "n_wr_ports", "multiplier_width", "adder_width", "meshX", "meshY", "update_fifo_depth",
+    "action_latency_cycles", "voltage", "instances", "metadata_storage_width", "metadata_storage_depth", "n_bits",
+    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported", "num_ports",
+}  # fmt: skip
+DEFAULT_DATAWIDTH = 16  # Timeloop's
+#: Parts of Timeloop's language that hwsim does not model: refused rather than ignored.
+UNMODELLED = {
+    "sparse_optimizations": "sparsity is not modelled",
+    "per_dataspace_bandwidth_consumption_scale": "bandwidth that depends on the data space is not modelled",
+}
+
+
+def is_storage(kind: str) -> bool:
+    """True where a component class is a memory."""
+    return any(name.lower() in kind.lower() for name in STORAGE_CLASSES)
+
+
+def is_compute(kind: str) -> bool:
+    """True where a component class computes."""
+    return any(name in kind.lower() for name in COMPUTE_CLASSES)
+
+
+def check_attributes(field: Field) -> None:
+    """Refuse attributes that look like misspelt ones, and those that hwsim cannot honour.
+
+    Others are the file's own: compound components and expressions may read them.
+    """
+    for name in field.mapping():
+        if name in UNMODELLED:
+            field.key(name).fail(f"{UNMODELLED[name]}; remove it to model the design without.")
+        near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.84)
+        if name not in KNOWN and near:
+            field.fail(f"unknown attribute '{name}'. Did you mean '{near[0]}'?")
+
+
+class Attributes:
+    """Evaluated attributes of one node, read with checks."""
+
+    def __init__(self, scope: Mapping[str, Any], own: Field, name: str) -> None:
+        self.scope = scope
+        self.own = own
+        self.name = name
+
+    def _found(self, name: str) -> tuple[Field, Any]:
+        for alias in ALIASES[name]:
+            if self.own.has(alias):
+                return self.own.key(alias), self.scope[alias]
+        for alias in ALIASES[name]:
+            if alias in self.scope and self.scope[alias] is not None:
+                return self.own.key(alias), self.scope[alias]
+        return self.own.key(name), None
+
+    def number(self, name: str, least: float) -> float | None:
+        """A positive number, or None where the attribute is absent."""
+        field, value = self._found(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            field.fail(f"'{name}' of '{self.name}' should be a number, found {describe(value)}.")
+        if value < least:
+            field.fail(f"'{name}' of '{self.name}' is {value:g}; expected at least {least:g}.")
+        return float(value)
+
+    def integer(self, name: str) -> int | None:
+        """A whole number of at least 1, or None where the attribute is absent."""
+        value = self.number(name, 1)
+        if value is None:
+            return None
+        if not value.is_integer():
+            self._found(name)[0].fail(f"'{name}' of '{self.name}' is {value:g}; expected a whole number.")
+        return int(value)
+
+
+def plain(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """All attributes that a node sees, evaluated."""
+    return {name: scope[name] for name in scope}
+
+
+def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constraints) -> Storage:
+    """A memory from its attributes, with Timeloop's rules for the ones that are left out.
+
+    A word has ``datawidth`` bits (16 by default). ``width`` bits are ``cluster_size`` blocks of
+    ``block_size`` words; the one that is missing follows, ``cluster_size`` being 1 where both are.
+    The size is ``entries`` words, ``depth`` blocks or ``sizeKB`` kibibytes; without any it is unbounded.
+    """
+    read = Attributes(scope, own, name)
+    datawidth = read.integer("datawidth") or DEFAULT_DATAWIDTH
+    width, block, cluster = read.integer("width"), read.integer("block_size"), read.integer("cluster_size")
+    if width is not None:
+        if block is None and cluster is None:
+            block, cluster = width // datawidth, 1
+        elif block is None:
+            block = width // ((cluster or 1) * datawidth)
+        elif cluster is None:
+            cluster = width // (block * datawidth)
+        if not block or not cluster or width != block * (cluster or 0) * datawidth:
+            own.fail(
+                f"'{name}': a width of {width} bits is not block_size × cluster_size × datawidth "
+                f"({block} × {cluster} × {datawidth})."
+            )
+    block, cluster = block or 1, cluster or 1
+    entries, depth, kilobytes = read.integer("entries"), read.integer("depth"), read.number("sizeKB", 0)
+    if entries is not None:
+        depth, extra = -(-entries // block), entries
+    elif depth is not None:
+        extra = depth * block
+    else:
+        extra = 0 if kilobytes is None else int(kilobytes * 1024 * 8 / datawidth)
+        depth = -(-extra // block) or None
+    if depth is None and "DRAM" not in kind:
+        own.fail(f"storage '{name}' has no size: 'depth' (rows of 'width' bits) is missing.")
+    both = read.number("bandwidth", 0)
+    return Storage(
+        name=name,
+        component=kind,
+        depth=depth,
+        width=width or block * cluster * datawidth,
+        datawidth=datawidth,
+        block_size=block,
+        cluster_size=cluster,
+        read_bandwidth=_positive(read, "read_bandwidth", both),
+        write_bandwidth=_positive(read, "write_bandwidth", both),
+        shared_bandwidth=_positive(read, "shared_bandwidth", None),
+        multiple_buffering=read.number("multiple_buffering", 1) or 1.0,
+        constraints=_with_utilization(constraints, read.number("min_utilization", 0)),
+        attributes=plain(scope),
+    )
+
+
+def _positive(read: Attributes, name: str, both: float | None) -> float | None:
+    value = read.number(name, 0)
+    if value == 0:
+        read.own.fail(f"'{name}' of '{read.name}' is 0; leave it out where bandwidth is unlimited.")
+    return value if value is not None or both is None else both / 2
+
+
+def _with_utilization(constraints: Constraints, least: float | None) -> Constraints:
+    from dataclasses import replace
+
+    return constraints if not least else replace(constraints, min_utilization=max(constraints.min_utilization, least))
+
+
+def compute(name: str, kind: str, scope: Scope) -> Compute:
+    """The datapath."""
+    return Compute(name, kind, plain(scope))
+
+
+def cycle_seconds(scope: Mapping[str, Any], where: Field) -> float:
+    """``global_cycle_seconds`` of the innermost node, 1 ns where it is not given."""
+    value = scope["global_cycle_seconds"] if "global_cycle_seconds" in scope else 1e-9
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        where.fail(f"'global_cycle_seconds' should be the seconds of a clock cycle, found {describe(value)}.")
+    return float(value)

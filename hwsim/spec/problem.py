@@ -1,0 +1,183 @@
+"""Problems as Timeloop writes them: a shape (dimensions, coefficients, data spaces) and an instance."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hwsim.errors import did_you_mean
+from hwsim.spec.document import Field, describe
+from hwsim.spec.scope import Scope
+from workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv, matmul
+
+_SHAPE_KEYS = {"name", "dimensions", "coefficients", "data_spaces", "data-spaces", "version"}
+_SPACE_KEYS = {"name", "projection", "read_write", "read-write"}
+_STEPS = {"Wstride", "Hstride", "Wdilation", "Hdilation"}
+MAX_MACS = 2**62
+
+#: Shapes by name: builder and the coefficients it takes.
+_NAMED: dict[str, Callable[..., Problem]] = {
+    "conv": conv,
+    "cnn-layer": conv,
+    "cnn_layer": conv,
+    "depthwise": depthwise,
+    "dw": depthwise,
+    "grouped_conv": grouped_conv,
+    "matmul": matmul,
+    "bmm": matmul,
+}
+
+
+def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
+    """A problem from ``{shape: …, instance: …}``.
+
+    ``shape`` is a mapping as in Timeloop, or a name: ``conv`` (``cnn-layer``), ``depthwise``, ``grouped_conv``,
+    ``matmul``; ``kind`` is read like it. Without ``instance`` the sizes stand beside ``shape`` (v0.2).
+
+    Raises:
+        HwsimError: an unknown dimension or key, a size below 1, no or several results.
+    """
+    scope = Scope({}, variables)
+    sizes = _sizes(field, scope)
+    shape = field.key("shape") if field.has("shape") else field.key("kind")
+    if shape.plain is None:
+        field.fail("'shape' is missing: dimensions and data spaces, or the name of a known shape.")
+    if isinstance(shape.plain, str):
+        return _named(shape, field, sizes)
+    shape.only(_SHAPE_KEYS, "shape")
+    dims = shape.need("dimensions").names()
+    coefficients = _coefficients(shape, sizes)
+    for name, value in sizes.items():
+        if name not in dims and name not in coefficients and value.plain is not None:
+            known = [*dims, *coefficients]
+            value.fail(f"'{name}' is neither a dimension nor a coefficient.{did_you_mean(name, known)}")
+    key = "data_spaces" if shape.has("data_spaces") or not shape.has("data-spaces") else "data-spaces"
+    shape.need(key)
+    spaces = tuple(_data_space(item, dims, coefficients) for item in shape.key(key).items())
+    _check_spaces(shape.key(key), spaces)
+    bounds = tuple((d, sizes[d].integer(1) if d in sizes else 1) for d in dims)
+    _check_size(field, math.prod(n for _, n in bounds))
+    return _known(Problem("custom", bounds, spaces))
+
+
+def _check_size(field: Field, macs: int) -> None:
+    if macs > MAX_MACS:
+        field.fail(f"the problem has {macs:.3g} multiplications; hwsim counts up to {MAX_MACS:.3g}.")
+
+
+def _sizes(field: Field, scope: Scope) -> dict[str, Field]:
+    """Dimension and coefficient sizes, evaluated."""
+    given = field.key("instance") if field.has("instance") else field
+    beside = {"shape", "kind", "version", "name", "instance"}
+    out: dict[str, Field] = {}
+    for name, value in given.mapping().items():
+        if given is field and name in beside:
+            continue
+        if name == "densities":
+            _refuse_sparse(value)
+            continue
+        out[name] = Field(scope.evaluate(value), value.file, value.path)
+        out[name].integer(1)
+    return out
+
+
+def _refuse_sparse(field: Field) -> None:
+    for item in field.mapping().values():
+        density = item.key("density").plain if isinstance(item.plain, dict) else item.plain
+        if density not in (1, None):
+            item.fail("sparsity is not modelled; remove the densities to model the dense problem.")
+
+
+def _named(shape: Field, field: Field, sizes: dict[str, Field]) -> Problem:
+    name = shape.text()
+    if name not in _NAMED:
+        shape.fail(f"unknown shape '{name}'.{did_you_mean(name, _NAMED)}")
+    build = _NAMED[name]
+    given = {key: value.integer(1) for key, value in sizes.items()}
+    steps = {} if build is matmul else {key.lower(): n for key, n in given.items() if key in _STEPS}
+    problem = build({key: n for key, n in given.items() if key not in _STEPS}, **steps)
+    known = {*problem.sizes, *({} if build is matmul else _STEPS)}
+    for key, value in sizes.items():
+        if key not in known:
+            value.fail(f"'{key}' is not a size of the shape '{name}'.{did_you_mean(key, known)}")
+    _check_size(field, problem.macs)
+    return problem
+
+
+def _coefficients(shape: Field, sizes: dict[str, Field]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for item in shape.key("coefficients").items():
+        item.only({"name", "default"}, "this coefficient")
+        name = item.need("name").text()
+        if name in sizes:
+            out[name] = sizes[name].integer(1)
+        elif item.has("default"):
+            out[name] = item.key("default").integer(1)
+        else:
+            item.fail(f"coefficient '{name}' has neither a default nor a value in the instance.")
+    return out
+
+
+def _data_space(item: Field, dims: list[str], coefficients: dict[str, int]) -> DataSpace:
+    item.only(_SPACE_KEYS, "this data space")
+    ranks = tuple(_rank(rank, dims, coefficients) for rank in item.need("projection").items())
+    written = any(item.key(key).plain is True for key in ("read_write", "read-write"))
+    return DataSpace(item.need("name").text(), ranks, written)
+
+
+def _rank(rank: Field, dims: list[str], coefficients: dict[str, int]) -> tuple[tuple[int, str], ...]:
+    """``[[R, Wdilation], [P, Wstride]]`` or ``R*Wdilation + P*Wstride`` as ((coefficient, dimension), …)."""
+    if isinstance(rank.plain, str):
+        terms = [[name.strip() for name in term.split("*")] for term in rank.plain.split("+")]
+    else:
+        terms = [[item.text()] if isinstance(item.plain, str) else item.names() for item in rank.items()]
+    out = []
+    for term in terms:
+        found, factor = "", 1
+        for name in term:
+            if name in dims and not found:
+                found = name
+            elif name in coefficients:
+                factor *= coefficients[name]
+            elif re.fullmatch(r"\d+", name) and int(name) > 0:
+                factor *= int(name)
+            elif name in dims:
+                rank.fail(f"the term {'·'.join(term)} multiplies two dimensions; projections are affine.")
+            else:
+                known = [*dims, *coefficients]
+                rank.fail(f"'{name}' is neither a dimension nor a coefficient.{did_you_mean(name, known)}")
+        if not found:
+            rank.fail(f"the term {'·'.join(term) or describe(rank.plain)} has no dimension.")
+        out.append((factor, found))
+    return tuple(out)
+
+
+def _check_spaces(field: Field, spaces: tuple[DataSpace, ...]) -> None:
+    names = [x.name for x in spaces]
+    for name in names:
+        if names.count(name) > 1:
+            field.fail(f"two data spaces have the name '{name}'.")
+    results = [x.name for x in spaces if x.read_write]
+    if len(results) != 1:
+        field.fail(f"exactly one data space should be 'read_write: true' (the result), found {len(results)}.")
+    if len(spaces) < 2:
+        field.fail("a problem reads at least one data space.")
+
+
+def _known(problem: Problem) -> Problem:
+    """The same problem under its usual name, where it is one of the known shapes."""
+    for build in (conv, depthwise, grouped_conv, matmul):
+        model = build(problem.sizes)
+        if dict(model.dims) == problem.sizes and [x.name for x in model.data_spaces] == [
+            x.name for x in problem.data_spaces
+        ]:
+            shapes = zip(model.data_spaces, problem.data_spaces, strict=True)
+            if all(_names(a) == _names(b) for a, b in shapes):
+                return Problem(model.kind, problem.dims, problem.data_spaces)
+    return problem
+
+
+def _names(space: DataSpace) -> set[frozenset[str]]:
+    return {frozenset(d for _, d in rank) for rank in space.projection}

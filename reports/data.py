@@ -1,0 +1,126 @@
+"""Results as JSON (schemas ``hwsim.profile/1``, ``hwsim.evaluate/1``, ``hwsim.map/1``) and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from hwsim.architecture import Architecture
+from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
+from hwsim.spec import mapping_to_timeloop
+
+
+def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any]:
+    """A network's cost in schema ``hwsim.profile/1``; layers are one occurrence, totals count all."""
+    return {
+        "schema": "hwsim.profile/1",
+        "model": cost.model,
+        "arch": cost.arch,
+        "objective": cost.objective,
+        "totals": {
+            "macs": cost.macs,
+            "params": cost.params,
+            "cycles": cost.cycles,
+            "energy_pj": cost.energy_pj,
+            "edp_j_cycles": cost.edp_j_cycles,
+            "utilization": cost.utilization,
+            "weight_bytes": cost.weight_bytes,
+            "peak_activation_bytes": cost.peak_activation_bytes,
+            "peak_live_bytes": cost.peak_live_bytes,
+            "peak_live_bytes_best_order": cost.peak_live_bytes_best_order,
+        },
+        "layers": [
+            {
+                "name": layer.name,
+                "names": list(layer.names),
+                "op": layer.op,
+                "problem": layer.cost.problem.kind,
+                "dims": layer.cost.problem.sizes,
+                "count": layer.count,
+                "macs": layer.cost.problem.macs,
+                "cycles": layer.cost.cycles,
+                "energy_pj": layer.cost.energy_pj,
+                "energy_by_level_pj": layer.cost.energy_by_level_pj,
+                "utilization": layer.cost.utilization,
+                "mapping": mapping_to_timeloop(layer.cost.mapping, architecture, layer.cost.problem),
+                "optimal": layer.cost.certificate.optimal if layer.cost.certificate else False,
+                "lower_bound": layer.cost.certificate.lower_bound if layer.cost.certificate else 0.0,
+            }
+            for layer in cost.layers
+        ],
+        "unmapped": [{"op": x.op, "count": x.count, "bytes_moved": x.bytes_moved} for x in cost.unmapped],
+        "notes": list(cost.notes),
+    }
+
+
+def evaluate_data(cost: LayerCost | Illegal) -> dict[str, Any]:
+    """One evaluated mapping in schema ``hwsim.evaluate/1``; counts are per instance."""
+    if isinstance(cost, Illegal):
+        return {
+            "error": {
+                "level": cost.level,
+                "data_space": cost.data_space,
+                "reason": cost.reason,
+                "needed": cost.needed,
+                "available": cost.available,
+            }
+        }
+    return {
+        "cycles": cost.cycles,
+        "energy_pj": cost.energy_pj,
+        "utilization": cost.utilization,
+        "computes": cost.compute.computes,
+        "levels": {
+            level.name: {
+                "cycles": level.cycles,
+                "throttling": level.throttling,
+                "leakage_pj": level.leakage_pj,
+                "data_spaces": {name: vars(space) for name, space in level.data_spaces.items()},
+            }
+            for level in cost.levels
+        },
+        "compute": {"energy_pj": cost.compute.energy_pj, "instances": cost.compute.instances},
+    }
+
+
+def map_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict[str, Any]:
+    """A search's result in schema ``hwsim.map/1``: the evaluated mapping and its certificate."""
+    data = {"schema": "hwsim.map/1", **evaluate_data(cost)}
+    if isinstance(cost, LayerCost) and isinstance(cost.certificate, Certificate):
+        certificate = cost.certificate
+        data |= {
+            "mapping": mapping_to_timeloop(cost.mapping, architecture, cost.problem),
+            "objective": certificate.objective,
+            "value": certificate.value,
+            "optimal": certificate.optimal,
+            "lower_bound": certificate.lower_bound,
+            "space_size": certificate.space_size,
+            "evaluated": certificate.evaluated,
+            "argument": certificate.argument,
+            "seconds": certificate.seconds,
+        }
+    return data
+
+
+def profile_csv(cost: NetworkCost) -> str:
+    """One line per distinct layer, units in the column names; figures are of one occurrence."""
+    levels = list(dict.fromkeys(name for layer in cost.layers for name in layer.cost.energy_by_level_pj))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["name", "op", "problem", "dims", "count", "macs", "cycles", "utilization", "energy_pj"]
+        + [f"{name}_pj" for name in levels]
+        + ["optimal"]
+    )
+    for layer in cost.layers:
+        by_level = layer.cost.energy_by_level_pj
+        dims = " ".join(f"{d}={n}" for d, n in layer.cost.problem.dims)
+        certificate = layer.cost.certificate
+        writer.writerow(
+            [layer.name, layer.op, layer.cost.problem.kind, dims, layer.count, layer.cost.problem.macs]
+            + [layer.cost.cycles, layer.cost.utilization, layer.cost.energy_pj]
+            + [by_level.get(name, 0.0) for name in levels]
+            + [bool(certificate and certificate.optimal)]
+        )
+    return out.getvalue()

@@ -1,0 +1,216 @@
+"""Tables and loop nests for the terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from hwsim.architecture import Architecture, Fanout
+from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
+from hwsim.energy import EnergyTable
+from reports import units
+from workloads.problem import Problem
+
+_SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
+_BAR = 14
+
+
+def shape(problem: Problem) -> str:
+    """A problem in one line, as people write it: ``96→24 1×1 56×56``."""
+    n = problem.sizes
+    batch = f" N{n['N']}" if n.get("N", 1) > 1 else ""
+    if problem.kind == "matmul":
+        times = f"{n['B']}× " if n.get("B", 1) > 1 else ""
+        return f"{times}{n['P']}×{n['C']} · {n['C']}×{n['M']}"
+    if {"R", "S", "P", "Q", "C"} <= n.keys():
+        kernel = f"{n['S']}×{n['R']}" if "T" not in n else f"{n['T']}×{n['S']}×{n['R']}"
+        image = f"{n['Q']}×{n['P']}" if "D" not in n else f"{n['D']}×{n['Q']}×{n['P']}"
+        groups = f"{n['G']}×" if n.get("G", 1) > 1 else ""
+        channels = f"{groups}{n['C']}→{n['M']}" if "M" in n else f"{n['C']} dw"
+        return f"{channels} {kernel} {image}{batch}"
+    return " ".join(f"{d}{size}" for d, size in problem.dims if size > 1)
+
+
+def _colors(cost: NetworkCost) -> dict[str, str]:
+    names = list(dict.fromkeys(name for layer in cost.layers for name in layer.cost.energy_by_level_pj))
+    totals = {n: sum(x.count * x.cost.energy_by_level_pj.get(n, 0.0) for x in cost.layers) for n in names}
+    ranked = sorted(names, key=lambda n: -totals[n])
+    return {name: _SHADES[min(k, len(_SHADES) - 1)] for k, name in enumerate(ranked)}
+
+
+def _where_energy_goes(layer: LayerCost, colors: dict[str, str]) -> Text:
+    """A bar split by level, and the level that takes most."""
+    text, used = Text(), 0.0
+    for name, pj in layer.energy_by_level_pj.items():
+        before, used = round(used * _BAR), used + pj / layer.energy_pj
+        text.append("█" * (round(used * _BAR) - before), style=colors[name])
+    top = max(layer.energy_by_level_pj.items(), key=lambda item: item[1])
+    text.append(f" {top[0]} {100 * top[1] / layer.energy_pj:.0f}%")
+    return text
+
+
+def _totals(cost: NetworkCost) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for _ in range(6):
+        table.add_column()
+    best = cost.peak_live_bytes_best_order
+    live = units.size(cost.peak_live_bytes) + (f" (best order {units.size(best)})" if best is not None else "")
+    rows = [
+        ("energy", units.energy(cost.energy_pj), "cycles", units.count(cost.cycles)),
+        ("latency", units.seconds(cost.seconds), "utilization", units.percent(cost.utilization)),
+        ("EDP", f"{cost.edp_j_cycles:.4g} J·cycles", "MACs", units.count(cost.macs)),
+        ("weights", f"{units.size(cost.weight_bytes)}, {units.count(cost.params)} params", "peak activation", units.size(cost.peak_activation_bytes)),
+        ("", "", "peak live", live),
+    ]
+    for a, b, c, d in rows:
+        table.add_row(f"[dim]{a}[/]", f"[bold]{b}[/]", f"[dim]{c}[/]", f"[bold]{d}[/]")
+    return table
+
+
+def _mark(layer: NetworkLayer) -> str:
+    certificate = layer.cost.certificate
+    if certificate is None:
+        return "?"
+    return "✓" if certificate.optimal else f"≤{100 * (1 - certificate.lower_bound / certificate.value):.2g}%"
+
+
+def profile_table(cost: NetworkCost) -> RenderableType:
+    """A network's cost: totals, a line per distinct layer, what was not mapped, notes."""
+    colors = _colors(cost)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for title, justify in (
+        ("layer", "left"),
+        ("op", "left"),
+        ("shape", "left"),
+        ("×", "right"),
+        ("MACs", "right"),
+        ("cycles", "right"),
+        ("util", "right"),
+        ("energy", "right"),
+        ("where the energy goes", "left"),
+        ("opt", "left"),
+    ):
+        table.add_column(title, justify=justify, no_wrap=title != "layer", overflow="fold")  # type: ignore[arg-type]
+    for layer in cost.layers:
+        table.add_row(
+            layer.name,
+            layer.op,
+            shape(layer.cost.problem),
+            str(layer.count),
+            units.count(layer.cost.problem.macs),
+            units.count(layer.cost.cycles),
+            units.percent(layer.cost.utilization),
+            units.energy(layer.cost.energy_pj),
+            _where_energy_goes(layer.cost, colors),
+            _mark(layer),
+        )
+    legend = Text("energy: ") + Text("  ").join(Text(f"█ {name}", style=color) for name, color in colors.items())
+    parts: list[RenderableType] = [
+        Text(f"{cost.model} on {cost.arch}, every layer at its least {cost.objective}", style="bold"),
+        _totals(cost),
+        table,
+        legend,
+        Text("One line per distinct layer, figures of one occurrence; × says how often. opt: ✓ proved best, else the gap."),
+    ]
+    if cost.unmapped:
+        text = ", ".join(f"{x.op} ×{x.count} ({units.size(x.bytes_moved)})" for x in cost.unmapped)
+        parts.append(Text(f"Not mapped (bytes they move): {text}"))
+    parts += [Text(f"Note: {note}", style="yellow") for note in cost.notes]
+    return Group(*parts)
+
+
+def loop_nest(cost: LayerCost, architecture: Architecture) -> str:
+    """The mapping as an indented loop nest, with what each storage holds per instance."""
+    lines, depth = [], 0
+    for level, placed, priced in zip(architecture.levels, cost.mapping.levels, cost.levels, strict=True):
+        held = ", ".join(f"{name} {space.capacity:,}" for name, space in priced.data_spaces.items())
+        if isinstance(level, Fanout):
+            lines.append(f"{'  ' * depth}{level.name}: {level.mesh_x} × {level.mesh_y} instances")
+        else:
+            lines.append(f"{'  ' * depth}{level.name} [{held or 'holds nothing'}]")
+        for loop in (*placed.temporal, *placed.spatial):
+            word = f"parallel along {loop.axis}" if loop.axis else "for"
+            lines.append(f"{'  ' * depth}| {word} {loop.dim} in 0..{loop.bound - 1}")
+            depth += 1
+    lines.append(f"{'  ' * depth}{architecture.compute.name}: multiply, accumulate")
+    return "\n".join(lines)
+
+
+def layer_report(cost: LayerCost, architecture: Architecture, title: str) -> RenderableType:
+    """One layer in depth: figures, loop nest, accesses and energy per level and data space, certificate."""
+    head = Text(f"{title}: {shape(cost.problem)}", style="bold")
+    figures = Text(
+        f"{units.energy(cost.energy_pj)}, {cost.cycles:,} cycles, utilization {units.percent(cost.utilization)}, "
+        f"{cost.compute.computes:,} MACs on {cost.compute.instances} of {architecture.compute_instances} units"
+    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title="accesses per instance (words)", title_justify="left")
+    for column in ("level", "data space", "instances", "held", "reads", "fills", "updates", "energy", "share"):
+        table.add_column(column, justify="left" if column in ("level", "data space") else "right")
+    for level in cost.levels:
+        slowest = " ← limits" if level.throttling < 1 and level.cycles == cost.cycles else ""
+        for name, space in level.data_spaces.items():
+            table.add_row(
+                level.name + slowest,
+                name,
+                f"{space.instances:,}",
+                f"{space.capacity:,}",
+                f"{space.reads:,}",
+                f"{space.fills:,}",
+                f"{space.updates:,}",
+                units.energy(space.energy_pj),
+                units.percent(space.energy_pj / cost.energy_pj),
+            )
+        if level.leakage_pj:
+            share = units.percent(level.leakage_pj / cost.energy_pj)
+            table.add_row(level.name, "leakage", "", "", "", "", "", units.energy(level.leakage_pj), share)
+    share = units.percent(cost.compute.energy_pj / cost.energy_pj)
+    table.add_row(
+        cost.compute.name, "compute", f"{cost.compute.instances:,}", "", "", "", "", units.energy(cost.compute.energy_pj), share
+    )
+    parts: list[RenderableType] = [head, figures, Text(), Text(loop_nest(cost, architecture)), Text(), table]
+    if cost.certificate:
+        parts.append(certificate_line(cost))
+    return Group(*parts)
+
+
+def certificate_line(cost: LayerCost) -> Text:
+    """What the mapper proved, in a line."""
+    c = cost.certificate
+    if c is None:
+        return Text("mapping given, not searched")
+    word = "optimal" if c.optimal else f"gap {100 * (1 - c.lower_bound / c.value):.3g}%"
+    space = f" of {c.space_size:.4g} mappings" if c.space_size else ""
+    return Text(
+        f"{c.objective} {c.value:.6g}, {word} (bound {c.lower_bound:.6g}); {c.evaluated:,} partial mappings{space} "
+        f"in {units.seconds(c.seconds)}. {c.argument}"
+    )
+
+
+def architecture_tree(architecture: Architecture, energy: EnergyTable) -> RenderableType:
+    """The hierarchy of an architecture, and what every action costs, with its source."""
+    root = node = Tree(f"[bold]{architecture.name}[/] {architecture.description}")
+    for level in architecture.levels:
+        if isinstance(level, Fanout):
+            node = node.add(f"{level.name}: {level.mesh_x} × {level.mesh_y}")
+            continue
+        words = "unbounded" if level.capacity is None else f"{level.capacity:,} words"
+        keep = f", keeps {', '.join(sorted(level.constraints.keep))}" if level.constraints.keep else ""
+        node = node.add(f"{level.name} ({level.component}): {words} of {level.datawidth} bits, {level.block_size} per access{keep}")
+    node.add(f"{architecture.compute.name} ({architecture.compute.component})")
+    return Group(root, energy_table(energy))
+
+
+def energy_table(energy: EnergyTable) -> Table:
+    """Every action with its price, estimator and source."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for title in ("component", "action", "pJ", "estimator", "source"):
+        table.add_column(title, justify="right" if title == "pJ" else "left", overflow="fold")
+    for component, actions in energy.actions.items():
+        for action, price in actions.items():
+            table.add_row(component, action, f"{price.energy_pj:.6g}", price.estimator, price.source)
+        if component in energy.area_um2:
+            table.add_row(component, "area", f"{energy.area_um2[component]:.6g} µm²", "", "")
+    return table

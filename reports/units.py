@@ -1,0 +1,42 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+_SCALES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def count(value: float) -> str:
+    """``300774272`` → ``300.8 M``."""
+    for scale, prefix in _SCALES:
+        if abs(value) >= scale:
+            return f"{value / scale:.4g} {prefix}"
+    return f"{value:.4g}"
+
+
+def energy(pj: float) -> str:
+    """Picojoules → the unit that leaves one to three digits before the point."""
+    for scale, unit in ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")):
+        if abs(pj) >= scale:
+            return f"{pj / scale:.4g} {unit}"
+    return f"{pj:.4g} pJ"
+
+
+def seconds(value: float) -> str:
+    """Seconds → s, ms or µs."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= scale:
+            return f"{value / scale:.4g} {unit}"
+    return f"{value / 1e-9:.4g} ns"
+
+
+def size(n: float) -> str:
+    """Bytes → kB, MB, GB (powers of 1000)."""
+    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n >= scale:
+            return f"{n / scale:.4g} {unit}"
+    return f"{n:.0f} B"
+
+
+def percent(share: float) -> str:
+    """``0.4567`` → ``45.7%``."""
+    return f"{100 * share:.1f}%"
