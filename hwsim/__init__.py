@@ -7,7 +7,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 # name → module that defines it; imported on first use so that `import hwsim` stays fast.
-_LAZY: dict[str, str] = {}
+_LAZY: dict[str, str] = {
+    "evaluate": "hwsim.model",
+    "load_architecture": "hwsim.spec",
+    "load_specs": "hwsim.spec",
+    "profile": "hwsim.network",
+    "search": "hwsim.mapper",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -207,8 +207,9 @@ class Architecture:
                 )
             if OTHERS in constraints.bypass:
                 bypass = frozenset(data_spaces) - constraints.keep
-                level = replace(level, constraints=replace(constraints, bypass=bypass))
-            levels.append(level)
+                levels.append(replace(level, constraints=replace(constraints, bypass=bypass)))
+            else:
+                levels.append(level)
         return replace(self, levels=tuple(levels))
 
     @property

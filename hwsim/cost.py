@@ -54,7 +54,13 @@ class DataSpaceCost:
 
 @dataclass(frozen=True)
 class LevelCost:
-    """One level: ``cycles`` it needs, ``throttling`` (share of full speed its bandwidth allows), leakage of its instances in use."""
+    """One level.
+
+    Attributes:
+        cycles: that the layer takes at this level's speed.
+        throttling: share of full speed that its bandwidth allows.
+        leakage_pj: of its instances in use.
+    """
 
     name: str
     cycles: int

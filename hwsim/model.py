@@ -172,7 +172,8 @@ def evaluate(
     """Cost of one problem under one mapping, as Timeloop counts it.
 
     Energy of a data space at a level is ``accessed · (⌈reads/block⌉·E_read + ⌈fills/block⌉·E_write
-    + ⌈updates/block⌉·E_update)``; leakage of a level ``E_leak · cycles · instances in use``. The layer takes as many cycles as its slowest level.
+    + ⌈updates/block⌉·E_update)``; leakage of a level ``E_leak · cycles · instances in use``. The layer takes
+    as many cycles as its slowest level.
 
     Returns:
         The cost, or why the mapping is illegal (the first fault, outermost level first).

@@ -18,24 +18,30 @@ Job = tuple[Problem, Architecture, EnergyTable, str, bool]
 
 
 def map_layer(job: Job) -> LayerCost | Illegal:
-    """Best mapping of one problem, from the cache where it is known: (problem, architecture, energy, objective, use cache)."""
-    from hwsim.mapper import cache, search
+    """Best mapping of one problem, from the cache where it is known.
+
+    Args:
+        job: problem, architecture, energy, objective, whether to use the cache.
+    """
+    from hwsim import cache
 
     problem, architecture, energy, objective, use_cache = job
-    if not use_cache:
-        return search(problem, architecture, energy, objective)
     name = cache.key(problem, architecture, energy, objective)
-    known = cache.load(name, problem, architecture, energy)
+    known = cache.load(name, problem) if use_cache else None
     if known is not None:
         return known
+    from hwsim.mapper import search
+
     cost = search(problem, architecture, energy, objective)
-    if isinstance(cost, LayerCost):
+    if isinstance(cost, LayerCost) and use_cache:
         cache.store(name, cost)
     return cost
 
 
 def _map_all(jobs: list[Job], names: list[str], workers: int, progress: Progress | None) -> list[LayerCost | Illegal]:
     costs: list[LayerCost | Illegal] = []
+    if progress:
+        progress(0, len(jobs), "")
     if workers > 1 and len(jobs) > 1:
         with ProcessPoolExecutor(workers) as pool:
             for name, cost in zip(names, pool.map(map_layer, jobs), strict=True):

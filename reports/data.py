@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from hwsim.architecture import Architecture
+from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
 from hwsim.spec import mapping_to_timeloop
 
@@ -54,12 +54,13 @@ def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any
     }
 
 
-def evaluate_data(cost: LayerCost | Illegal) -> dict[str, Any]:
-    """One evaluated mapping in schema ``hwsim.evaluate/1``; counts are per instance."""
+def evaluate_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict[str, Any]:
+    """One evaluated mapping in schema ``hwsim.evaluate/1``; counts are per instance, fan-outs have Timeloop's names."""
+    names = {x.name: x.target if isinstance(x, Fanout) else x.name for x in architecture.levels}
     if isinstance(cost, Illegal):
         return {
             "error": {
-                "level": cost.level,
+                "level": names.get(cost.level, cost.level),
                 "data_space": cost.data_space,
                 "reason": cost.reason,
                 "needed": cost.needed,
@@ -72,7 +73,7 @@ def evaluate_data(cost: LayerCost | Illegal) -> dict[str, Any]:
         "utilization": cost.utilization,
         "computes": cost.compute.computes,
         "levels": {
-            level.name: {
+            names[level.name]: {
                 "cycles": level.cycles,
                 "throttling": level.throttling,
                 "leakage_pj": level.leakage_pj,
@@ -86,7 +87,7 @@ def evaluate_data(cost: LayerCost | Illegal) -> dict[str, Any]:
 
 def map_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict[str, Any]:
     """A search's result in schema ``hwsim.map/1``: the evaluated mapping and its certificate."""
-    data = {"schema": "hwsim.map/1", **evaluate_data(cost)}
+    data = {"schema": "hwsim.map/1", **evaluate_data(cost, architecture)}
     if isinstance(cost, LayerCost) and isinstance(cost.certificate, Certificate):
         certificate = cost.certificate
         data |= {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -9,13 +11,14 @@ from rich.text import Text
 from rich.tree import Tree
 
 from hwsim.architecture import Architecture, Fanout
-from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
+from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
 from reports import units
 from workloads.problem import Problem
 
 _SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
-_BAR = 14
+_GLYPHS = "█▓▒░"
+_BAR = 12
 
 
 def shape(problem: Problem) -> str:
@@ -41,14 +44,21 @@ def _colors(cost: NetworkCost) -> dict[str, str]:
     return {name: _SHADES[min(k, len(_SHADES) - 1)] for k, name in enumerate(ranked)}
 
 
+def _glyph(name: str, colors: dict[str, str]) -> str:
+    """Levels that take most differ in shade, too, so that the bar reads without colour."""
+    rank = list(colors).index(name)
+    return _GLYPHS[rank] if rank < len(_GLYPHS) else "·"
+
+
 def _where_energy_goes(layer: LayerCost, colors: dict[str, str]) -> Text:
-    """A bar split by level, and the level that takes most."""
+    """A bar split by level, and the levels that take most."""
     text, used = Text(), 0.0
-    for name, pj in layer.energy_by_level_pj.items():
-        before, used = round(used * _BAR), used + pj / layer.energy_pj
-        text.append("█" * (round(used * _BAR) - before), style=colors[name])
-    top = max(layer.energy_by_level_pj.items(), key=lambda item: item[1])
-    text.append(f" {top[0]} {100 * top[1] / layer.energy_pj:.0f}%")
+    by_level = layer.energy_by_level_pj
+    for name in colors:
+        before, used = round(used * _BAR), used + by_level.get(name, 0.0) / layer.energy_pj
+        text.append(_glyph(name, colors) * (round(used * _BAR) - before), style=colors[name])
+    top = sorted(by_level, key=lambda name: -by_level[name])[:2]
+    text.append(" " + ", ".join(f"{name} {100 * by_level[name] / layer.energy_pj:.0f}%" for name in top))
     return text
 
 
@@ -62,7 +72,12 @@ def _totals(cost: NetworkCost) -> Table:
         ("energy", units.energy(cost.energy_pj), "cycles", units.count(cost.cycles)),
         ("latency", units.seconds(cost.seconds), "utilization", units.percent(cost.utilization)),
         ("EDP", f"{cost.edp_j_cycles:.4g} J·cycles", "MACs", units.count(cost.macs)),
-        ("weights", f"{units.size(cost.weight_bytes)}, {units.count(cost.params)} params", "peak activation", units.size(cost.peak_activation_bytes)),
+        (
+            "weights",
+            f"{units.size(cost.weight_bytes)}, {units.count(cost.params)} params",
+            "peak activation",
+            units.size(cost.peak_activation_bytes),
+        ),
         ("", "", "peak live", live),
     ]
     for a, b, c, d in rows:
@@ -107,13 +122,17 @@ def profile_table(cost: NetworkCost) -> RenderableType:
             _where_energy_goes(layer.cost, colors),
             _mark(layer),
         )
-    legend = Text("energy: ") + Text("  ").join(Text(f"█ {name}", style=color) for name, color in colors.items())
+    legend = Text("energy: ") + Text("  ").join(
+        Text(f"{_glyph(name, colors)} {name}", style=color) for name, color in colors.items()
+    )
     parts: list[RenderableType] = [
         Text(f"{cost.model} on {cost.arch}, every layer at its least {cost.objective}", style="bold"),
         _totals(cost),
         table,
         legend,
-        Text("One line per distinct layer, figures of one occurrence; × says how often. opt: ✓ proved best, else the gap."),
+        Text(
+            "A line per distinct layer, figures of one occurrence; × says how often. opt: ✓ proved best, else the gap."
+        ),
     ]
     if cost.unmapped:
         text = ", ".join(f"{x.op} ×{x.count} ({units.size(x.bytes_moved)})" for x in cost.unmapped)
@@ -168,7 +187,15 @@ def layer_report(cost: LayerCost, architecture: Architecture, title: str) -> Ren
             table.add_row(level.name, "leakage", "", "", "", "", "", units.energy(level.leakage_pj), share)
     share = units.percent(cost.compute.energy_pj / cost.energy_pj)
     table.add_row(
-        cost.compute.name, "compute", f"{cost.compute.instances:,}", "", "", "", "", units.energy(cost.compute.energy_pj), share
+        cost.compute.name,
+        "compute",
+        f"{cost.compute.instances:,}",
+        "",
+        "",
+        "",
+        "",
+        units.energy(cost.compute.energy_pj),
+        share,
     )
     parts: list[RenderableType] = [head, figures, Text(), Text(loop_nest(cost, architecture)), Text(), table]
     if cost.certificate:
@@ -198,19 +225,53 @@ def architecture_tree(architecture: Architecture, energy: EnergyTable) -> Render
             continue
         words = "unbounded" if level.capacity is None else f"{level.capacity:,} words"
         keep = f", keeps {', '.join(sorted(level.constraints.keep))}" if level.constraints.keep else ""
-        node = node.add(f"{level.name} ({level.component}): {words} of {level.datawidth} bits, {level.block_size} per access{keep}")
+        node = node.add(
+            f"{level.name} ({level.component}): {words} of {level.datawidth} bits, {level.block_size} per access{keep}"
+        )
     node.add(f"{architecture.compute.name} ({architecture.compute.component})")
     return Group(root, energy_table(energy))
 
 
-def energy_table(energy: EnergyTable) -> Table:
-    """Every action with its price, estimator and source."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for title in ("component", "action", "pJ", "estimator", "source"):
-        table.add_column(title, justify="right" if title == "pJ" else "left", overflow="fold")
+def energy_table(energy: EnergyTable, title: str = "energy per action") -> Table:
+    """Every action with its price, estimator and source (″: as in the line above)."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=title, title_justify="left")
+    for column in ("component", "action", "pJ", "estimator", "source"):
+        table.add_column(column, justify="right" if column == "pJ" else "left", overflow="fold")
+    above = ("", "")
     for component, actions in energy.actions.items():
-        for action, price in actions.items():
-            table.add_row(component, action, f"{price.energy_pj:.6g}", price.estimator, price.source)
+        for k, (action, price) in enumerate(actions.items()):
+            origin = (price.estimator, price.source)
+            table.add_row(
+                component if k == 0 else "",
+                action,
+                f"{price.energy_pj:.6g}",
+                *(("″", "″") if origin == above else origin),
+            )
+            above = origin
         if component in energy.area_um2:
-            table.add_row(component, "area", f"{energy.area_um2[component]:.6g} µm²", "", "")
+            table.add_row("", "area", f"{energy.area_um2[component]:,.0f} µm²", "", "")
     return table
+
+
+def architecture_list(architectures: Sequence[Architecture]) -> Table:
+    """A line per architecture."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for architecture in architectures:
+        table.add_row(f"[bold]{architecture.name}[/]", architecture.description)
+    return table
+
+
+def zoo_list(models: Mapping[str, str]) -> Table:
+    """A line per model of the zoo."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, description in models.items():
+        table.add_row(f"[bold]{name}[/]", description)
+    return table
+
+
+def why(reason: Illegal) -> str:
+    """Why a mapping is illegal, in a sentence."""
+    place = f" at level '{reason.level}'" if reason.level else ""
+    space = f" ({reason.data_space} takes most)" if reason.data_space and reason.level else ""
+    space = f" ({reason.data_space})" if reason.data_space and not reason.level else space
+    return f"{reason.reason}{place}{space}: needs {reason.needed:,g}, there is {reason.available:,g}."

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import HwsimError, did_you_mean
+from hwsim.files import write_file
 
 if TYPE_CHECKING:
     import onnx
@@ -353,10 +354,4 @@ def build(name: str) -> onnx.ModelProto:
 
 def write(name: str, path: str | Path) -> Path:
     """Write a model of the zoo to a file; HwsimError where the file cannot be written."""
-    path = Path(path)
-    content = build(name).SerializeToString(deterministic=True)
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise HwsimError(f"the file cannot be written: {error.strerror}", where=str(path)) from error
-    return path
+    return write_file(path, build(name).SerializeToString(deterministic=True))

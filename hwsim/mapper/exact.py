@@ -240,7 +240,7 @@ class _Search:
 
 
 def _by_axis(fanout: Fanout, loops: list[Loop], dims: tuple[str, ...]) -> tuple[Loop, ...]:
-    """Spatial loops outer → inner: Y outside X, along each axis as the constraint's permutation (or the problem) lists them."""
+    """Spatial loops outer → inner: Y outside X, along each axis as the permutation (or the problem) lists them."""
     named = list(fanout.constraints.spatial.permutation)
     rank = {d: k for k, d in enumerate([*named, *(d for d in dims if d not in named)])}
     inner_first = sorted(loops, key=lambda x: (x.axis, rank[x.dim]))

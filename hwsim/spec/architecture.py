@@ -120,7 +120,9 @@ def _fan_out(item: Field, name: str, scope: Scope, constraints: Constraints, out
     if x * y == 1:
         return
     if not out.levels:
-        item.key("spatial").fail(f"'{name}' is instantiated {x} × {y} times, but no storage outside it feeds the array.")
+        item.key("spatial").fail(
+            f"'{name}' is instantiated {x} × {y} times, but no storage outside it feeds the array."
+        )
     limits = Constraints(spatial=constraints.spatial, maximize_dims=constraints.maximize_dims)
     unique = f"{name}_instances" if component else name
     out.levels.append(Fanout(unique, x, y, limits, nodes.plain(scope), of=name if component else ""))
@@ -160,7 +162,9 @@ def _parallel(item: Field, scope: Scope, out: _Reading) -> None:
             if isinstance(level, Fanout):
                 branch.fail(f"'{level.name}': a branch of !Parallel cannot fan out; put the fan-out above or below it.")
             if not level.constraints.keep:
-                branch.fail(f"'{level.name}' is a branch of !Parallel: 'constraints.dataspace.keep' should say what it holds.")
+                branch.fail(
+                    f"'{level.name}' is a branch of !Parallel: 'constraints.dataspace.keep' should say what it holds."
+                )
             for data_space in level.constraints.keep:
                 if data_space in kept and kept[data_space] != str(branch.path):
                     branch.fail(f"data space '{data_space}' is kept by two branches of the same !Parallel.")

@@ -121,7 +121,7 @@ def merge(a: Constraints, b: Constraints) -> Constraints:
 
 
 def directive(kind: str, field: Field) -> Constraints:
-    """One constraint of the kind ``temporal``, ``spatial``, ``dataspace`` (``datatype``, ``bypass``) or ``utilization``."""
+    """One constraint: ``temporal``, ``spatial``, ``dataspace`` (``datatype``, ``bypass``) or ``utilization``."""
     if kind == "temporal":
         return Constraints(temporal=_loop(field, _TEMPORAL_KEYS))
     if kind == "spatial":

@@ -64,5 +64,7 @@ def _actions(item: Field, names: dict[str, tuple[str, ...]], source: str, *, com
             out[action_name] = Action(found[given], "ERT", source)
         elif not (compute and action_name == "leak"):  # idle datapaths leak nothing in Timeloop either
             near = f"; it may be called {' or '.join(aliases)}" if len(aliases) > 1 else ""
-            item.key("actions").fail(f"action '{action_name}' has no price{near}. Present: {', '.join(found) or 'none'}.")
+            item.key("actions").fail(
+                f"action '{action_name}' has no price{near}. Present: {', '.join(found) or 'none'}."
+            )
     return out

@@ -33,7 +33,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log2": math.log2,
     "max": max,
     "min": min,
-    "pow": lambda base, exponent: _power(base, exponent),
     "prod": math.prod,
     "round": round,
     "sqrt": math.sqrt,
@@ -49,7 +48,6 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: lambda base, exponent: _power(base, exponent),
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.UAdd: operator.pos,
@@ -76,6 +74,10 @@ def _power(base: Any, exponent: Any) -> Any:
     if isinstance(result, complex):
         raise ValueError("the result is not a real number")
     return result
+
+
+FUNCTIONS["pow"] = _power
+_BINARY[ast.Pow] = _power
 
 
 def parse(text: str) -> ast.expr | None:
@@ -147,7 +149,7 @@ class _Evaluator:
             raise self.refuse(f"the result is longer than {MAX_LENGTH}.")
         return result
 
-    def _value(self, node: ast.expr, depth: int) -> Any:
+    def _value(self, node: ast.expr, depth: int) -> Any:  # noqa: PLR0911 (one case per construct)
         match node:
             case ast.Constant(value=value) if isinstance(value, int | float | str) or value is None:
                 return value

@@ -158,9 +158,8 @@ def find_level(architecture: Architecture, target: Field, kind: str) -> Level:
     levels = architecture.levels
     for k, level in enumerate(levels):
         if isinstance(level, Fanout):
-            if name in (level.name, level.target, level.of):
-                if kind == "spatial" or name != level.of:
-                    return level
+            if name in (level.name, level.target) or (name == level.of and kind == "spatial"):
+                return level
         elif name == level.name:
             if kind != "spatial":
                 return level
@@ -171,5 +170,3 @@ def find_level(architecture: Architecture, target: Field, kind: str) -> Level:
             target.fail(f"there is no fan-out at '{name}', so nothing can be spread over space there.")
     known = [x.target if isinstance(x, Fanout) else x.name for x in levels]
     target.fail(f"the architecture has no level '{name}'.{did_you_mean(name, known)}")
-
-

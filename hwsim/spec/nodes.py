@@ -33,10 +33,11 @@ ALIASES = {
 }
 #: Attributes that mean something to a model of the field; a name close to one of them is taken for a slip.
 KNOWN = {name for names in ALIASES.values() for name in names} | {
-    "technology", "global_cycle_seconds", "type", "n_banks", "num_banks", "n_ports", "num_ports", "nports", "n_rdwr_ports",
+    "technology", "global_cycle_seconds",
+    "type", "n_banks", "num_banks", "n_ports", "num_ports", "nports", "n_rdwr_ports",
     "n_rw_ports", "n_rd_ports", "n_wr_ports", "multiplier_width", "adder_width", "meshX", "meshY", "update_fifo_depth",
     "action_latency_cycles", "voltage", "instances", "metadata_storage_width", "metadata_storage_depth", "n_bits",
-    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported", "num_ports",
+    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported",
 }  # fmt: skip
 DEFAULT_DATAWIDTH = 16  # Timeloop's
 #: Parts of Timeloop's language that hwsim does not model: refused rather than ignored.
@@ -183,7 +184,7 @@ def compute(name: str, kind: str, scope: Scope) -> Compute:
 
 def cycle_seconds(scope: Mapping[str, Any], where: Field) -> float:
     """``global_cycle_seconds`` of the innermost node, 1 ns where it is not given."""
-    value = scope["global_cycle_seconds"] if "global_cycle_seconds" in scope else 1e-9
+    value = scope.get("global_cycle_seconds", 1e-9)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         where.fail(f"'global_cycle_seconds' should be the seconds of a clock cycle, found {describe(value)}.")
     return float(value)

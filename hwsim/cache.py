@@ -1,8 +1,8 @@
 """Best mappings on disk, by content: what was searched once is not searched again.
 
 An entry's name is a hash of everything that decides the result: problem, architecture, prices,
-objective and the version of hwsim. An entry holds the mapping and its certificate; the cost is computed anew
-by the model. Entries are written to a temporary file and renamed, so processes may share a folder;
+objective and the version of hwsim. An entry holds the whole cost with a checksum, so that reading one
+needs no kernels. Entries are written to a temporary file and renamed, so processes may share a folder;
 one that cannot be read is searched again and overwritten.
 """
 
@@ -11,17 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import hwsim
 from hwsim.architecture import Architecture
-from hwsim.cost import Certificate, LayerCost
+from hwsim.cost import Certificate, ComputeCost, DataSpaceCost, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
+from hwsim.errors import HwsimError
+from hwsim.files import write_file
 from hwsim.mapping import LevelMapping, Loop, Mapping
-from hwsim.model import evaluate
 from workloads.problem import Problem
 
 
@@ -54,39 +54,55 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def load(name: str, problem: Problem, architecture: Architecture, energy: EnergyTable) -> LayerCost | None:
+def _checksum(entry: Any) -> str:
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+
+
+def load(name: str, problem: Problem) -> LayerCost | None:
     """The cached result under a key, or None where there is none that can be trusted."""
     try:
         data = json.loads((folder() / f"{name}.json").read_text())
-        mapping = Mapping(
-            tuple(
-                LevelMapping(
-                    level["level"],
-                    tuple(Loop(*loop) for loop in level["temporal"]),
-                    tuple(Loop(*loop) for loop in level["spatial"]),
-                    frozenset(level["keep"]),
-                )
-                for level in data["mapping"]
-            )
-        )
-        certificate = Certificate(**data["certificate"])
-        cost = evaluate(problem, architecture, mapping, energy)
+        entry = data["cost"]
+        if data["checksum"] != _checksum(entry):
+            return None
+        return _cost(entry, problem)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not isinstance(cost, LayerCost):
-        return None
-    value = {"edp": cost.edp, "energy": cost.energy_pj, "latency": float(cost.cycles)}.get(certificate.objective)
-    if value is None or abs(value - certificate.value) > 1e-9 * abs(value):
-        return None
-    return LayerCost(**{**vars(cost), "certificate": certificate})
+
+
+def _cost(entry: dict[str, Any], problem: Problem) -> LayerCost:
+    mapping = Mapping(
+        tuple(
+            LevelMapping(
+                level["level"],
+                tuple(Loop(*loop) for loop in level["temporal"]),
+                tuple(Loop(*loop) for loop in level["spatial"]),
+                frozenset(level["keep"]),
+            )
+            for level in entry["mapping"]
+        )
+    )
+    levels = tuple(
+        LevelCost(**{**level, "data_spaces": {n: DataSpaceCost(**x) for n, x in level["data_spaces"].items()}})
+        for level in entry["levels"]
+    )
+    return LayerCost(
+        problem=problem,
+        mapping=mapping,
+        levels=levels,
+        compute=ComputeCost(**entry["compute"]),
+        cycles=entry["cycles"],
+        energy_pj=entry["energy_pj"],
+        utilization=entry["utilization"],
+        certificate=Certificate(**entry["certificate"]),
+    )
 
 
 def store(name: str, cost: LayerCost) -> None:
     """Keep a proved result; a folder that cannot be written is no error."""
     if cost.certificate is None or not cost.certificate.optimal:
         return
-    data = {
-        "certificate": asdict(cost.certificate),
+    entry = {
         "mapping": [
             {
                 "level": level.level,
@@ -96,12 +112,15 @@ def store(name: str, cost: LayerCost) -> None:
             }
             for level in cost.mapping.levels
         ],
+        "levels": [asdict(level) for level in cost.levels],
+        "compute": asdict(cost.compute),
+        "cycles": cost.cycles,
+        "energy_pj": cost.energy_pj,
+        "utilization": cost.utilization,
+        "certificate": asdict(cost.certificate),
     }
     try:
         folder().mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder(), suffix=".tmp")
-        with os.fdopen(handle, "w") as file:
-            json.dump(data, file)
-        os.replace(temporary, folder() / f"{name}.json")
-    except OSError:
+        write_file(folder() / f"{name}.json", json.dumps({"checksum": _checksum(entry), "cost": entry}))
+    except (OSError, HwsimError):
         return

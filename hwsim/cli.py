@@ -1,0 +1,236 @@
+"""The command line: the one place that prints and exits. Heavy modules are imported where they are used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwsim.errors import HwsimError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from hwsim.cost import NetworkCost, NetworkLayer
+
+app = typer.Typer(
+    name="hwsim",
+    help="What a neural network costs on an accelerator: cycles, energy, utilization, under proved best mappings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Objective(StrEnum):
+    """What a mapping is chosen for."""
+
+    edp = "edp"
+    energy = "energy"
+    latency = "latency"
+
+
+PAGE_WIDTH = 170  # columns where the output is no terminal
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one message and exit code 2."""
+    try:
+        app()
+    except HwsimError as error:
+        print(f"hwsim: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("hwsim: interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PAGE_WIDTH)
+
+
+def _show(*parts: RenderableType) -> None:
+    console = _console()
+    for part in parts:
+        console.print(part)
+
+
+def _json(data: Any) -> str:
+    import json
+
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on stderr, gone when the work is done; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=f"{title} {name}")
+
+
+def _dims(pairs: list[str]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if not name or not value:
+            raise HwsimError("expected NAME=SIZE, for example batch=1.", where=f"--dim {pair}")
+        if not value.isascii() or not value.isdigit() or int(value) < 1:
+            raise HwsimError(
+                f"the size of '{name}' should be a whole number of at least 1, found '{value}'.", where=f"--dim {pair}"
+            )
+        out[name] = int(value)
+    return out
+
+
+@app.command()
+def profile(
+    model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")],
+    arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
+    objective: Annotated[Objective, typer.Option(help="What every layer's mapping minimises.")] = Objective.edp,
+    dim: Annotated[
+        list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Show one layer in depth.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.profile/1).")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a line per layer.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Search again, without looking at or keeping cached mappings.")
+    ] = False,
+) -> None:
+    """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
+    from hwsim.files import write_file
+    from hwsim.network import profile_workload
+    from hwsim.spec import load_architecture
+    from reports import data, terminal
+    from workloads.onnx_reader import read_onnx
+
+    architecture, energy = load_architecture(arch)
+    with _zoo_or_file(model) as path:
+        workload = read_onnx(path, _dims(dim or []))
+    with _progress("mapping") as progress:
+        cost = profile_workload(
+            workload, architecture, energy, objective.value, jobs=jobs, use_cache=not no_cache, progress=progress
+        )
+    if json is not None:
+        write_file(json, _json(data.profile_data(cost, architecture)))
+    if csv is not None:
+        write_file(csv, data.profile_csv(cost))
+    if layer is not None:
+        chosen = _layer(cost, layer)
+        title = f"{chosen.name} ({chosen.op}, ×{chosen.count}) on {cost.arch}"
+        _show(terminal.layer_report(chosen.cost, architecture, title))
+    else:
+        _show(terminal.profile_table(cost))
+
+
+@contextmanager
+def _zoo_or_file(model: str) -> Iterator[Path]:
+    """The file of a model; one of the zoo is written for the while."""
+    if not model.startswith("zoo:"):
+        yield Path(model)
+        return
+    import tempfile
+
+    from workloads import zoo
+
+    name = model.removeprefix("zoo:")
+    with tempfile.TemporaryDirectory() as folder:
+        yield zoo.write(name, Path(folder) / f"{name}.onnx")
+
+
+def _layer(cost: NetworkCost, name: str) -> NetworkLayer:
+    for layer in cost.layers:
+        if name in layer.names:
+            return layer
+    names = [n for layer in cost.layers for n in layer.names]
+    raise HwsimError(f"the network has no mapped layer '{name}'.{did_you_mean(name, names)}", where=cost.model)
+
+
+@app.command()
+def archs(
+    name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
+) -> None:
+    """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
+    from hwsim.spec import load_architecture, shipped_architectures
+    from reports import terminal
+
+    if name is not None:
+        _show(terminal.architecture_tree(*load_architecture(name)))
+        return
+    found = [load_architecture(known)[0] for known in shipped_architectures()]
+    _show(terminal.architecture_list(found))
+
+
+@app.command()
+def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
+    """Energy per action of every component of an architecture, with estimator and source."""
+    from hwsim.spec import load_architecture
+    from reports import terminal
+
+    architecture, table = load_architecture(arch)
+    _show(
+        terminal.energy_table(
+            table, title=f"energy per action of {architecture.name}, pJ (leak: per cycle and instance)"
+        )
+    )
+
+
+@app.command()
+def zoo(
+    names: Annotated[list[str] | None, typer.Argument(help="Models to write.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("."),
+) -> None:
+    """The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."""
+    from reports import terminal
+    from workloads import zoo as models
+
+    if not names:
+        _show(terminal.zoo_list(models.MODELS))
+        return
+    for name in names:
+        print(models.write(name, output / f"{name}.onnx"))
+
+
+@app.command()
+def evaluate(
+    specs: Annotated[list[Path], typer.Argument(help="Files with architecture, problem, mapping (together or apart).")],
+    json: Annotated[bool, typer.Option("--json", help="Print a list in schema hwsim.evaluate/1.")] = False,
+) -> None:
+    """Cost of given mappings, as Timeloop counts them."""
+    from hwsim.cost import Illegal
+    from hwsim.model import evaluate as evaluate_mapping
+    from hwsim.spec import load_specs
+    from reports import data, terminal
+
+    loaded = load_specs(specs)
+    costs = []
+    for spec in loaded:
+        assert spec.mapping is not None
+        costs.append(evaluate_mapping(spec.problem, spec.architecture, spec.mapping, spec.energy))
+    if json:
+        print(_json([data.evaluate_data(c, s.architecture) for c, s in zip(costs, loaded, strict=True)]), end="")
+        return
+    for spec, cost in zip(loaded, costs, strict=True):
+        if isinstance(cost, Illegal):
+            place = spec.places[cost.level].where if cost.level in spec.places else f"{spec.name}: mapping"
+            raise HwsimError(f"the mapping is illegal: {terminal.why(cost)}", where=place)
+        _show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
