@@ -30,8 +30,10 @@ def map_layer(job: Job) -> LayerCost | Illegal:
     known = cache.load(name, problem) if use_cache else None
     if known is not None:
         return known
+    from hwsim import warm
     from hwsim.mapper import search
 
+    warm.start()
     cost = search(problem, architecture, energy, objective)
     if isinstance(cost, LayerCost) and use_cache:
         cache.store(name, cost)

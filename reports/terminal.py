@@ -54,9 +54,9 @@ def _where_energy_goes(layer: LayerCost, colors: dict[str, str]) -> Text:
     """A bar split by level, and the levels that take most."""
     text, used = Text(), 0.0
     by_level = layer.energy_by_level_pj
-    for name in colors:
+    for name, color in colors.items():
         before, used = round(used * _BAR), used + by_level.get(name, 0.0) / layer.energy_pj
-        text.append(_glyph(name, colors) * (round(used * _BAR) - before), style=colors[name])
+        text.append(_glyph(name, colors) * (round(used * _BAR) - before), style=color)
     top = sorted(by_level, key=lambda name: -by_level[name])[:2]
     text.append(" " + ", ".join(f"{name} {100 * by_level[name] / layer.energy_pj:.0f}%" for name in top))
     return text

@@ -73,7 +73,7 @@ class _Search:
             "energy": lambda c: (c.energy_pj, c.cycles),
             "latency": lambda c: (c.cycles, c.energy_pj),
         }
-        return bool(keys[self.objective](cost) < keys[self.objective](self.best))  # type: ignore[no-untyped-call]
+        return bool(keys[self.objective](cost) < keys[self.objective](self.best))
 
     # -- the walk from the datapath outwards -------------------------------------------------------
 

@@ -32,7 +32,7 @@ ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
 SPACE, PER_SPACE = 7, 3
 SAVABLE, PENDING, MODE = range(3)
 CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
-# Of the sliding data space, after the per-space columns: extents of the child's tile on its shared ranks;
+# Of the sliding data space, after the per-space columns: extents of the tile below on its shared ranks;
 # the zone (rank, fetches in units of the tile, cost of the usual step, usual step, swept distance);
 EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT = 0, 3, 4, 5, 6, 7
 # the echo: a zone whose transfers are priced already, but that loops further out still belong to (energy, then as above);

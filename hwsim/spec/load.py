@@ -152,7 +152,8 @@ def _energy(
     from hwsim.pricing import price_architecture
 
     classes = [d.key(key) for d in documents for key in _COMPONENTS if d.has(key)]
-    return price_architecture(architecture, classes, variables)
+    table: EnergyTable = price_architecture(architecture, classes, variables)
+    return table
 
 
 def _spec(document: Field, documents: list[Field], *, with_mapping: bool) -> Spec:

@@ -1,0 +1,57 @@
+"""Data goes one way: a room imports only what lies to its left."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Room → rooms it may import. errors and files are the two modules that every room may use.
+ALLOWED = {
+    "arch_specs": set(),
+    "workloads": set(),
+    "hwsim": {"workloads", "arch_specs"},
+    "reports": {"hwsim", "workloads"},
+    "trainers": set(),
+}
+COMMON = {"hwsim.errors", "hwsim.files"}
+MODULES = [p for room in ALLOWED for p in sorted((ROOT / room).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names if node.module == "hwsim")}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_only_rooms_to_the_left(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    if path == ROOT / "hwsim" / "cli.py":
+        return  # knows them all
+    for name in imported(path):
+        other = name.split(".")[0]
+        if other in ALLOWED and other != room and name not in COMMON:
+            assert other in ALLOWED[room] or name == "hwsim", f"{room} imports {name}"
+
+
+def test_only_the_trainers_know_torch() -> None:
+    for path in MODULES:
+        if path.relative_to(ROOT).parts[0] != "trainers":
+            assert not any(name.split(".")[0] in ("torch", "torchvision") for name in imported(path)), path
+
+
+def test_only_the_cli_prints_and_exits() -> None:
+    for path in MODULES:
+        if path.name == "cli.py" or path.relative_to(ROOT).parts[0] == "trainers":
+            continue
+        calls = {
+            n.func.id
+            for n in ast.walk(ast.parse(path.read_text()))
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
+        assert not calls & {"print", "exit", "eval", "exec"}, path
