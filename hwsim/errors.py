@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 
+FEW = 20
+
+
 class HwsimError(Exception):
     """A mistake in the user's input, told so that it can be mended.
 
@@ -22,9 +25,9 @@ class HwsimError(Exception):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest known name, or the list of all names."""
+    """Return `` Did you mean 'x'?`` for the nearest known name, or the names where they are few."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f" Did you mean '{near[0]}'?"
-    return f" Known: {', '.join(names)}." if names else ""
+    return f" Known: {', '.join(names)}." if 0 < len(names) <= FEW else ""

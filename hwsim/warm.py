@@ -16,7 +16,7 @@ def start() -> None:
     """Start compiling the counting kernels in the background, unless they are compiled already."""
     from hwsim import counting
 
-    store = Path(counting.count_data_space._cache.cache_path)
+    store = Path(counting.count_data_space._cache.cache_path)  # type: ignore[attr-defined]
     if not any(store.glob("counting.count_data_space-*.nbi")):
         subprocess.Popen(
             [sys.executable, "-m", "hwsim.warm"],

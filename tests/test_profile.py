@@ -64,7 +64,7 @@ def test_one_layer_in_depth(hwsim: Hwsim, lenet: Path) -> None:
     assert run.code == 0
     for word in ("DRAM", "shared_glb", "for ", "parallel along", "mac: multiply"):
         assert word in run.out
-    run = hwsim("profile", lenet, "--layer", name[:-1] + "_")
+    run = hwsim("profile", lenet, "--layer", name + "_")
     assert run.code == 2
     assert f"Did you mean '{name}'" in run.err
 

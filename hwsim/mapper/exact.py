@@ -174,7 +174,8 @@ class _Search:
     def _by_movable(self, F: FloatArray, labels: IntArray) -> list[tuple[frozenset[str], IntArray]]:
         """Group labels by which data spaces still have a tile that has not moved (or a zone to go on)."""
         names = [d.name for d in self.space.problem.data_spaces]
-        modes = F[np.ix_(labels, [kernel.SPACE + s * kernel.PER_SPACE + kernel.MODE for s in range(len(names))])]
+        columns = np.array([kernel.SPACE + s * kernel.PER_SPACE + kernel.MODE for s in range(len(names))])
+        modes = F[np.ix_(labels, columns)]
         code = (modes != kernel.CLOSED) @ (1 << np.arange(len(names)))
         return [
             (frozenset(n for s, n in enumerate(names) if int(c) >> s & 1), labels[code == c]) for c in np.unique(code)

@@ -35,7 +35,7 @@ CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
 # Of the sliding data space, after the per-space columns: extents of the tile below on its shared ranks;
 # the zone (rank, fetches in units of the tile, cost of the usual step, usual step, swept distance);
 EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT = 0, 3, 4, 5, 6, 7
-# the echo: a zone whose transfers are priced already, but that loops further out still belong to (energy, then as above);
+# the echo: a zone whose transfers are priced already, but that loops further out belong to (energy, then as above);
 EENERGY, ERANK, EFETCHES, ECOST, EUSUAL, ESWEPT = range(8, 14)
 # links between neighbours that wait for their temporal loop (move and bound of the spatial loop, its rank,
 # instances in use inside the fan-out's parent), and sliding spatial loops at the fan-out at hand.
