@@ -234,3 +234,45 @@ def evaluate(
             place = spec.places[cost.level].where if cost.level in spec.places else f"{spec.name}: mapping"
             raise HwsimError(f"the mapping is illegal: {terminal.why(cost)}", where=place)
         _show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
+
+
+@app.command("map")
+def map_command(
+    specs: Annotated[list[Path], typer.Argument(help="Files with architecture and problem (together or apart).")],
+    objective: Annotated[Objective, typer.Option(help="What the mapping minimises.")] = Objective.edp,
+    json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.map/1.")] = False,
+    prove: Annotated[Path | None, typer.Option(help="Write mapping and certificate as JSON.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.0, help="Seconds after which the best so far is shown.")
+    ] = None,
+) -> None:
+    """The best mapping of a problem, with its certificate."""
+    from dataclasses import replace
+
+    from hwsim import warm
+    from hwsim.cost import Illegal
+    from hwsim.files import write_file
+    from hwsim.mapper import search
+    from hwsim.mapper.size import space_size
+    from hwsim.mapper.space import map_space
+    from hwsim.spec import load_specs
+    from reports import data, terminal
+
+    loaded = load_specs(specs, "problem")
+    if len(loaded) != 1:
+        raise HwsimError(f"expected one problem, found {len(loaded)}.", where=", ".join(s.name for s in loaded))
+    spec = loaded[0]
+    warm.start()
+    cost = search(spec.problem, spec.architecture, spec.energy, objective.value, time_limit=time_limit)
+    if not isinstance(cost, Illegal) and cost.certificate is not None:
+        size = space_size(map_space(spec.problem, spec.architecture)) or 0
+        cost = replace(cost, certificate=replace(cost.certificate, space_size=size))
+    result = data.map_data(cost, spec.architecture)
+    if prove is not None:
+        write_file(prove, _json(result))
+    if json:
+        print(_json(result), end="")
+    elif isinstance(cost, Illegal):
+        raise HwsimError(f"no mapping is legal: {terminal.why(cost)}", where=spec.name)
+    else:
+        _show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))

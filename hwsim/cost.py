@@ -93,7 +93,7 @@ class Certificate:
         value: the objective's value of the mapping found.
         optimal: True where no legal mapping of the space is better.
         lower_bound: no mapping of the space has a smaller value.
-        space_size: mappings in the space (distinct loop nests with keep choices), exact.
+        space_size: mappings in the space (distinct loop nests with keep choices), exact; 0 where it was not counted.
         evaluated: mappings (or partial mappings) priced one by one.
         argument: by what reasoning the rest was excluded.
         seconds: time the search took.

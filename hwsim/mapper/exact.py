@@ -292,10 +292,21 @@ def search(
         lower_bound=bound,
         space_size=0,
         evaluated=state.labels,
-        argument="",
+        argument=_argument(state),
         seconds=time.perf_counter() - started,
     )
     return replace(state.best, certificate=certificate)
+
+
+def _argument(state: _Search) -> str:
+    """By what reasoning the mappings that were not priced are excluded."""
+    if not state.complete:
+        return "The search was cut short; nothing is proved beyond the bound."
+    return (
+        "Partial mappings were grown from the datapath outwards, every divisor and every loop order that can change a "
+        "count. One was dropped only where its admissible lower bound does not beat the best mapping found, or "
+        "where another with the same loops still to place is no worse in any figure that what follows can depend on."
+    )
 
 
 def _infeasible(state: _Search) -> Illegal:
