@@ -1,0 +1,114 @@
+"""The search against enumeration, against Timeloop's proved optima, and its own promises."""
+
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hwsim.architecture import Architecture
+from hwsim.cost import Illegal, LayerCost
+from hwsim.energy import EnergyTable
+from hwsim.mapper import search
+from hwsim.mapper.size import space_size
+from hwsim.mapper.space import map_space
+from hwsim.model import evaluate
+from hwsim.spec import load_architecture
+from tests import enumerator
+from tests.conftest import Run
+from tests.reference_cases import architecture as reference_architecture
+from tests.reference_cases import exhaustive
+from workloads.problem import Problem, conv, depthwise, matmul
+
+OBJECTIVES: dict[str, Callable[[LayerCost], float]] = {
+    "edp": lambda c: c.edp,
+    "energy": lambda c: c.energy_pj,
+    "latency": lambda c: float(c.cycles),
+}
+MOST = 1500  # mappings that one problem may have here
+
+
+def small_problem(rng: random.Random, architecture: Architecture) -> Problem:
+    """A random problem whose space can be enumerated."""
+    while True:
+        build = rng.choice([conv, depthwise, matmul])
+        dims = {conv: "CMRSNPQ", depthwise: "CRSNPQ", matmul: "BMCP"}[build]
+        sizes = {d: rng.choice([2, 3, 4, 6]) for d in rng.sample(dims, rng.randint(1, 3))}
+        steps = {} if build is matmul else {"wstride": rng.randint(1, 2), "hdilation": rng.randint(1, 2)}
+        problem = build(sizes, **steps)
+        if (space_size(map_space(problem, architecture)) or MOST + 1) <= MOST:
+            return problem
+
+
+def best_by_enumeration(problem: Problem, architecture: Architecture, energy: EnergyTable) -> dict[str, float]:
+    best = dict.fromkeys(OBJECTIVES, math.inf)
+    for mapping in enumerator.enumerate_mappings(problem, architecture):
+        cost = evaluate(problem, architecture, mapping, energy)
+        if isinstance(cost, LayerCost):
+            best = {name: min(value, OBJECTIVES[name](cost)) for name, value in best.items()}
+    return best
+
+
+@pytest.mark.parametrize("part", range(30))
+@pytest.mark.parametrize("name", ["simple_ws", "simple_os", "eyeriss_like"])
+def test_agrees_with_enumeration(name: str, part: int) -> None:
+    """300 random problems × three objectives × three architectures."""
+    architecture, energy = load_architecture(name)
+    architecture = architecture.bind(("Weights", "Inputs", "Outputs"))
+    rng = random.Random(f"{name}/{part}")
+    for _ in range(10):
+        problem = small_problem(rng, architecture)
+        best = best_by_enumeration(problem, architecture, energy)
+        for objective, least in best.items():
+            cost = search(problem, architecture, energy, objective)
+            if math.isinf(least):
+                assert isinstance(cost, Illegal)
+                continue
+            assert isinstance(cost, LayerCost) and cost.certificate is not None
+            assert cost.certificate.value == pytest.approx(least, rel=1e-9), (problem, objective)
+            assert cost.certificate.value == OBJECTIVES[objective](cost)
+            assert cost.certificate.lower_bound <= least * (1 + 1e-9), (problem, objective)
+
+
+@pytest.mark.parametrize("case", exhaustive(), ids=lambda c: f"{c.arch_name}/{c.name}/{c.metric}")
+def test_timeloops_proved_optima(case) -> None:  # type: ignore[no-untyped-def]
+    """The listed mapping is priced again: Timeloop's own sum is of figures printed with two decimals."""
+    architecture, energy = reference_architecture(case.arch_name)
+    listed = evaluate(case.problem, architecture, case.mapping, energy)
+    assert isinstance(listed, LayerCost)
+    objective = {"edp": "edp", "energy": "energy", "delay": "latency"}[case.metric]
+    cost = search(case.problem, architecture, energy, objective)
+    assert isinstance(cost, LayerCost) and cost.certificate is not None
+    assert cost.certificate.value == pytest.approx(OBJECTIVES[objective](listed), rel=1e-6)
+    assert cost.certificate.value == pytest.approx(case.value, rel=1e-5)
+
+
+def test_ties_go_to_the_other_figure() -> None:
+    architecture, energy = load_architecture("simple_ws")
+    cost = search(matmul({"M": 16, "C": 16, "P": 8}), architecture, energy, "latency")
+    assert isinstance(cost, LayerCost)
+    other = search(matmul({"M": 16, "C": 16, "P": 8}), architecture, energy, "edp")
+    assert isinstance(other, LayerCost)
+    assert cost.cycles == 8
+    assert cost.energy_pj <= other.energy_pj if other.cycles == cost.cycles else cost.cycles < other.cycles
+
+
+def test_time_limit_gives_the_best_so_far_and_its_gap(hwsim: Callable[..., Run], tmp_path: Path) -> None:
+    spec = tmp_path / "s.yaml"
+    spec.write_text("arch: simple_ws\nproblem: {shape: conv, instance: {C: 512, M: 512, R: 3, S: 3, P: 28, Q: 28}}\n")
+    run = hwsim("map", spec, "--json", "--time-limit", "0")
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    assert result["optimal"] is False and result["lower_bound"] <= result["value"]
+
+
+def test_contradicting_factors_are_infeasible(hwsim: Callable[..., Run], tmp_path: Path) -> None:
+    spec = tmp_path / "s.yaml"
+    spec.write_text(
+        "arch: simple_ws\nproblem: {shape: conv, instance: {C: 4}}\n"
+        "constraints: {targets: [{target: DRAM, type: temporal, factors: C=3}]}\n"
+    )
+    run = hwsim("map", spec)
+    assert run.code == 2 and "no mapping is legal" in run.err
