@@ -58,7 +58,12 @@ def throughput(seconds: float = 3.0) -> tuple[float, float]:
         for own in loops.values():
             rng.shuffle(own)
         levels = tuple(
-            LevelMapping(x.name, () if x.name == "PE" else tuple(loops[x.name]), tuple(loops[x.name]) if x.name == "PE" else (), k)
+            LevelMapping(
+                x.name,
+                () if x.name == "PE" else tuple(loops[x.name]),
+                tuple(loops[x.name]) if x.name == "PE" else (),
+                k,
+            )
             for x, k in zip(architecture.levels, keeps, strict=True)
         )
         mapping = Mapping(levels)
@@ -82,7 +87,12 @@ def throughput(seconds: float = 3.0) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and write the table."""
-    lines = ["# Measured", "", "By `make bench` on " + f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.", ""]
+    lines = [
+        "# Measured",
+        "",
+        "By `make bench` on " + f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.",
+        "",
+    ]
     lines += ["| what | measured | asked |", "|---|---|---|"]
 
     def report(what: str, measured: str, asked: str) -> None:
@@ -96,7 +106,11 @@ def main() -> None:
         first, _ = timed([HWSIM, "profile", MODEL], env)
         report("MobileNetV2, first run on a machine (compiles)", f"{first:.1f} s", "< 60 s")
         cold, memory = timed([HWSIM, "profile", MODEL, "--no-cache"], env)
-        report("MobileNetV2, kernels compiled, no mapping cached, one core", f"{cold:.1f} s, {memory:.0f} MiB", "< 20 s, < 1 GiB")
+        report(
+            "MobileNetV2, kernels compiled, no mapping cached, one core",
+            f"{cold:.1f} s, {memory:.0f} MiB",
+            "< 20 s, < 1 GiB",
+        )
         both, _ = timed([HWSIM, "profile", MODEL, "--no-cache", "--jobs", "2"], env)
         report("the same with `--jobs 2`", f"{both:.1f} s", "≤ 5 s")
         warm, memory = timed([HWSIM, "profile", MODEL], env)

@@ -109,20 +109,22 @@ def _is_zero(a):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def tile_fills(child, bound, axis, move, extent, outside, no_reuse):  # type: ignore[no-untyped-def]
+def tile_fills(child, bound, axis, move, extent, outside, no_reuse, scratch):  # type: ignore[no-untyped-def]
     """Elements that the tile swept by loops ``child`` … n−1 fetches over the whole run, per instance.
 
     Rules 3 to 5 in closed form (see the module's docstring). A partial sum leaves as often as its tile
-    is fetched, so this is also what an instance sends to its parent.
+    is fetched, so this is also what an instance sends to its parent. ``scratch`` (3, ranks) is written over:
+    memory is asked for once per nest, not once per level.
     """
     box = extent[child]
     full = volume(box)
     if no_reuse:
         return full * outside[child]
     ranks = box.shape[0]
-    swept = np.zeros(ranks, np.int64)  # Σ v_j of the loops inside loop i
-    step = np.zeros(ranks, np.int64)
-    usual = np.zeros(ranks, np.int64)  # t_n
+    swept = scratch[0]  # Σ v_j of the loops inside loop i
+    step = scratch[1]
+    usual = scratch[2]  # t_n
+    swept[:] = 0
     usual_cost = np.int64(-1)
     fills = full
     for i in range(child - 1, -1, -1):
@@ -135,7 +137,8 @@ def tile_fills(child, bound, axis, move, extent, outside, no_reuse):  # type: ig
             continue
         times = (bound[i] - 1) * outside[i]
         if usual_cost < 0:
-            usual[:] = step
+            for r in range(ranks):
+                usual[r] = step[r]
             usual_cost = new_part(box, step)
             fills += times * usual_cost
         elif _equal(step, usual):
@@ -346,19 +349,23 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
     move, extent, outside = nest_geometry(coef, dim, bound, axis)
 
     # What level l is asked for by whatever stands right inside it, per instance of level l.
-    asked = np.zeros(levels)  # accesses
-    delivered = np.zeros(levels)  # accesses times the instances each one serves
-    handed = np.zeros(levels)  # words that pass between the instances right inside
-    fanout = np.ones(levels)
-    instances = np.ones(levels + 1)
+    work = np.zeros((5, levels + 1))
+    asked = work[0]  # accesses
+    delivered = work[1]  # accesses times the instances each one serves
+    handed = work[2]  # words that pass between the instances right inside
+    fanout = work[3]
+    instances = work[4]
+    instances[0] = 1.0
+    scratch = np.empty((3, coef.shape[0]), np.int64)
     for level in range(levels):
         first, last = spatial_start[level], start[level + 1]
+        fanout[level] = 1.0
         for i in range(first, last):
             fanout[level] *= bound[i]
         instances[level + 1] = instances[level] * fanout[level]
         holds = level + 1 < levels
         if holds:
-            fills = tile_fills(last, bound, axis, move, extent, outside, switches[NO_REUSE, level + 1])
+            fills = tile_fills(last, bound, axis, move, extent, outside, switches[NO_REUSE, level + 1], scratch)
         else:
             fills = outside[last]  # rule 2: the datapath reads at every step
         groups = fanout[level] if switches[NO_MULTICAST, level] else distinct_boxes(first, last, bound, move)
@@ -416,3 +423,30 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
         if outermost < 0:
             outermost = level
     return out
+
+
+@njit(cache=True)
+def row_energy(row, block, read, write, update):  # type: ignore[no-untyped-def]
+    """Energy in pJ of one instance's counts: ``Σ ⌈words / block⌉ · price`` over reads, fills and updates.
+
+    A price that is not known is NaN, and so is then the energy, unless the action never happens.
+    """
+    pj = 0.0
+    for column, price in ((READS, read), (FILLS, write), (UPDATES, update)):
+        words = np.int64(row[column])
+        if words > 0:
+            pj += ((words + block - 1) // block) * price
+    return pj
+
+
+@njit(cache=True)
+def speed(read, write, read_limit, write_limit, shared_limit):  # type: ignore[no-untyped-def]
+    """Share of full speed that a storage's bandwidth allows, from words per cycle at full speed (inf: no limit)."""
+    s = 1.0
+    if read_limit < read:
+        s = min(s, read_limit / read)
+    if write_limit < write:
+        s = min(s, write_limit / write)
+    if shared_limit < read + write:
+        s = min(s, shared_limit / (read + write))
+    return s

@@ -125,19 +125,13 @@ def _throttling(level: Storage, counts: list[npt.NDArray[np.float64]], compute_c
     for row in counts:
         read += float(row[kernel.READS]) / compute_cycles
         write += float(row[kernel.FILLS] + row[kernel.UPDATES]) / compute_cycles
-    speed = 1.0
-    for limit, demand in (
-        (level.read_bandwidth, read),
-        (level.write_bandwidth, write),
-        (level.shared_bandwidth, read + write),
-    ):
-        if limit is not None and limit < demand:
-            speed = min(speed, limit / demand)
-    return speed
+    limits = (level.read_bandwidth, level.write_bandwidth, level.shared_bandwidth)
+    return float(kernel.speed(read, write, *(math.inf if x is None else x for x in limits)))
 
 
-def _blocks(words: float, block: int) -> int:
-    return -(-int(words) // block)
+def _price(energy: EnergyTable, level: Storage, action: str, words: float) -> float:
+    """Price of an action; one that does not happen needs none."""
+    return energy.price(level.name, action) if words > 0 else 0.0
 
 
 def _data_space_cost(
@@ -148,11 +142,9 @@ def _data_space_cost(
     ``cluster_size`` instances share one wide access, and Timeloop spreads the instances in use over as
     many clusters as there are: ``accessed = min(instances in use, clusters)``.
     """
-    pj = 0.0
-    for column, action in ((kernel.READS, "read"), (kernel.FILLS, "write"), (kernel.UPDATES, "update")):
-        accesses = _blocks(row[column], level.block_size)
-        if accesses:
-            pj += accesses * energy.price(level.name, action)
+    columns = ((kernel.READS, "read"), (kernel.FILLS, "write"), (kernel.UPDATES, "update"))
+    prices = [_price(energy, level, action, row[column]) for column, action in columns]
+    pj = float(kernel.row_energy(row, level.block_size, *prices))
     return DataSpaceCost(
         tile=int(row[kernel.TILE]),
         capacity=int(row[kernel.CAPACITY]),

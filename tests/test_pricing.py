@@ -61,7 +61,7 @@ def test_mac_by_hand() -> None:
 
 
 def test_off_grid_sram_against_cacti() -> None:
-    """Shapes between the grid's points, priced by CACTI itself: within 10%, few outliers where it changes its organisation."""
+    """Shapes between the grid's points, priced by CACTI itself; few outliers where it changes its organisation."""
     errors = []
     with gzip.open(POINTS, "rt") as file:
         for row in csv.DictReader(x for x in file if not x.startswith("#")):

@@ -141,7 +141,9 @@ architecture:
       subtree:
       - name: PE[0..255]
         local:
-        - {name: spad, class: smartbuffer_RF, attributes: {memory_depth: 64, memory_width: 16, word-bits: 16, meshX: 32}}
+        - name: spad
+          class: smartbuffer_RF
+          attributes: {memory_depth: 64, memory_width: 16, word-bits: 16, meshX: 32}
         - {name: mac, class: intmac, attributes: {width: 16, meshX: 32}}
 architecture_constraints:
   targets:
@@ -183,6 +185,7 @@ def test_shipped_architectures(hwsim: Hwsim, name: str) -> None:
 
 
 BASE = ARCHITECTURE + PROBLEM + MAPPING
+# Fault → (what is replaced by what), words of the message.
 FAULTS = {
     "misspelt key of a node": (("attributes: {depth: 16 * 4", "atributes: {depth: 16 * 4"), ("nodes[2]", "attributes")),
     "misspelt attribute": (("depth: 16 * 4", "dephth: 16 * 4"), ("nodes[2].attributes", "'dephth'", "depth")),

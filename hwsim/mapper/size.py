@@ -2,9 +2,9 @@
 
 A mapping is a nest (loops with bound 1 left out) with a choice of what every storage keeps. The factorizations of
 different dimensions are coupled in two ways only: through the orders of a storage's free loops (k of them stand
-in k! orders) and through the meshes of the fan-outs. For the first, k! = Σⱼ wⱼ·jᵏ over j = 0…n with fixed
-weights, so the sum over all k becomes a sum over grid points j of products over dimensions; for the second, the products along
-the axes are carried as a state. All of it modulo several primes, put together by the Chinese remainder theorem.
+in k! orders) and through the meshes of the fan-outs. For the first, k! = Σⱼ wⱼ·jᵏ over j = 0…n with fixed weights,
+so the sum over all k becomes a sum over grid points j of products over dimensions; for the second, the products
+along the axes are carried as a state. All of it modulo several primes, put together by the Chinese remainder theorem.
 """
 
 from __future__ import annotations

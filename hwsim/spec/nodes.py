@@ -160,8 +160,13 @@ def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constra
         shared_bandwidth=_positive(read, "shared_bandwidth", None),
         multiple_buffering=read.number("multiple_buffering", 1) or 1.0,
         constraints=_with_utilization(constraints, read.number("min_utilization", 0)),
-        attributes=plain(scope),
+        attributes=plain(scope) | _canonical(depth=depth, width=width, datawidth=datawidth),
     )
+
+
+def _canonical(**values: int | None) -> dict[str, Any]:
+    """Attributes under hwsim's names for them, so that pricing need not know the others."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _positive(read: Attributes, name: str, both: float | None) -> float | None:
