@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench bench-mapper
 
 demo: $(READY)
 	$(BIN)/hwsim profile zoo:mobilenet_v2
@@ -20,6 +20,9 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
+
+bench-mapper: $(READY)
+	$(BIN)/python benchmarks/bench_mapper.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -32,7 +32,7 @@ NO_REUSE, NO_MULTICAST, NO_LINKS, READ_FIRST = range(4)
 SWITCHES = 4
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def nest_geometry(coef, dim, bound, axis):  # type: ignore[no-untyped-def]
     """Moves, extents and repetition of every loop for one data space.
 
@@ -62,7 +62,7 @@ def nest_geometry(coef, dim, bound, axis):  # type: ignore[no-untyped-def]
     return move, extent, outside
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def volume(extent):  # type: ignore[no-untyped-def]
     """Elements of a box."""
     v = np.int64(1)
@@ -71,7 +71,7 @@ def volume(extent):  # type: ignore[no-untyped-def]
     return v
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def new_part(extent, shift):  # type: ignore[no-untyped-def]
     """Elements that a box moved by ``shift`` does not share with where it was (rule 3).
 
@@ -92,7 +92,7 @@ def new_part(extent, shift):  # type: ignore[no-untyped-def]
     return volume(extent) // extent[moved] * distance
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _equal(a, b):  # type: ignore[no-untyped-def]
     for r in range(a.shape[0]):
         if a[r] != b[r]:
@@ -100,7 +100,7 @@ def _equal(a, b):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _is_zero(a):  # type: ignore[no-untyped-def]
     for r in range(a.shape[0]):
         if a[r] != 0:
@@ -108,7 +108,7 @@ def _is_zero(a):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def tile_fills(child, bound, axis, move, extent, outside, no_reuse, scratch):  # type: ignore[no-untyped-def]
     """Elements that the tile swept by loops ``child`` … n−1 fetches over the whole run, per instance.
 
@@ -148,7 +148,7 @@ def tile_fills(child, bound, axis, move, extent, outside, no_reuse, scratch):  #
     return fills
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _offsets(first, last, bound, move):  # type: ignore[no-untyped-def]
     """Where the boxes of the instances below spatial loops ``first`` … ``last−1`` start: (instances, ranks)."""
     instances = np.int64(1)
@@ -166,7 +166,7 @@ def _offsets(first, last, bound, move):  # type: ignore[no-untyped-def]
     return offset
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _distinct(offset, skip):  # type: ignore[no-untyped-def]
     """How many different rows ``offset`` has among those not skipped."""
     n, ranks = offset.shape
@@ -181,7 +181,7 @@ def _distinct(offset, skip):  # type: ignore[no-untyped-def]
     return groups
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def distinct_boxes(first, last, bound, move):  # type: ignore[no-untyped-def]
     """Different boxes among the instances below spatial loops ``first`` … ``last−1`` (rule 6).
 
@@ -203,7 +203,7 @@ def distinct_boxes(first, last, bound, move):  # type: ignore[no-untyped-def]
     return groups
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def may_link(first, last, move, coef):  # type: ignore[no-untyped-def]
     """Whether neighbours that hold tiles could ever hand data on: a spatial loop slides along a shared rank."""
     for r in range(coef.shape[0]):
@@ -218,7 +218,7 @@ def may_link(first, last, move, coef):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _linked(offset, shift, columns, rows):  # type: ignore[no-untyped-def]
     """Which instances find what they need, after a move by ``shift``, at a mesh neighbour's previous place.
 
@@ -250,7 +250,7 @@ def _linked(offset, shift, columns, rows):  # type: ignore[no-untyped-def]
     return linked
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def linked_traffic(first, last, child, holds, bound, axis, move, extent, outside, columns, rows):  # type: ignore[no-untyped-def]
     """What link transfers save at one spatial level (rule 8).
 
@@ -322,13 +322,13 @@ def linked_traffic(first, last, child, holds, bound, axis, move, extent, outside
     return saved, spared, handed
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _nearest(x):  # type: ignore[no-untyped-def]
     """Round half up, as C++ rounds positive numbers."""
     return np.floor(x + 0.5)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, keep, mesh, switches):  # type: ignore[no-untyped-def]
     """Counts of one data space at every level, per instance over the whole run.
 
@@ -356,6 +356,7 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
     fanout = work[3]
     instances = work[4]
     instances[0] = 1.0
+    fills, tiled = np.int64(0), np.int64(-1)  # of the tile below the level at hand, and where its loops begin
     scratch = np.empty((3, coef.shape[0]), np.int64)
     for level in range(levels):
         first, last = spatial_start[level], start[level + 1]
@@ -364,7 +365,10 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
             fanout[level] *= bound[i]
         instances[level + 1] = instances[level] * fanout[level]
         holds = level + 1 < levels
-        if holds:
+        if level > 0 and holds and last == tiled and not switches[NO_REUSE, level + 1]:
+            pass  # no loops between: the same tile as one level further out
+        elif holds:
+            tiled = np.int64(-1) if switches[NO_REUSE, level + 1] else np.int64(last)
             fills = tile_fills(last, bound, axis, move, extent, outside, switches[NO_REUSE, level + 1], scratch)
         else:
             fills = outside[last]  # rule 2: the datapath reads at every step
@@ -425,7 +429,7 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def row_energy(row, block, read, write, update):  # type: ignore[no-untyped-def]
     """Energy in pJ of one instance's counts: ``Σ ⌈words / block⌉ · price`` over reads, fills and updates.
 
@@ -439,7 +443,7 @@ def row_energy(row, block, read, write, update):  # type: ignore[no-untyped-def]
     return pj
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def speed(read, write, read_limit, write_limit, shared_limit):  # type: ignore[no-untyped-def]
     """Share of full speed that a storage's bandwidth allows, from words per cycle at full speed (inf: no limit)."""
     s = 1.0

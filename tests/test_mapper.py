@@ -15,7 +15,7 @@ from hwsim.mapper import search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.model import evaluate
-from hwsim.spec import load_architecture
+from hwsim.spec import load_architecture, shipped_architectures
 from tests import enumerator
 from tests.conftest import Run
 from tests.reference_cases import architecture as reference_architecture
@@ -112,3 +112,42 @@ def test_contradicting_factors_are_infeasible(hwsim: Callable[..., Run], tmp_pat
     )
     run = hwsim("map", spec)
     assert run.code == 2 and "no mapping is legal" in run.err
+    for word in ("DRAM", "C=3", "C=4"):
+        assert word in run.err
+
+
+@pytest.mark.parametrize(
+    ("target", "factors", "words"),
+    [
+        ("DRAM", "C=2 C>=4", ("DRAM", "contradict")),
+        ("PE", "C=64", ("PE", "fan-out")),
+        ("DRAM", "C<=2", ("multiply to C=64",)),
+    ],
+)
+def test_infeasible_constraints_are_named(
+    hwsim: Callable[..., Run], tmp_path: Path, target: str, factors: str, words: tuple[str, ...]
+) -> None:
+    kind = "spatial" if target == "PE" else "temporal"
+    others = "".join(
+        f", {{target: {x}, type: temporal, factors: C=1}}" for x in ("shared_glb", "pe_spad", "output_activation_reg")
+    )
+    spec = tmp_path / "s.yaml"
+    spec.write_text(
+        "arch: simple_ws\nproblem: {shape: conv, instance: {C: 64}}\n"
+        f"constraints: {{targets: [{{target: {target}, type: {kind}, factors: {factors}}}{others}]}}\n"
+    )
+    run = hwsim("map", spec)
+    assert run.code == 2
+    for word in words:
+        assert word in run.err, run.err
+
+
+def test_a_buffer_without_room_for_one_element(hwsim: Callable[..., Run], tmp_path: Path) -> None:
+    text = shipped_architectures()["simple_os"].read_text().replace("depth: 192, width: 16", "depth: 1, width: 16")
+    text = text.replace("{keep: [Outputs], bypass: [Inputs, Weights]}", "{keep: [Outputs, Weights], bypass: [Inputs]}")
+    spec = tmp_path / "s.yaml"
+    spec.write_text(text + "problem: {shape: conv, instance: {C: 4}}\n")
+    run = hwsim("map", spec)
+    assert run.code == 2
+    for word in ("pe_spad", "Outputs", "needs 2, there is 1"):
+        assert word in run.err, run.err

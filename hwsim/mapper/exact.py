@@ -15,6 +15,7 @@ from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import Certificate, Illegal, LayerCost
 from hwsim.energy import EnergyTable
 from hwsim.mapper import labels as kernel
+from hwsim.mapper.infeasible import contradiction
 from hwsim.mapper.space import MapSpace, kernel_space, map_space
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
@@ -269,6 +270,9 @@ def search(
     """
     started = time.perf_counter()
     space = map_space(problem, architecture)
+    empty = contradiction(space)
+    if empty is not None:
+        return empty
     state = _Search(
         space,
         energy,
