@@ -70,6 +70,7 @@ def test_agrees_with_enumeration(name: str, part: int) -> None:
             assert cost.certificate.value == pytest.approx(least, rel=1e-9), (problem, objective)
             assert cost.certificate.value == OBJECTIVES[objective](cost)
             assert cost.certificate.lower_bound <= least * (1 + 1e-9), (problem, objective)
+            assert cost.certificate.optimal, (problem, objective)
 
 
 @pytest.mark.parametrize("case", exhaustive(), ids=lambda c: f"{c.arch_name}/{c.name}/{c.metric}")
@@ -83,6 +84,7 @@ def test_timeloops_proved_optima(case) -> None:  # type: ignore[no-untyped-def]
     assert isinstance(cost, LayerCost) and cost.certificate is not None
     assert cost.certificate.value == pytest.approx(OBJECTIVES[objective](listed), rel=1e-6)
     assert cost.certificate.value == pytest.approx(case.value, rel=1e-5)
+    assert cost.certificate.optimal
 
 
 def test_ties_go_to_the_other_figure() -> None:

@@ -28,6 +28,11 @@ AXES = ("", "X", "Y")
 
 BEAMS = (32, 128)  # labels kept per level by the quick first dive
 LABEL_LIMIT = 6_000_000
+# A gap that is small, or left in a small space, is closed by pricing every mapping whose bound lies in it,
+# if no level has more labels than this.
+SMALL_GAP = 1e-3
+SMALL_SPACE = 5_000  # keys: products of divisors of the dimensions
+CLOSE_LIMIT = 400_000
 
 
 @dataclass
@@ -57,6 +62,8 @@ class _Search:
     evaluated: int = 0
     labels: int = 0
     complete: bool = True
+    prune: bool = True
+    limit: int = LABEL_LIMIT
     needed: dict[int, float] = field(default_factory=dict)
 
     def incumbent(self) -> tuple[float, float]:
@@ -132,7 +139,16 @@ class _Search:
             is_storage = isinstance(self.space.architecture.levels[level], Storage)
             after = np.where(kept, level, child) if is_storage else child
             alive, _, needed = kernel.close_level(
-                self.arrays, level, all_f, all_i, child, kept, after, self._parents(level - 1, None), *self.incumbent()
+                self.arrays,
+                level,
+                all_f,
+                all_i,
+                child,
+                kept,
+                after,
+                self._parents(level - 1, None),
+                *self.incumbent(),
+                self.prune,
             )
             self.needed[level] = min(self.needed.get(level, math.inf), needed)
             alive = alive[:beam]
@@ -154,13 +170,15 @@ class _Search:
         finished: list[tuple[float, int, tuple[int, ...]]] = []
         for movable, group in groups:
             orders = self.space.orders(0, movable)
-            values, chosen = kernel.complete(
-                self.arrays, np.array(orders, np.int64), F[group], I[group], child, kept, *self.incumbent()
-            )
+            # Where bounds are to be closed, each order is a mapping of its own, not only the most promising one.
+            for some in [orders] if self.prune else [(order,) for order in orders]:
+                values, chosen = kernel.complete(
+                    self.arrays, np.array(some, np.int64), F[group], I[group], child, kept, *self.incumbent()
+                )
+                finished += [
+                    (float(values[k]), int(group[k]), some[chosen[k]]) for k in np.flatnonzero(np.isfinite(values))
+                ]
             self.labels += len(group)
-            finished += [
-                (float(values[k]), int(group[k]), orders[chosen[k]]) for k in np.flatnonzero(np.isfinite(values))
-            ]
         for bound, label, order in sorted(finished):
             if self.best is not None and bound * (1 + kernel.EPS) >= self.value(self.best):
                 break
@@ -209,12 +227,21 @@ class _Search:
             parents,
             *self.incumbent(),
             beam if beam is not None else LABEL_LIMIT,
-            LABEL_LIMIT,
+            self.limit,
+            self.prune,
         )
         self.labels += len(f)
-        if len(f) >= LABEL_LIMIT:
+        if len(f) >= self.limit:
             self.complete = False
         return f, i
+
+    def close(self, gap: float) -> None:
+        """Price every mapping whose bound lies in the gap that is left, where they are few enough."""
+        if gap > SMALL_GAP and kernel.key_count(self.arrays) > SMALL_SPACE:
+            return
+        bound, self.prune, self.limit = self.open_bound, False, CLOSE_LIMIT
+        self.run(None)
+        self.open_bound, self.complete = (math.inf, True) if self.complete else (bound, True)
 
     def _mapping(
         self, stages: list[_Stage], label: int, order: tuple[int, ...], key: int, keep: frozenset[str]
@@ -287,6 +314,9 @@ def search(
     state.run(None)
     if state.best is None:
         return _infeasible(state)
+    gap = 1 - min(1.0, state.open_bound / state.value(state.best))
+    if state.complete and gap > 1e-9:
+        state.close(gap)
     value = state.value(state.best)
     bound = min(value, state.open_bound) if state.complete else 0.0
     certificate = Certificate(

@@ -577,11 +577,15 @@ def covers(edges):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, forceinline=True)
-def _insert(space, F, I, new, head, covering):  # type: ignore[no-untyped-def]
+def _insert(space, F, I, new, head, covering, prune):  # type: ignore[no-untyped-def]
     """Put label ``new`` into its key's list unless one there dominates it; drop those that it dominates.
 
-    A label stands in for another only if it may go on in every way the other may (``covering``).
+    A label stands in for another only if it may go on in every way the other may (``covering``). Without
+    ``prune`` every label stays.
     """
+    if not prune:
+        I[new, ALIVE] = 1
+        return True
     key = I[new, KEY]
     k = head[key]
     last = -1
@@ -674,7 +678,9 @@ def _keep_best(I, bounds, first, last, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def grow_level(space, level, edges, covering, F0, I0, child, keep, parents, best_energy, best_cycles, width, limit):  # type: ignore[no-untyped-def]
+def grow_level(
+    space, level, edges, covering, F0, I0, child, keep, parents, best_energy, best_cycles, width, limit, prune
+):  # type: ignore[no-untyped-def]
     """Add every allowed sequence of loops of one level to every label, a loop at a time.
 
     Args:
@@ -686,6 +692,7 @@ def grow_level(space, level, edges, covering, F0, I0, child, keep, parents, best
         best_energy / best_cycles: the incumbent; labels that cannot beat it are dropped.
         width: how many labels go on from each number of loops.
         limit: give up when that many labels exist.
+        prune: drop labels that another dominates.
 
     Returns:
         F, I: the labels made, the first ``F0.shape[0]`` being the given ones; PRED counts in the same
@@ -764,7 +771,7 @@ def grow_level(space, level, edges, covering, F0, I0, child, keep, parents, best
                         bounds[n] = _value(space, energy, cycles)
                         I[n, KEY], I[n, PRED], I[n, DIM], I[n, BOUND], I[n, AXIS] = grown, k, d, b, axis
                         I[n, USED], I[n, STATE] = I[k, USED] | (np.int64(1) << d), state
-                        if _insert(space, F, I, n, head, covering):
+                        if _insert(space, F, I, n, head, covering, prune):
                             n += 1
         first, last = last, n
     for k in range(n):
@@ -774,7 +781,7 @@ def grow_level(space, level, edges, covering, F0, I0, child, keep, parents, best
 
 
 @njit(cache=True)
-def close_level(space, level, F, I, child, keep, after, parents, best_energy, best_cycles):  # type: ignore[no-untyped-def]
+def close_level(space, level, F, I, child, keep, after, parents, best_energy, best_cycles, prune):  # type: ignore[no-untyped-def]
     """Finish a level: settle storages, free the axes of fan-outs, drop what cannot win or is dominated.
 
     Args:
@@ -819,7 +826,7 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
         if bounds[k] == np.inf:
             break
         I[k, STATE] = 0
-        if _insert(space, F, I, k, head, anything):
+        if _insert(space, F, I, k, head, anything, prune):
             order[m] = k
             m += 1
     alive = np.empty(m, np.int64)
