@@ -10,7 +10,7 @@ import functools
 import gzip
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,7 +125,7 @@ def _sram_grid() -> dict[tuple[float, int], dict[tuple[float, float], tuple[floa
     return grid
 
 
-def _bracket(value: float, known: list[float]) -> tuple[float, float]:
+def _bracket(value: float, known: Sequence[float]) -> tuple[float, float]:
     """The neighbours of a value among known ones; beyond the ends the last two, to extrapolate."""
     if value in known or len(known) == 1:
         return (value, value) if value in known else (known[0], known[0])
@@ -192,8 +192,14 @@ class Sram:
 
     def _at_node(self, figure: str, node: float, width: float, depth: float, banks: int) -> tuple[float, bool]:
         known = sorted(b for n, b in _sram_grid() if n == node)
-        used = next((b for b in known if b >= banks), known[-1])
-        points = _sram_grid()[node, used]
+        inside = min(max(banks, known[0]), known[-1])
+        b0, b1 = _bracket(inside, known)
+        at0, exact = self._at_banks(figure, node, width, depth, int(b0))
+        at1, _ = self._at_banks(figure, node, width, depth, int(b1))
+        return _mix(inside, b0, b1, at0, at1), exact and inside == b0 == banks
+
+    def _at_banks(self, figure: str, node: float, width: float, depth: float, banks: int) -> tuple[float, bool]:
+        points = _sram_grid()[node, banks]
         widths = sorted({w for w, _ in points})
         depths = sorted({d for _, d in points})
         w, d = max(width, widths[0]), max(depth, depths[0])
@@ -203,8 +209,7 @@ class Sram:
         at1 = _mix(d, d0, d1, points[w1, d0][k], points[w1, d1][k])
         narrow, shallow = width / w, depth / d
         small = narrow * shallow if figure in ("leak", "area") else (0.7 * narrow + 0.3) * shallow**0.78
-        exact = w0 == w1 and d0 == d1 and small == 1.0 and used == banks
-        return _mix(w, w0, w1, at0, at1) * small, exact
+        return _mix(w, w0, w1, at0, at1) * small, w0 == w1 and d0 == d1 and small == 1.0
 
 
 ESTIMATORS: tuple[Estimator, ...] = (Primitives(), Dram(), Sram())
