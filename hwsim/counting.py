@@ -356,7 +356,6 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
     fanout = work[3]
     instances = work[4]
     instances[0] = 1.0
-    fills, tiled = np.int64(0), np.int64(-1)  # of the tile below the level at hand, and where its loops begin
     scratch = np.empty((3, coef.shape[0]), np.int64)
     for level in range(levels):
         first, last = spatial_start[level], start[level + 1]
@@ -365,17 +364,17 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
             fanout[level] *= bound[i]
         instances[level + 1] = instances[level] * fanout[level]
         holds = level + 1 < levels
-        if level > 0 and holds and last == tiled and not switches[NO_REUSE, level + 1]:
-            pass  # no loops between: the same tile as one level further out
-        elif holds:
-            tiled = np.int64(-1) if switches[NO_REUSE, level + 1] else np.int64(last)
+        links = first < last and not switches[NO_LINKS, level] and (may_link(first, last, move, coef) or not holds)
+        if not holds:
+            fills = outside[last]  # rule 2: the datapath reads at every step
+        elif keep[level + 1] or links:
             fills = tile_fills(last, bound, axis, move, extent, outside, switches[NO_REUSE, level + 1], scratch)
         else:
-            fills = outside[last]  # rule 2: the datapath reads at every step
+            fills = np.int64(1)  # a level passed through: only asked / delivered matters, and there it cancels
         groups = fanout[level] if switches[NO_MULTICAST, level] else distinct_boxes(first, last, bound, move)
         asked[level] = fills * groups
         delivered[level] = fills * fanout[level]
-        if first < last and not switches[NO_LINKS, level] and (may_link(first, last, move, coef) or not holds):
+        if links:
             columns, rows = np.int64(1), np.int64(1)
             for i in range(first, last):
                 if axis[i] == 1:

@@ -60,8 +60,8 @@ def test_mac_by_hand() -> None:
     assert ours.price("mac", "compute") == pytest.approx(0.21 * 16 / 32 + 12.68 * (8 * 8) / (32 * 32))
 
 
-def test_off_grid_sram_against_cacti() -> None:
-    """Shapes between the grid's points, priced by CACTI itself; few outliers where it changes its organisation."""
+def sram_errors(banks: tuple[int, ...]) -> list[float]:
+    """Relative errors of read and write energy at shapes drawn at random, priced by CACTI itself; ascending."""
     errors = []
     with gzip.open(POINTS, "rt") as file:
         for row in csv.DictReader(x for x in file if not x.startswith("#")):
@@ -71,13 +71,27 @@ def test_off_grid_sram_against_cacti() -> None:
                 "depth": int(row["depth"]),
                 "n_banks": int(row["n_banks"]),
             }
-            for action in ("read", "write"):
+            for action in ("read", "write") if attributes["n_banks"] in banks else ():
                 price = Sram().energy("SRAM", attributes, action, "")
                 assert price is not None
                 errors.append(abs(price.energy_pj / float(row[f"{action}_pj"]) - 1))
-    errors.sort()
-    assert errors[len(errors) // 2] < 0.04
-    assert sum(e < 0.10 for e in errors) / len(errors) > 0.85
+    return sorted(errors)
+
+
+def test_off_grid_sram_against_cacti() -> None:
+    """Most shapes within 1%; a few jump by more than 10% where CACTI changes its organisation."""
+    errors = sram_errors((1, 4))
+    assert len(errors) > 180
+    assert errors[len(errors) // 2] < 0.01
+    assert sum(e < 0.10 for e in errors) / len(errors) > 0.95
+    assert errors[-1] < 0.25
+
+
+def test_banks_between_the_tables() -> None:
+    """Two and eight banks are interpolated between 1, 4 and 32: coarser."""
+    errors = sram_errors((2, 8))
+    assert errors[len(errors) // 2] < 0.08
+    assert errors[-1] < 0.40
 
 
 def test_scaling_by_hand() -> None:
