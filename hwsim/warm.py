@@ -1,8 +1,7 @@
 """Compile the kernels on two cores: the first run on a machine waits for the compiler more than for anything else.
 
-The counting kernels and the search kernels do not need one another. Where neither has been compiled yet, the
-counting kernels are compiled by a second process while this one goes on to the search; the compiled code
-is found on disk when it is needed.
+Where the kernels have not been compiled yet, a second process compiles those that the search reaches last, while
+this one goes on to those that it needs first; compiled code is found on disk when it is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 
 
 def start() -> None:
-    """Start compiling the counting kernels in the background, unless they are compiled already."""
+    """Start compiling in the background, unless it has been done."""
     from hwsim import counting
 
     store = Path(counting.count_data_space._cache.cache_path)  # type: ignore[attr-defined]
@@ -26,8 +25,12 @@ def start() -> None:
         )
 
 
-def compile_counting() -> None:
-    """Price one tiny mapping, so that every counting kernel is compiled and kept."""
+def compile_last() -> None:
+    """Call the counting kernels and the last ones of the search on a tiny problem: they are compiled and kept."""
+    import numpy as np
+
+    from hwsim.mapper import labels as kernel
+    from hwsim.mapper.space import kernel_space, map_space
     from hwsim.mapping import LevelMapping, Mapping
     from hwsim.model import evaluate
     from hwsim.spec import load_architecture
@@ -42,6 +45,16 @@ def compile_counting() -> None:
     )
     evaluate(problem, architecture, Mapping(levels), energy)
 
+    space = map_space(conv({"C": 2}), architecture)
+    arrays = kernel_space(space, energy, "edp")
+    spaces = len(problem.data_spaces)
+    labels = np.ones((1, kernel.SPACE + kernel.PER_SPACE * spaces + kernel.SLIDING))
+    columns = np.zeros((1, kernel.INTS), np.int64)
+    child, keep = np.full(spaces, -1, np.int64), np.ones(spaces, np.bool_)
+    parents = np.ones((spaces, len(architecture.levels)), np.bool_)
+    kernel.complete(arrays, np.zeros((1, 1), np.int64), labels, columns, child, keep, np.inf, np.inf)
+    kernel.close_level(arrays, 1, labels, columns, child, keep, child, parents, np.inf, np.inf, True)
+
 
 if __name__ == "__main__":
-    compile_counting()
+    compile_last()

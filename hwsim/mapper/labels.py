@@ -678,9 +678,9 @@ def _keep_best(I, bounds, first, last, width):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def grow_level(
+def grow_level(  # type: ignore[no-untyped-def]
     space, level, edges, covering, F0, I0, child, keep, parents, best_energy, best_cycles, width, limit, prune
-):  # type: ignore[no-untyped-def]
+):
     """Add every allowed sequence of loops of one level to every label, a loop at a time.
 
     Args:
