@@ -69,19 +69,17 @@ class _Search:
     def incumbent(self) -> tuple[float, float]:
         return (math.inf, math.inf) if self.best is None else (self.best.energy_pj, float(self.best.cycles))
 
+    def rank(self, cost: LayerCost) -> tuple[float, float]:
+        """The objective's value, and the figure that breaks ties; less is better."""
+        energy, cycles = cost.energy_pj, float(cost.cycles)
+        return {"edp": (cost.edp, energy), "energy": (energy, cycles), "latency": (cycles, energy)}[self.objective]
+
     def value(self, cost: LayerCost) -> float:
-        return {"edp": cost.edp, "energy": cost.energy_pj, "latency": float(cost.cycles)}[self.objective]
+        return self.rank(cost)[0]
 
     def better(self, cost: LayerCost) -> bool:
-        """Whether a cost beats the incumbent; ties go to the other figure."""
-        if self.best is None:
-            return True
-        keys = {
-            "edp": lambda c: (c.edp, c.energy_pj),
-            "energy": lambda c: (c.energy_pj, c.cycles),
-            "latency": lambda c: (c.cycles, c.energy_pj),
-        }
-        return bool(keys[self.objective](cost) < keys[self.objective](self.best))
+        """Whether a cost beats the incumbent."""
+        return self.best is None or self.rank(cost) < self.rank(self.best)
 
     # -- the walk from the datapath outwards -------------------------------------------------------
 

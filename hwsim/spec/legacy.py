@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hwsim.architecture import Architecture, Compute, Constraints, Fanout, Level, Storage
+from hwsim.errors import did_you_mean
 from hwsim.spec import nodes
 from hwsim.spec.constraints import directive, merge
 from hwsim.spec.document import Field
@@ -152,8 +153,6 @@ def apply_constraints(architecture: Architecture, field: Field) -> Architecture:
 
 def find_level(architecture: Architecture, target: Field, kind: str) -> Level:
     """The level that a directive means: a spatial one may name the fan-out, what is inside or the storage outside."""
-    from hwsim.errors import did_you_mean
-
     name = target.text()
     levels = architecture.levels
     for k, level in enumerate(levels):

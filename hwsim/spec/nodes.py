@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hwsim.architecture import Compute, Constraints, Storage
@@ -177,8 +178,6 @@ def _positive(read: Attributes, name: str, both: float | None) -> float | None:
 
 
 def _with_utilization(constraints: Constraints, least: float | None) -> Constraints:
-    from dataclasses import replace
-
     return constraints if not least else replace(constraints, min_utilization=max(constraints.min_utilization, least))
 
 
