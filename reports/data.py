@@ -1,13 +1,15 @@
-"""Results as JSON (schemas ``hwsim.profile/1``, ``hwsim.evaluate/1``, ``hwsim.map/1``) and CSV."""
+"""Results as JSON (schemas ``hwsim.profile/1``, ``hwsim.evaluate/1``, ``hwsim.map/1``, ``hwsim.score/1``) and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal
 from typing import Any
 
 from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
+from hwsim.rubric import Score
 from hwsim.spec import mapping_to_timeloop
 
 
@@ -102,6 +104,44 @@ def map_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict[str,
             "seconds": certificate.seconds,
         }
     return data
+
+
+def score_data(score: Score) -> dict[str, Any]:
+    """A model's score in schema ``hwsim.score/1``; figures are in the unit beside them."""
+    facts = score.facts
+    return {
+        "schema": "hwsim.score/1",
+        "model": facts.workload.name,
+        "rubric": score.rubric.name,
+        "arch": score.rubric.arch if facts.cost is None else facts.cost.arch,
+        "accuracy": _number(facts.accuracy),
+        "accuracy_source": facts.accuracy_source,
+        "points": _number(score.points),
+        "max_points": _number(score.max_points),
+        "criteria": [
+            {
+                "name": mark.name,
+                "value": _number(mark.value),
+                "unit": mark.unit,
+                "band": mark.band,
+                "points": _number(mark.points),
+                "max_points": _number(mark.max_points),
+                "next_band": mark.next_band,
+                "limited_by": mark.limited_by,
+            }
+            for mark in score.marks
+        ],
+        "hard_constraints": [
+            {"name": x.name, "value": _number(x.value), "unit": x.unit, "limit": x.limit, "met": x.met}
+            for x in score.hard
+        ],
+    }
+
+
+def _number(value: Decimal | None) -> int | float | None:
+    if value is None:
+        return None
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def profile_csv(cost: NetworkCost) -> str:

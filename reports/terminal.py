@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -13,6 +14,7 @@ from rich.tree import Tree
 from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
+from hwsim.rubric import Score
 from reports import units
 from workloads.problem import Problem
 
@@ -275,3 +277,32 @@ def why(reason: Illegal) -> str:
     space = f" ({reason.data_space} takes most)" if reason.data_space and reason.level else ""
     space = f" ({reason.data_space})" if reason.data_space and not reason.level else space
     return f"{reason.reason}{place}{space}: needs {reason.needed:,g}, there is {reason.available:,g}."
+
+
+def _figure(value: Decimal | None, unit: str) -> str:
+    if value is None:
+        return "not known"
+    text = f"{value:,.0f}" if value == value.to_integral_value() else f"{value:.4g}"
+    return f"{text}{unit}" if unit.startswith("%") else f"{text} {unit}".rstrip()
+
+
+def score_report(score: Score) -> RenderableType:
+    """A score: points first, then each hard constraint and criterion with what more points would need."""
+    facts, rubric = score.facts, score.rubric
+    broken = [x.name for x in score.hard if not x.met]
+    points = f"{score.points.normalize():f} of {score.max_points.normalize():f} points"
+    headline = Text(f"{points}  {rubric.title}", style="bold red" if broken else "bold")
+    where = f" on {facts.cost.arch}" if facts.cost is not None else ""
+    about = Text(f"{facts.workload.name}{where}; accuracy {facts.accuracy_source}", style="dim")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for title in ("criterion", "figure", "band", "points", "for more", "limited by"):
+        table.add_column(title, justify="right" if title in ("figure", "points") else "left")
+    for hard in score.hard:
+        met = Text("met", style="green") if hard.met else Text("broken: no points in all", style="bold red")
+        table.add_row(f"{hard.name} (must)", _figure(hard.value, hard.unit), hard.limit, "", met, "")
+    for mark in score.marks:
+        given = f"{mark.points.normalize():f} / {mark.max_points.normalize():f}"
+        row = (mark.band or "none", given, mark.next_band or "", mark.limited_by or "")
+        table.add_row(mark.name, _figure(mark.value, mark.unit), *row)
+    notes = [Text(note, style="dim") for note in rubric.notes]
+    return Group(headline, about, table, *notes, Text(f"rubric: {rubric.source}", style="dim"))

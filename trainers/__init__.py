@@ -1,1 +1,1 @@
-"""PyTorch recipes that train networks and export ONNX (extra ``train``)."""
+"""Recipes that train small networks with PyTorch and export them to ONNX; the `train` extra brings what they need."""

@@ -129,6 +129,7 @@ class GraphReader:
             params=params,
             weight_bytes=weight_bytes,
             notes=(*self.dims.notes, *dict.fromkeys(self.notes), *self._constant_note(tensors)),
+            metadata={entry.key: entry.value for entry in self.model.metadata_props},
         )
 
     def _constant_note(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ class Workload:
         weight_bytes: their bytes as stored.
         notes: things the user should know (dimensions that defaulted to 1,
             Loops with unknown trip count …).
+        metadata: what the file says about itself, key → text (accuracy, dataset, seed …).
     """
 
     name: str
@@ -115,6 +116,7 @@ class Workload:
     params: int
     weight_bytes: int
     notes: tuple[str, ...] = field(default=())
+    metadata: dict[str, str] = field(default_factory=dict)
 
     @property
     def macs(self) -> int:

@@ -19,6 +19,7 @@ from hwsim.spec.legacy import apply_constraints, read_tree
 from hwsim.spec.mapping import read_mapping
 from hwsim.spec.problem import read_problem
 from hwsim.spec.scope import Scope
+from hwsim.spec.settings import Setting, apply_settings
 from workloads.problem import Problem
 
 _CONSTRAINTS = ("architecture_constraints", "mapspace_constraints", "constraints")
@@ -69,19 +70,28 @@ def find_architecture(arch: str | os.PathLike[str]) -> Path:
     raise HwsimError(f"no architecture of this name, and no such file.{did_you_mean(text, known)}", where=text)
 
 
-def load_architecture(arch: str | os.PathLike[str]) -> tuple[Architecture, EnergyTable]:
+def load_architecture(
+    arch: str | os.PathLike[str], settings: Sequence[Setting] = ()
+) -> tuple[Architecture, EnergyTable]:
     """An architecture and its prices, by shipped name or file.
 
     The prices are the file's ``ERT``, that of ``NAME.ert.yaml`` beside it, or hwsim's own estimates.
 
+    Args:
+        arch: shipped name or file.
+        settings: changes to attributes; with any, hwsim's own estimates price the architecture, since a given
+            table is that of the unchanged one.
+
     Raises:
-        HwsimError: the file cannot be read or has a fault.
+        HwsimError: the file cannot be read or has a fault, or a setting names no component.
     """
     path = find_architecture(arch)
     document = _read(path)
     if not document.has("architecture"):
         document.fail("'architecture' is missing.")
-    return _architecture([document], path)
+    if settings:
+        document = apply_settings(document, settings)
+    return _architecture([document], path, own_prices=bool(settings))
 
 
 def load_specs(paths: Sequence[str | os.PathLike[str]], anchor: str = "mapping") -> list[Spec]:
@@ -126,7 +136,9 @@ def _variables(documents: list[Field]) -> Mapping[str, Any]:
     return Scope(fields)
 
 
-def _architecture(documents: list[Field], path: Path) -> tuple[Architecture, EnergyTable]:
+def _architecture(
+    documents: list[Field], path: Path, *, own_prices: bool = False
+) -> tuple[Architecture, EnergyTable]:
     top = _part(documents, "architecture")
     assert top is not None
     variables = _variables(documents)
@@ -137,15 +149,15 @@ def _architecture(documents: list[Field], path: Path) -> tuple[Architecture, Ene
         for key in _CONSTRAINTS:
             if document.has(key):
                 architecture = apply_constraints(architecture, document.key(key))
-    return architecture, _energy(documents, architecture, variables, Path(top.file))
+    return architecture, _energy(documents, architecture, variables, Path(top.file), own_prices)
 
 
 def _energy(
-    documents: list[Field], architecture: Architecture, variables: Mapping[str, Any], path: Path
+    documents: list[Field], architecture: Architecture, variables: Mapping[str, Any], path: Path, own_prices: bool
 ) -> EnergyTable:
-    ert = _part(documents, "ERT")
+    ert = None if own_prices else _part(documents, "ERT")
     beside = path.with_name(path.stem + ".ert.yaml")
-    if ert is None and beside.is_file():
+    if ert is None and not own_prices and beside.is_file():
         ert = read_document(beside).only({"ERT"}).need("ERT")
     if ert is not None:
         return read_ert(ert, architecture)

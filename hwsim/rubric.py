@@ -1,0 +1,377 @@
+"""Rubrics: points for a network's accuracy and cost, as a course would give them.
+
+A rubric is a YAML file: hard constraints (one broken, and the score is 0), criteria with bands of which the best
+that holds counts, and ranks against a population. Figures are compared as decimal numbers, so that 20% error is
+20% and not the nearest binary fraction.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hwsim.cost import NetworkCost
+from hwsim.errors import HwsimError, did_you_mean
+from workloads.workload import Workload
+
+FOLDER = Path(__file__).parent / "rubrics"
+MAX_POPULATION_BYTES = 10_000_000
+
+Figure = Literal[
+    "accuracy", "error", "parameters", "macs", "energy", "latency", "edp", "peak_activation", "utilization"
+]  # fmt: skip
+#: figure → (unit shown, factor from the unit of `Facts`)
+UNITS: dict[str, tuple[str, Decimal]] = {
+    "accuracy": ("%", Decimal(100)),
+    "error": ("%", Decimal(100)),
+    "parameters": ("", Decimal(1)),
+    "macs": ("", Decimal(1)),
+    "energy": ("mJ", Decimal("1e-9")),
+    "latency": ("M cycles", Decimal("1e-6")),
+    "edp": ("J·cycles", Decimal(1)),
+    "peak_activation": ("MB", Decimal("1e-6")),
+    "utilization": ("%", Decimal(100)),
+}
+_NEEDS_MAPPING = {"energy", "latency", "edp", "utilization"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limit(_Strict):
+    """One bound on a figure, in the figure's unit (`UNITS`)."""
+
+    below: Decimal | None = None
+    at_most: Decimal | None = None
+    above: Decimal | None = None
+    at_least: Decimal | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Limit:
+        if sum(x is not None for x in (self.below, self.at_most, self.above, self.at_least)) != 1:
+            raise ValueError("expected exactly one of below, at_most, above, at_least")
+        return self
+
+    def holds(self, value: Decimal) -> bool:
+        """True where the figure is within the bound."""
+        return (
+            (self.below is not None and value < self.below)
+            or (self.at_most is not None and value <= self.at_most)
+            or (self.above is not None and value > self.above)
+            or (self.at_least is not None and value >= self.at_least)
+        )
+
+    def text(self, unit: str) -> str:
+        """``< 0.5 mJ``."""
+        signs = (("<", self.below), ("≤", self.at_most), (">", self.above), ("≥", self.at_least))
+        sign, bound = next((s, b) for s, b in signs if b is not None)
+        return f"{sign} {bound:f}{unit if unit == '%' else ' ' + unit if unit else ''}"
+
+
+class Band(Limit):
+    """Points where the bound holds."""
+
+    points: Decimal = Field(ge=0)
+
+
+class Hard(Limit):
+    """A bound that must hold."""
+
+    name: str
+    figure: Figure
+
+
+class Criterion(_Strict):
+    """Bands, best first: the first that holds gives its points."""
+
+    name: str
+    figure: Figure
+    bands: tuple[Band, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _falling(self) -> Criterion:
+        points = [band.points for band in self.bands]
+        if points != sorted(points, reverse=True):
+            raise ValueError("bands should be listed from most points to fewest")
+        return self
+
+
+class Rank(_Strict):
+    """Points by rank in a population: the model's share from the best, ties at the better rank."""
+
+    name: str
+    figure: Literal["parameters", "macs"]
+    bands: tuple[Band, ...] = Field(min_length=1, description="at_most: percent from the best")
+
+
+class Variant(_Strict):
+    """What holds for models of one dataset only."""
+
+    hard_constraints: tuple[Hard, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
+    ranks: tuple[Rank, ...] = ()
+
+
+class Rubric(Variant):
+    """A rubric file."""
+
+    name: str
+    title: str
+    source: str
+    arch: str = "simple_ws"
+    datasets: dict[str, Variant] = {}
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about a model.
+
+    Attributes:
+        accuracy: share of the test set that is right, 0–1; None where nobody says.
+        accuracy_source: where it comes from, in words.
+        workload: the network.
+        cost: its cost on the rubric's architecture; None where no criterion asks for it.
+        population: figure → values of the models it is ranked against.
+    """
+
+    accuracy: Decimal | None
+    accuracy_source: str
+    workload: Workload
+    cost: NetworkCost | None
+    population: Mapping[str, tuple[Decimal, ...]]
+
+    def figure(self, name: str) -> Decimal | None:
+        """A figure in its unit; None where it is not known."""
+        if name in ("accuracy", "error"):
+            if self.accuracy is None:
+                return None
+            return 100 * (self.accuracy if name == "accuracy" else 1 - self.accuracy)
+        raw: dict[str, Callable[[], int | float]] = {
+            "parameters": lambda: self.workload.params,
+            "macs": lambda: self.workload.macs,
+            "peak_activation": self._peak,
+        }
+        if self.cost is not None:
+            cost = self.cost
+            raw |= {
+                "energy": lambda: cost.energy_pj,
+                "latency": lambda: cost.cycles,
+                "edp": lambda: cost.edp_j_cycles,
+                "utilization": lambda: cost.utilization,
+            }
+        return Decimal(str(raw[name]())) * UNITS[name][1] if name in raw else None
+
+    def _peak(self) -> int:
+        from workloads.memory import peak_activation_bytes
+
+        return peak_activation_bytes(self.workload)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One criterion's outcome; ``next_band`` says what more points would need, ``limited_by`` what stands in the way."""
+
+    name: str
+    value: Decimal | None
+    unit: str
+    band: str | None
+    points: Decimal
+    max_points: Decimal
+    next_band: str | None
+    limited_by: str | None
+
+
+@dataclass(frozen=True)
+class HardOutcome:
+    """One hard constraint's outcome."""
+
+    name: str
+    value: Decimal | None
+    unit: str
+    limit: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class Score:
+    """A model's score: 0 where a hard constraint is broken, else the sum of the marks."""
+
+    rubric: Rubric
+    facts: Facts
+    marks: tuple[Mark, ...]
+    hard: tuple[HardOutcome, ...]
+
+    @property
+    def points(self) -> Decimal:
+        """Points in all."""
+        if not all(h.met for h in self.hard):
+            return Decimal(0)
+        return sum((m.points for m in self.marks), Decimal(0))
+
+    @property
+    def max_points(self) -> Decimal:
+        """Points that the rubric can give."""
+        return sum((m.max_points for m in self.marks), Decimal(0))
+
+
+def shipped() -> list[str]:
+    """Names of the rubrics that come with hwsim."""
+    return sorted(p.stem for p in FOLDER.glob("*.yaml"))
+
+
+def load_rubric(name: str) -> Rubric:
+    """A rubric by name or file.
+
+    Raises:
+        HwsimError: there is none, or a field is wrong.
+    """
+    from pydantic import ValidationError
+
+    from hwsim.spec.document import read_document
+
+    file = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not file.is_file():
+        raise HwsimError(f"no such rubric.{did_you_mean(name, shipped())} A file's name ends in .yaml.", where=name)
+    value = read_document(file).value
+    try:
+        return Rubric.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = [*Rubric.model_fields, *Band.model_fields, *Hard.model_fields, *Criterion.model_fields]
+            raise HwsimError(f"unknown key.{did_you_mean(str(first['loc'][-1]), known)}", where=f"{file}: {path}") from error
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise HwsimError(f"{first['msg']}{found}.", where=f"{file}: {path}") from error
+
+
+def needs_mapping(rubric: Rubric) -> bool:
+    """True where a criterion asks for energy or cycles."""
+    parts: tuple[Variant, ...] = (rubric, *rubric.datasets.values())
+    return any(x.figure in _NEEDS_MAPPING for part in parts for x in (*part.hard_constraints, *part.criteria))
+
+
+def read_accuracy(text: str, where: str) -> Decimal:
+    """An accuracy as a share.
+
+    Raises:
+        HwsimError: it is no number from 0 to 1.
+    """
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation as error:
+        raise HwsimError(f"expected a share from 0 to 1, such as 0.85, found '{text}'.", where=where) from error
+    if not value.is_finite() or not 0 <= value <= 1:
+        hint = f" {value}% is {value / 100}." if value.is_finite() and 1 < value <= 100 else ""
+        raise HwsimError(f"expected a share from 0 to 1, such as 0.85, found '{text}'.{hint}", where=where)
+    return value
+
+
+def read_population(file: Path) -> dict[str, tuple[Decimal, ...]]:
+    """Figures of other models, from a CSV with columns ``parameters`` and ``macs`` or a JSON list of such objects.
+
+    Raises:
+        HwsimError: the file cannot be read, a column is missing, or a value is no number.
+    """
+    try:
+        if file.stat().st_size > MAX_POPULATION_BYTES:
+            raise HwsimError(f"the file is over {MAX_POPULATION_BYTES} bytes.", where=str(file))
+        text = file.read_text()
+        rows = json.loads(text) if file.suffix == ".json" else list(csv.DictReader(text.splitlines()))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise HwsimError(f"the population cannot be read: {error}.", where=str(file)) from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
+        raise HwsimError("expected one model a row, with columns parameters and macs.", where=str(file))
+    out: dict[str, tuple[Decimal, ...]] = {}
+    for name in ("parameters", "macs"):
+        values = []
+        for index, row in enumerate(rows):
+            try:
+                values.append(Decimal(str(row[name])))
+            except (KeyError, InvalidOperation) as error:
+                found = f"found '{row[name]}'" if name in row else "found no such column"
+                raise HwsimError(f"expected a number, {found}.", where=f"{file}: row {index + 1}: {name}") from error
+        out[name] = tuple(values)
+    return out
+
+
+def grade(rubric: Rubric, facts: Facts) -> Score:
+    """Score a model.
+
+    Raises:
+        HwsimError: the rubric grades by dataset and the model's is not one of them.
+    """
+    parts: list[Variant] = [rubric]
+    if rubric.datasets:
+        dataset = facts.workload.metadata.get("dataset", "")
+        if dataset not in rubric.datasets:
+            known = ", ".join(sorted(rubric.datasets))
+            raise HwsimError(
+                f"the rubric grades models of {known}; the model's metadata says '{dataset or 'nothing'}'. "
+                "Say which with --dataset.",
+                where=f"{facts.workload.name}: dataset",
+            )
+        parts.append(rubric.datasets[dataset])
+    hard = tuple(_hard(x, facts) for part in parts for x in part.hard_constraints)
+    marks = tuple(_mark(x, facts) for part in parts for x in part.criteria)
+    ranks = tuple(_rank(x, facts) for part in parts for x in part.ranks)
+    return Score(rubric, facts, marks + ranks, hard)
+
+
+def _hard(hard: Hard, facts: Facts) -> HardOutcome:
+    value, unit = facts.figure(hard.figure), UNITS[hard.figure][0]
+    return HardOutcome(hard.name, value, unit, hard.text(unit), value is not None and hard.holds(value))
+
+
+def _mark(criterion: Criterion, facts: Facts) -> Mark:
+    value, unit = facts.figure(criterion.figure), UNITS[criterion.figure][0]
+    return _banded(criterion.name, value, unit, criterion.bands, _limited_by(criterion.figure, facts))
+
+
+def _rank(rank: Rank, facts: Facts) -> Mark:
+    """Rank among the population and the model itself, in percent from the best; smaller figures are better."""
+    own, others = facts.figure(rank.figure), facts.population.get(rank.figure)
+    if others is None or own is None:
+        best = rank.bands[0].points
+        return Mark(rank.name, None, "% from the best", None, Decimal(0), best, "a population to rank against", None)
+    place = 1 + sum(x < own for x in others)
+    share = Decimal(100 * place) / (len(others) + 1)
+    return _banded(rank.name, share, "% from the best", rank.bands, _limited_by(rank.figure, facts))
+
+
+def _banded(name: str, value: Decimal | None, unit: str, bands: tuple[Band, ...], limited_by: str | None) -> Mark:
+    if value is None:
+        needs = f"the figure itself ({bands[0].text(unit)} for {bands[0].points:f})"
+        return Mark(name, None, unit, None, Decimal(0), bands[0].points, needs, None)
+    won = next((k for k, band in enumerate(bands) if band.holds(value)), len(bands))
+    better = [band for band in bands[:won] if won == len(bands) or band.points > bands[won].points]
+    coming = f"{better[-1].text(unit)} for {better[-1].points:f}" if better else None
+    points = bands[won].points if won < len(bands) else Decimal(0)
+    band = bands[won].text(unit) if won < len(bands) else None
+    return Mark(name, value, unit, band, points, bands[0].points, coming, limited_by if better else None)
+
+
+def _limited_by(figure: str, facts: Facts) -> str | None:
+    """The layer that takes the most of a figure."""
+    by_layer: dict[str, float] = {}
+    if figure in ("energy", "latency", "edp") and facts.cost is not None:
+        for layer in facts.cost.layers:
+            each = layer.cost.cycles if figure == "latency" else layer.cost.energy_pj
+            by_layer[layer.name] = layer.count * each
+    elif figure == "macs":
+        by_layer = {op.name: op.repeats * sum(n * p.macs for p, n in op.problems) for op in facts.workload.operators}
+    elif figure == "parameters":
+        by_layer = {op.name: op.weight_elements for op in facts.workload.operators}
+    if not by_layer:
+        return None
+    name = max(by_layer, key=lambda k: by_layer[k])
+    return f"{name} takes {100 * by_layer[name] / sum(by_layer.values()):.0f}%"

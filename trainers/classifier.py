@@ -1,0 +1,226 @@
+"""Train one image classifier by its recipe, evaluate it once, export it, evaluate the file once."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwsim.errors import HwsimError
+from hwsim.files import write_file
+from trainers import export, loop, plots
+from trainers.data import Images, ImageSet, open_dataset, split
+from trainers.network import Deployed, build, fuse, parameter_count
+from trainers.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the command line decides about a run.
+
+    Attributes:
+        data_dir / output: where images are, where results go.
+        seed: of everything random.
+        resume: go on from the last checkpoint.
+        weights: file of pretrained weights (recipes that take one).
+        teacher: overrides the recipe's teacher file.
+        command: as the user typed it, for the log.
+        max_steps: optimiser steps per epoch at most, and few images to evaluate; for trials.
+        progress: a bar.
+    """
+
+    data_dir: Path
+    output: Path
+    seed: int = 0
+    resume: bool = False
+    weights: Path | None = None
+    teacher: Path | None = None
+    command: str = ""
+    max_steps: int | None = None
+    progress: loop.Progress | None = None
+
+
+def some(images: Images, count: int) -> Images:
+    """At most ``count`` images, evenly spread over the split (archives are in order of class)."""
+    return images.take(np.linspace(0, len(images) - 1, min(count, len(images))).astype(np.int64))
+
+
+def images_of(recipe: Recipe, run: Run) -> tuple[ImageSet, loop.Task]:
+    """The recipe's images and the training task (the test split is not read)."""
+    found = open_dataset(recipe.dataset, run.data_dir, recipe.resolution)
+    images = found.read("train")
+    if run.max_steps is not None:
+        images = some(images, 2000)
+    if recipe.validation >= len(images):
+        raise HwsimError(f"validation takes {recipe.validation} of {len(images)} images.", where=recipe.name)
+    return found, loop.Task.of(*split(images, recipe.validation, run.seed))
+
+
+def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: Run) -> nn.Module:
+    """The recipe's network, in channels-last layout, with pretrained weights where a file is given.
+
+    Raises:
+        HwsimError: the network is unknown, its outputs are not one per class, or the weights do not fit.
+    """
+    torch.manual_seed(run.seed)
+    if isinstance(recipe.network, str):
+        from torchvision import models
+
+        network: nn.Module = getattr(models, recipe.network)()
+        if run.weights is not None:
+            load_weights(network, run.weights)
+        if recipe.network == "mobilenet_v2":
+            network.classifier[1] = nn.Linear(network.classifier[1].in_features, classes)
+        else:
+            network.fc = nn.Linear(network.fc.in_features, classes)
+    else:
+        network = build(recipe.network, shape, f"{recipe.name}: network")
+    outputs = network.eval()(torch.zeros(1, *shape)).shape
+    if tuple(outputs) != (1, classes):
+        raise HwsimError(f"expected {classes} outputs, one per class, found {tuple(outputs)}.", where=recipe.name)
+    return network.to(memory_format=torch.channels_last).train()
+
+
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Load a state dictionary; only tensors are accepted, never pickled code.
+
+    Raises:
+        HwsimError: the file is missing, is no state dictionary, or does not fit.
+    """
+    if not file.is_file():
+        raise HwsimError("no such weights file.", where=str(file))
+    try:
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:
+        message = str(error).splitlines()[0]
+        raise HwsimError(f"the weights do not fit the network: {message}", where=str(file)) from error
+
+
+def soft_targets(recipe: Recipe, run: Run, task: loop.Task) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The teacher's logits for every training image, as it is and flipped; kept beside the checkpoint."""
+    if recipe.distillation is None:
+        return None
+    teacher = run.teacher or Path(recipe.distillation.teacher)
+    if not teacher.is_file():
+        raise HwsimError("no such teacher file; train it first, or point --teacher at one.", where=str(teacher))
+    file = run.output / f"{recipe.name}.teacher.npz"
+    state = f"{teacher.resolve()} {teacher.stat().st_size} {teacher.stat().st_mtime_ns} {len(task.train)} {run.seed}"
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as stored:
+            if str(stored["state"]) == state:
+                return loop.softened(stored["plain"]), loop.softened(stored["flipped"])
+    logits_of = export.scorer(str(teacher))
+    both: list[list[np.ndarray[Any, Any]]] = [[], []]
+    total = len(task.train)
+    for start in range(0, total, 250):
+        x = export.in_unit(task.train.take(np.arange(start, min(start + 250, total))))
+        both[0].append(logits_of(x))
+        both[1].append(logits_of(np.ascontiguousarray(x[..., ::-1])))
+        if run.progress is not None:
+            run.progress(min(start + 250, total), total, "asking the teacher")
+    plain, flipped = (np.concatenate(x) for x in both)
+    np.savez(file, plain=plain, flipped=flipped, state=np.array(state))
+    return loop.softened(plain), loop.softened(flipped)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result depends on."""
+    import onnx
+
+    return {"python": platform.python_version(), "torch": torch.__version__, "onnx": onnx.__version__}
+
+
+def deploy(network: nn.Module, recipe: Recipe, task: loop.Task) -> Deployed:
+    """The network with its normalisation before it and batch normalisations folded."""
+    stages = recipe.schedule.stages
+    resolution = stages[-1].resolution if stages else None
+    return Deployed(fuse(network.eval()), task.mean, task.std, resolution).eval()
+
+
+def train(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """Run a classifier recipe; writes ``NAME.onnx``, ``.json``, ``.csv``, ``.png`` and a checkpoint into the output.
+
+    Returns:
+        The log, as written.
+    """
+    started = time.perf_counter()
+    run.output.mkdir(parents=True, exist_ok=True)
+    found, task = images_of(recipe, run)
+    network = network_of(recipe, found.shape, len(found.classes), run)
+    parameters = parameter_count(network)
+    if recipe.max_parameters is not None and parameters > recipe.max_parameters:
+        raise HwsimError(f"the network has {parameters} parameters, over {recipe.max_parameters}.", where=recipe.name)
+    history = loop.fit(
+        network, task, recipe.schedule, run.seed,
+        checkpoint=run.output / f"{recipe.name}.checkpoint", resume=run.resume,
+        soft=soft_targets(recipe, run, task), distillation=recipe.distillation,
+        max_steps=run.max_steps, progress=run.progress,
+    )  # fmt: skip
+    plots.curves(history.rows, run.output / recipe.name, recipe.title)
+    log = {
+        "recipe": recipe.name,
+        "title": recipe.title,
+        "command": run.command,
+        "seed": run.seed,
+        "dataset": found.name,
+        "classes": list(found.classes),
+        "train_images": len(task.train),
+        "validation_images": len(task.validation),
+        "parameters": parameters,
+        "rules": list(recipe.rules),
+        "network": recipe.network,
+        "training": loop.plain(recipe.schedule),
+        "distillation": recipe.distillation.model_dump() if recipe.distillation else None,
+        "pretrained": run.weights.name if run.weights else None,
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "train_seconds": round(history.seconds, 1),
+        "epochs": loop.rows_of(history),
+    }
+    return finish(network, recipe, run, found, task, log, started)
+
+
+def finish(
+    network: nn.Module, recipe: Recipe, run: Run, found: ImageSet, task: loop.Task, log: dict[str, Any], started: float
+) -> dict[str, Any]:
+    """Evaluate the trained network once, export it, check and evaluate the file once, write both results."""
+    test = found.read("test")
+    if run.max_steps is not None:
+        test = some(test, 200)
+    stages = recipe.schedule.stages
+    after_training = loop.accuracy(network, test, task, stages[-1].resolution if stages else None)
+    deployed = deploy(network, recipe, task)
+    metadata = {
+        "test_accuracy": f"{after_training:.4f}",
+        "dataset": found.name,
+        "recipe": recipe.name,
+        "seed": str(run.seed),
+        "parameters": str(log["parameters"]),
+        "classes": ",".join(found.classes),
+    }
+    shape = (1, *found.shape)
+    data = export.to_onnx(deployed, shape, metadata)
+    log["export_difference"] = export.check(data, deployed, some(test, 64))
+    file = run.output / f"{recipe.name}.onnx"
+    write_file(file, data)
+    tell = run.progress
+    of_file = export.evaluate(
+        str(file), test, None if tell is None else lambda done, total: tell(done, total, "evaluating the file")
+    )
+    export.write_metadata(file, {"test_accuracy": f"{of_file:.4f}"})
+    log |= {
+        "test_images": len(test),
+        "test_accuracy_after_training": after_training,
+        "test_accuracy": of_file,
+        "target": recipe.target,
+        "wall_seconds": round(time.perf_counter() - started, 1),
+    }
+    write_file(run.output / f"{recipe.name}.json", json.dumps(log, indent=1) + "\n")
+    return log

@@ -1,0 +1,359 @@
+"""The training loop for image classifiers: augmentation, schedule, distillation, checkpoints, history."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hwsim.errors import HwsimError
+from trainers.data import Images
+from trainers.recipe import Augment, Distillation, Training
+
+#: called with (steps done, steps, what to show beside the bar)
+Progress = Callable[[int, int, str], None]
+Hook = Callable[[int, nn.Module], None]
+
+
+@dataclass
+class History:
+    """One row per finished epoch."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `fit` trains on.
+
+    Attributes:
+        train / validation: images; validation may be empty.
+        mean / std: per channel, of the training images in [0, 1].
+        resolution: pixels a side the network sees; None is the images' own.
+    """
+
+    train: Images
+    validation: Images
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @staticmethod
+    def of(train: Images, validation: Images) -> Task:
+        """A task with the statistics of its training images."""
+        x = train.pixels.reshape(-1, train.pixels.shape[-1])
+        mean = x.mean(axis=0, dtype=np.float64) / 255
+        std = np.sqrt(np.maximum((x.astype(np.float32) ** 2).mean(axis=0, dtype=np.float64) / 255**2 - mean**2, 1e-12))
+        return Task(train, validation, tuple(mean.round(4).tolist()), tuple(std.round(4).tolist()))
+
+
+class Feeder:
+    """Batches of augmented, normalised images; everything is one indexing operation per batch.
+
+    Images are padded once (reflected), so that a random crop is a window into the padded image. The
+    result is channels-last in memory, as convolutions on CPUs like it.
+    """
+
+    def __init__(self, images: Images, task: Task, augment: Augment) -> None:
+        self.augment = augment
+        self.height, self.width = images.pixels.shape[1:3]
+        p = augment.crop
+        padded = np.pad(images.pixels, ((0, 0), (p, p), (p, p), (0, 0)), mode="reflect") if p else images.pixels
+        self.pixels = torch.from_numpy(np.ascontiguousarray(padded))
+        self.labels = torch.from_numpy(images.labels)
+        self.scale = 1 / (255 * torch.tensor(task.std))
+        self.shift = -torch.tensor(task.mean) / torch.tensor(task.std)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Images at ``index``: (x (B, C, H, W), labels (B,), flipped (B,) bool); plain where no generator is given."""
+        n = len(index)
+        p = self.augment.crop
+        dy = dx = torch.full((n,), p)
+        flipped = torch.zeros(n, dtype=torch.bool)
+        if generator is not None:
+            if p:
+                dy = torch.randint(0, 2 * p + 1, (n,), generator=generator)
+                dx = torch.randint(0, 2 * p + 1, (n,), generator=generator)
+            if self.augment.flip:
+                flipped = torch.rand(n, generator=generator) < 0.5
+        rows = dy[:, None] + torch.arange(self.height)
+        columns = torch.arange(self.width).expand(n, -1)
+        columns = torch.where(flipped[:, None], self.width - 1 - columns, columns) + dx[:, None]
+        x = self.pixels[index[:, None, None], rows[:, :, None], columns[:, None, :]].float()
+        x = x * self.scale + self.shift
+        if generator is not None and self.augment.cutout:
+            x = x * self._holes(n, generator)[..., None]
+        return x.permute(0, 3, 1, 2), self.labels[index], flipped
+
+    def _holes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Masks (B, H, W) with a square hole at a random place (DeVries and Taylor 2017, arXiv 1708.04552)."""
+        half = self.augment.cutout / 2
+        y = torch.rand((n, 1), generator=generator) * self.height
+        x = torch.rand((n, 1), generator=generator) * self.width
+        in_rows = (torch.arange(self.height) + 0.5 - y).abs() < half
+        in_columns = (torch.arange(self.width) + 0.5 - x).abs() < half
+        return (~(in_rows[:, :, None] & in_columns[:, None, :])).float()
+
+
+def learning_rate(settings: Training, step: int, steps_per_epoch: int) -> float:
+    """Learning rate at a step, from 0."""
+    peak, total = settings.learning_rate, settings.epochs * steps_per_epoch
+    if settings.schedule == "constant":
+        return peak
+    if settings.schedule == "multistep":
+        epoch = step // steps_per_epoch
+        return peak * float(0.1 ** sum(epoch >= m for m in settings.milestones))
+    if settings.schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * step / total))
+    rise = settings.warmup * total
+    if step < rise:
+        return peak * (step + 1) / rise
+    return peak * max(total - step, 1) / max(total - rise, 1)
+
+
+def resolution_at(settings: Training, epoch: int) -> int | None:
+    """Pixels a side in an epoch; None is the images' own."""
+    current = None
+    for stage in settings.stages:
+        if epoch >= stage.epoch:
+            current = stage.resolution
+    return current
+
+
+def _resize(x: Tensor, resolution: int | None) -> Tensor:
+    if resolution is None:
+        return x
+    return functional.interpolate(x, size=(resolution, resolution), mode="bilinear").contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, images: Images, task: Task, resolution: int | None = None, batch: int = 500) -> float:
+    """Share of images whose largest logit is their label's."""
+    feeder = Feeder(images, task, Augment())
+    training = model.training
+    model.eval()
+    right = 0
+    for start in range(0, len(feeder), batch):
+        x, y, _ = feeder.batch(torch.arange(start, min(start + batch, len(feeder))), None)
+        right += int((model(_resize(x, resolution)).argmax(1) == y).sum())
+    model.train(training)
+    return right / len(feeder)
+
+
+class Average:
+    """Weights averaged over the steps: a shadow that follows the model with a decay."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.shadow = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module, step: int) -> None:
+        """Move towards the model; the first steps count more, so that the start is forgotten."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for k, v in model.state_dict().items():
+            if v.dtype.is_floating_point:
+                self.shadow[k].lerp_(v, 1 - decay)
+            else:
+                self.shadow[k].copy_(v)
+
+
+def loss_of(
+    logits: Tensor, labels: Tensor, smoothing: float, soft: Tensor | None, distillation: Distillation | None
+) -> Tensor:
+    """Cross-entropy, mixed with the divergence from the teacher's logits where they are given."""
+    hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=-1)
+    if soft is None or distillation is None:
+        return hard
+    t, alpha = distillation.temperature, distillation.alpha
+    far = functional.kl_div(
+        functional.log_softmax(logits / t, 1), functional.log_softmax(soft / t, 1), log_target=True, reduction="batchmean"
+    )
+    return alpha * t * t * far + (1 - alpha) * hard
+
+
+def _optimizer(model: nn.Module, settings: Training) -> torch.optim.SGD:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    weights = [p for p in trained if p.ndim > 1]
+    others = [p for p in trained if p.ndim <= 1]
+    return torch.optim.SGD(
+        [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov and settings.momentum > 0,
+    )
+
+
+def _save(file: Path, state: dict[str, Any]) -> None:
+    part = file.with_suffix(".tmp")
+    torch.save(state, part)
+    os.replace(part, file)
+
+
+def _load(file: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    state: dict[str, Any] = torch.load(file, weights_only=True)
+    if state.get("settings") != wanted:
+        raise HwsimError(
+            "the checkpoint belongs to other settings or another seed; remove it or train without --resume.",
+            where=str(file),
+        )
+    return state
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    settings: Training,
+    seed: int,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    soft: tuple[Tensor, Tensor] | None = None,
+    distillation: Distillation | None = None,
+    before_epoch: Hook | None = None,
+    after_step: Hook | None = None,
+    watch: Images | None = None,
+    max_steps: int | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Train a model in place.
+
+    Args:
+        model: maps (B, C, H, W) to (B, classes).
+        task / settings / seed: data, how, and where randomness starts.
+        checkpoint: file that holds the state after every epoch.
+        resume: go on from the checkpoint where there is one.
+        soft: the teacher's logits for the training images as they are and flipped, each (N, classes).
+        distillation: how much the teacher counts.
+        before_epoch / after_step: called with (epoch, model), for pruning schedules.
+        watch: images whose accuracy the history records every epoch beside the validation images'; nothing
+            is chosen by it.
+        max_steps: stop early, for trials.
+        progress: a bar.
+
+    Returns:
+        The history; with averaging on, the model ends with the averaged weights.
+
+    Raises:
+        HwsimError: the checkpoint is of other settings.
+    """
+    feeder = Feeder(task.train, task, settings.augment)
+    steps = math.ceil(len(feeder) / settings.batch)
+    optimizer = _optimizer(model, settings)
+    average = Average(model, settings.average) if settings.average else None
+    history = History()
+    # the epoch decides the order and the augmentation, so that a resumed run is the undisturbed one
+    key = {"settings": repr(settings), "seed": seed, "images": len(feeder)}
+    first = 0
+    if resume and checkpoint is not None and (state := _load(checkpoint, key)) is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.shadow = state["average"]
+        history = History(state["rows"], state["seconds"])
+        first = len(history.rows)
+    started = time.perf_counter() - history.seconds
+    for epoch in range(first, settings.epochs):
+        if before_epoch is not None:
+            before_epoch(epoch, model)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
+        order = torch.randperm(len(feeder), generator=generator)
+        resolution = resolution_at(settings, epoch)
+        total = right = 0.0
+        seen = 0
+        model.train()
+        for k in range(steps):
+            if max_steps is not None and k >= max_steps:
+                break
+            index = order[k * settings.batch : (k + 1) * settings.batch]
+            x, y, flipped = feeder.batch(index, generator)
+            rate = learning_rate(settings, epoch * steps + k, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            logits = model(_resize(x, resolution))
+            target = None if soft is None else torch.where(flipped[:, None], soft[1][index], soft[0][index])
+            loss = loss_of(logits, y, settings.label_smoothing, target, distillation)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            if after_step is not None:
+                after_step(epoch, model)
+            if average is not None:
+                average.follow(model, epoch * steps + k)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise HwsimError(
+                    f"the loss is no longer finite (epoch {epoch + 1}, step {k + 1}); lower learning_rate.",
+                    where="training",
+                )
+            total += value * len(index)
+            right += int((logits.detach().argmax(1) == y).sum())
+            seen += len(index)
+            if progress is not None and (k % 10 == 9 or k + 1 == steps):
+                shown = f"epoch {epoch + 1}/{settings.epochs} loss {total / seen:.3f} accuracy {right / seen:.1%}"
+                progress(epoch * steps + k + 1, settings.epochs * steps, shown)
+        row = {"epoch": epoch + 1, "learning_rate": rate, "train_loss": total / seen, "train_accuracy": right / seen}
+        kept = {k: v.clone() for k, v in model.state_dict().items()} if average is not None else None
+        if average is not None:
+            model.load_state_dict(average.shadow)
+        size = resolution_at(settings, settings.epochs) if settings.stages else None
+        if len(task.validation):
+            row |= _validate(model, task, size)
+        if watch is not None:
+            row["watched_accuracy"] = accuracy(model, watch, task, size)
+        if kept is not None:
+            model.load_state_dict(kept)
+        history.rows.append(row)
+        history.seconds = time.perf_counter() - started
+        row["seconds"] = round(history.seconds, 1)
+        if checkpoint is not None:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rows": history.rows}
+            state |= {"average": None if average is None else average.shadow, "seconds": history.seconds}
+            _save(checkpoint, {**state, "settings": key})
+    if average is not None:
+        model.load_state_dict(average.shadow)
+    return history
+
+
+@torch.no_grad()
+def _validate(model: nn.Module, task: Task, resolution: int | None) -> dict[str, float]:
+    feeder = Feeder(task.validation, task, Augment())
+    model.eval()
+    x, y, _ = feeder.batch(torch.arange(len(feeder)), None)
+    logits = torch.cat([model(_resize(part, resolution)) for part in x.split(250)])
+    model.train()
+    right = float((logits.argmax(1) == y).float().mean())
+    return {"validation_loss": float(functional.cross_entropy(logits, y)), "validation_accuracy": right}
+
+
+def plain(settings: Training) -> dict[str, Any]:
+    """The settings as they go into a log."""
+    return settings.model_dump(mode="json")
+
+
+def rows_of(history: History) -> list[dict[str, float]]:
+    """The history's rows, rounded for a log."""
+    return [{k: round(v, 6) for k, v in row.items()} for row in asdict(history)["rows"]]
+
+
+def softened(logits: NDArray[np.float32]) -> Tensor:
+    """A teacher's logits as a tensor."""
+    return torch.from_numpy(np.ascontiguousarray(logits))

@@ -1,0 +1,121 @@
+"""A recipe: what is trained, on what and how. YAML in `trainers/recipes`, validated before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hwsim.errors import HwsimError, did_you_mean
+
+FOLDER = Path(__file__).parent / "recipes"
+MAX_BYTES = 1_000_000
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Augment(_Strict):
+    """Random changes to training images: crop after reflected padding (pixels), flip left-right, cutout (pixels)."""
+
+    crop: int = Field(default=0, ge=0, le=32)
+    flip: bool = False
+    cutout: int = Field(default=0, ge=0, le=64)
+
+
+class Stage(_Strict):
+    """From this epoch on, train at this resolution (pixels a side)."""
+
+    epoch: int = Field(ge=0)
+    resolution: int = Field(ge=8, le=512)
+
+
+class Training(_Strict):
+    """How the weights are found: SGD, a schedule of learning rates, augmentation."""
+
+    epochs: int = Field(ge=1, le=2000)
+    batch: int = Field(default=128, ge=1, le=65536)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
+    weight_decay: float = Field(default=5e-4, ge=0)
+    schedule: Literal["one_cycle", "cosine", "multistep", "constant"] = "one_cycle"
+    warmup: float = Field(default=0.2, ge=0, lt=1, description="share of the steps in which one_cycle rises")
+    milestones: tuple[int, ...] = Field(default=(), description="epochs after which multistep divides by ten")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    average: float = Field(default=0.0, ge=0, lt=1, description="decay per step of averaged weights; 0 keeps the last")
+    augment: Augment = Augment()
+    stages: tuple[Stage, ...] = Field(default=(), description="resolution by epoch, the last also for evaluation")
+
+
+class Distillation(_Strict):
+    """Learn from a teacher's soft targets (Hinton et al. 2015, arXiv 1503.02531).
+
+    loss = alpha · T² · KL(teacher ‖ student at temperature T) + (1 − alpha) · cross-entropy.
+    """
+
+    teacher: str = Field(description="ONNX file of the teacher; its input is the student's image")
+    temperature: float = Field(default=4.0, gt=0)
+    alpha: float = Field(default=0.9, ge=0, le=1)
+
+
+class Recipe(_Strict):
+    """One recipe file; ``kind`` says which code runs it."""
+
+    name: str
+    title: str
+    kind: Literal["classifier", "convnet-study", "lora-study", "language-model", "transformer", "depthwise-study"] = (
+        "classifier"
+    )
+    dataset: str = "cifar10"
+    resolution: int | None = Field(default=None, ge=8, le=512, description="resize the files' pictures to this")
+    network: tuple[str, ...] | Literal["mobilenet_v2", "resnet18"] = ()
+    validation: int = Field(default=0, ge=0)
+    target: float | None = Field(default=None, description="test accuracy that the recipe is to reach")
+    max_parameters: int | None = None
+    rules: tuple[str, ...] = ()
+    training: Training | None = None
+    distillation: Distillation | None = None
+    options: dict[str, Any] = {}
+
+    @property
+    def schedule(self) -> Training:
+        """The training section.
+
+        Raises:
+            HwsimError: there is none.
+        """
+        if self.training is None:
+            raise HwsimError("a section 'training' is missing.", where=self.name)
+        return self.training
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with hwsim."""
+    return sorted(p.stem for p in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by its name or file.
+
+    Raises:
+        HwsimError: no such recipe, or a field is wrong (says which, and what was expected).
+    """
+    file = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not file.is_file():
+        raise HwsimError(f"no such recipe.{did_you_mean(name, shipped())}", where=name)
+    if file.stat().st_size > MAX_BYTES:
+        raise HwsimError(f"the recipe is over {MAX_BYTES} bytes.", where=str(file))
+    try:
+        data = yaml.safe_load(file.read_text())
+        return Recipe.model_validate(data)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HwsimError(f"the file is no valid YAML: {error}", where=str(file)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(p) for p in first["loc"])
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise HwsimError(f"{first['msg']}{found}.", where=f"{file}: {path}") from error
