@@ -306,3 +306,41 @@ def score_report(score: Score) -> RenderableType:
         table.add_row(mark.name, _figure(mark.value, mark.unit), *row)
     notes = [Text(note, style="dim") for note in rubric.notes]
     return Group(headline, about, table, *notes, Text(f"rubric: {rubric.source}", style="dim"))
+
+
+def recipe_list(titles: Mapping[str, str]) -> RenderableType:
+    """The recipes that come with hwsim."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("recipe")
+    table.add_column("what it trains")
+    for name, title in titles.items():
+        table.add_row(name, title)
+    return Group(table, Text("hwsim train RECIPE --data-dir FOLDER", style="dim"))
+
+
+_HIDDEN = frozenset({"epochs", "classes", "curve", "tokens_per_second", "network", "training", "options", "versions"})
+
+
+def training_report(log: Mapping[str, object], folder: object) -> RenderableType:
+    """What a recipe found: its figures, and its table where it has one."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for key, value in log.items():
+        if key not in _HIDDEN and key != "table" and value not in (None, [], {}):
+            table.add_row(Text(key.replace("_", " "), style="dim"), Text(str(value)))
+    rows = log.get("table")
+    parts: list[RenderableType] = [table]
+    if isinstance(rows, list) and rows:
+        lines = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+        names = [k for k in rows[0] if k != "runs"]
+        for name in names:
+            lines.add_column(name.replace("_", " "), justify="left" if name == names[0] else "right")
+        for row in rows:
+            lines.add_row(*(_cell(row.get(name)) for name in names))
+        parts.append(lines)
+    return Group(*parts, Text(f"written to {folder}", style="dim"))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"

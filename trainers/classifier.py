@@ -58,9 +58,10 @@ def images_of(recipe: Recipe, run: Run) -> tuple[ImageSet, loop.Task]:
     images = found.read("train")
     if run.max_steps is not None:
         images = some(images, 2000)
-    if recipe.validation >= len(images):
-        raise HwsimError(f"validation takes {recipe.validation} of {len(images)} images.", where=recipe.name)
-    return found, loop.Task.of(*split(images, recipe.validation, run.seed))
+    validation = recipe.validation if run.max_steps is None else min(recipe.validation, 200)
+    if validation >= len(images):
+        raise HwsimError(f"validation takes {validation} of {len(images)} images.", where=recipe.name)
+    return found, loop.Task.of(*split(images, validation, run.seed))
 
 
 def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: Run) -> nn.Module:

@@ -22,20 +22,27 @@ TOLERANCE = 1e-3  # largest |logit difference| between the file and the torch mo
 
 
 def to_onnx(model: nn.Module, shape: tuple[int, ...], metadata: dict[str, str]) -> bytes:
-    """The model as an ONNX file's bytes.
+    """An image network as an ONNX file's bytes: input ``image`` of ``shape`` (1, C, H, W), output ``logits``."""
+    return module_to_onnx(model, (torch.zeros(shape),), ["image"], ["logits"], metadata)
+
+
+def module_to_onnx(
+    model: nn.Module, example: tuple[torch.Tensor, ...], inputs: list[str], outputs: list[str], metadata: dict[str, str]
+) -> bytes:
+    """Any module as an ONNX file's bytes.
 
     Args:
-        model: maps one image batch to logits; is put into eval mode.
-        shape: of the example input, (1, C, H, W).
+        model: is put into eval mode.
+        example: inputs, whose shapes become the file's.
+        inputs / outputs: their names in the file.
         metadata: written into the file, all values as text.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model.eval(), (torch.zeros(shape),), input_names=["image"], output_names=["logits"], dynamo=True,
-            verbose=False,
-        )  # fmt: skip
+            model.eval(), example, input_names=inputs, output_names=outputs, dynamo=True, verbose=False
+        )
         program.save(buffer)
     graph = onnx.load_model_from_string(buffer.getvalue())
     _name_nodes(graph)

@@ -123,6 +123,16 @@ class Workload:
         """Multiply-accumulates of the whole network, every repetition counted."""
         return sum(op.repeats * count * problem.macs for op in self.operators for problem, count in op.problems)
 
+    @property
+    def matrix_products(self) -> int:
+        """Two-dimensional matrix products of one inference; a batch (the heads of an attention) counts each."""
+        return sum(
+            op.repeats * count * problem.sizes.get("B", 1)
+            for op in self.operators
+            for problem, count in op.problems
+            if problem.kind == "matmul"
+        )
+
     def active(self, operator: Operator) -> bool:
         """True where an operator has to run with the network: not everything it writes is constant."""
         return not operator.outputs or any(not self.tensors[name].constant for name in operator.outputs)

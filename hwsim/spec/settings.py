@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hwsim.architecture import Architecture
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec.document import Field, Tagged
 
@@ -90,3 +91,20 @@ def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
 def _base(name: str) -> str:
     """``PE[0..255]`` → ``PE``."""
     return name.partition("[")[0]
+
+
+def word_settings(architecture: Architecture, bits: int) -> list[Setting]:
+    """Changes that make a design one of ``bits``-wide words.
+
+    Every storage's words take ``bits``; entries of one word shrink with them, wider ones hold more words. The
+    multiplier becomes bits × bits and the adder twice that.
+    """
+    out = []
+    for level in architecture.storages:
+        out.append(Setting(level.name, "datawidth", bits))
+        if level.width == level.datawidth:
+            out.append(Setting(level.name, "width", bits))
+    for name, width in (("multiplier_width", bits), ("adder_width", 2 * bits)):
+        if name in architecture.compute.attributes:
+            out.append(Setting(architecture.compute.name, name, width))
+    return out

@@ -1,0 +1,48 @@
+"""One entry for every recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trainers.classifier import Run
+from trainers.cost import Cost
+from trainers.recipe import Recipe
+
+
+def _classifier(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
+    from trainers.classifier import train
+
+    return train(recipe, run)
+
+
+def _study(module: str) -> Callable[[Recipe, Run, Cost], dict[str, Any]]:
+    def start(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
+        from importlib import import_module
+
+        log: dict[str, Any] = import_module(f"trainers.studies.{module}").run(recipe, run, cost)
+        return log
+
+    return start
+
+
+#: a recipe's ``kind`` → what runs it
+KINDS: dict[str, Callable[[Recipe, Run, Cost], dict[str, Any]]] = {
+    "classifier": _classifier,
+    "convnet-study": _study("convnet"),
+    "lora-study": _study("lora"),
+    "language-model": _study("language"),
+    "transformer": _study("transformer"),
+    "depthwise-study": _study("depthwise"),
+}
+
+
+def train(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
+    """Run a recipe and return its log."""
+    return KINDS[recipe.kind](recipe, run, cost)
+
+
+def search(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
+    """Run a recipe's architecture search and return its log."""
+    log: dict[str, Any] = _study("search")(recipe, run, cost)
+    return log
