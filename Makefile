@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper
+.PHONY: demo test check bench bench-mapper train-extra train-smoke
 
 demo: $(READY)
 	$(BIN)/hwsim profile zoo:mobilenet_v2
@@ -28,3 +28,16 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $(READY)
+
+# Every recipe for two steps. Those on CIFAR-10 need DATA=FOLDER with it.
+DATA ?= data
+RECIPES := $(basename $(notdir $(wildcard trainers/recipes/*.yaml)))
+train-smoke: train-extra
+	for recipe in $(RECIPES); do \
+	  $(BIN)/hwsim train $$recipe --data-dir $(DATA) --output build/smoke --max-steps 2 || exit 1; \
+	done
+
+train-extra: $(VENV)/.train
+$(VENV)/.train: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
+	touch $@

@@ -352,12 +352,12 @@ def train(
     from reports import terminal
 
     try:
-        import torch
+        from trainers import recipe as recipes
+        from trainers import run as trainer
+        from trainers.classifier import Run
     except ImportError as error:
-        raise HwsimError("training needs PyTorch: pip install 'hwsim[train]'.", where="hwsim train") from error
-    from trainers import recipe as recipes
-    from trainers import run as trainer
-    from trainers.classifier import Run
+        what = f"training needs {error.name}, which is not installed: pip install 'hwsim[train]'."
+        raise HwsimError(what, where="hwsim train") from error
 
     if evaluate is not None:
         _evaluate_file(evaluate, data_dir)
@@ -368,7 +368,7 @@ def train(
     chosen = recipes.load_recipe(recipe)
     if epochs is not None:
         chosen = chosen.model_copy(update={"training": chosen.schedule.model_copy(update={"epochs": epochs})})
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    trainer.use_threads(threads or os.cpu_count() or 1)
     # what decides the result, without the folders of this machine
     parts = [f"hwsim train {Path(recipe).name} --data-dir DATA --seed {seed}"]
     parts += [f"--epochs {epochs}"] if epochs is not None else []

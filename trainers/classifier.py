@@ -83,6 +83,9 @@ def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: R
             network.fc = nn.Linear(network.fc.in_features, classes)
     else:
         network = build(recipe.network, shape, f"{recipe.name}: network")
+    layers: nn.Module = getattr(network, "features", network)
+    for layer in list(layers.children())[: recipe.frozen]:
+        layer.requires_grad_(False)
     outputs = network.eval()(torch.zeros(1, *shape)).shape
     if tuple(outputs) != (1, classes):
         raise HwsimError(f"expected {classes} outputs, one per class, found {tuple(outputs)}.", where=recipe.name)

@@ -73,6 +73,7 @@ class Recipe(_Strict):
     dataset: str = "cifar10"
     resolution: int | None = Field(default=None, ge=8, le=512, description="resize the files' pictures to this")
     network: tuple[str, ...] | Literal["mobilenet_v2", "resnet18"] = ()
+    frozen: int = Field(default=0, ge=0, description="first layers whose (pretrained) weights are not trained")
     validation: int = Field(default=0, ge=0)
     target: float | None = Field(default=None, description="test accuracy that the recipe is to reach")
     max_parameters: int | None = None

@@ -46,3 +46,10 @@ def search(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     """Run a recipe's architecture search and return its log."""
     log: dict[str, Any] = _study("search")(recipe, run, cost)
     return log
+
+
+def use_threads(count: int) -> None:
+    """Let PyTorch compute on so many CPU threads."""
+    import torch
+
+    torch.set_num_threads(count)

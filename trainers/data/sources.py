@@ -179,7 +179,7 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     body = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
     if body.size != int(np.prod(shape, dtype=np.int64)):
         raise HwsimError(f"the header says {shape} elements, the file holds {body.size}.", where=str(file))
-    return body.reshape(shape)
+    return body.reshape(shape).copy()  # writable, unlike the file's bytes
 
 
 def _idx_file(folder: Path, stem: str) -> Path | None:
