@@ -37,7 +37,10 @@ train-smoke: train-extra
 	  $(BIN)/hwsim train $$recipe --data-dir $(DATA) --output build/smoke --max-steps 2 || exit 1; \
 	done
 
+# PyTorch first, so that TORCH=torch==VERSION chooses its build.
+TORCH ?= torch
 train-extra: $(VENV)/.train
 $(VENV)/.train: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
 	touch $@
