@@ -26,7 +26,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 AXES = ("", "X", "Y")
 
-BEAMS = (32, 128)  # labels kept per level by the quick first dive
+BEAMS = (32,)  # labels kept per level by the quick first dive
 LABEL_LIMIT = 6_000_000
 # A gap that is small, or left in a small space, is closed by pricing every mapping whose bound lies in it,
 # if no level has more labels than this.
@@ -136,7 +136,7 @@ class _Search:
             all_i = np.concatenate([i[p] for (_, i), p in zip(made, picks, strict=True)])
             is_storage = isinstance(self.space.architecture.levels[level], Storage)
             after = np.where(kept, level, child) if is_storage else child
-            alive, _, needed = kernel.close_level(
+            alive, bounds, needed = kernel.close_level(
                 self.arrays,
                 level,
                 all_f,
@@ -149,7 +149,8 @@ class _Search:
                 self.prune,
             )
             self.needed[level] = min(self.needed.get(level, math.inf), needed)
-            alive = alive[:beam]
+            if beam is not None:
+                alive = kernel.diverse(self.arrays, all_i, bounds, alive, beam)
             if len(alive):
                 stage = _Stage(keep, bases, passes, origin[alive])
                 self._level(level - 1, all_f[alive], all_i[alive], after, [*stages, stage], beam)

@@ -90,6 +90,8 @@ class Space(NamedTuple):
     no_multicast: Any  # (l, s) bool
     no_links: Any  # (l, s) bool
     reach: Any  # (l, s) pJ at least to bring the data space to that level from outside
+    inner_reach: Any  # (l, s) the same without the accesses of the outermost storage
+    outer: Any  # (2, keys) pJ at least of the outermost storage's accesses: with this key inside it; with any larger
     fans: Any  # (fan-outs,) their levels, outermost first
     slides: Any  # (s, d) bool: the dimension indexes a shared rank of the data space
     # Filled as needed, 0 where not yet known: the most instances along X and Y (and the furthest that multicast or
@@ -503,6 +505,9 @@ def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untype
     z = SPACE + PER_SPACE * space.relevant.shape[0]
     if f[z + EENERGY] > 0:
         energy -= f[z + EENERGY] / f[z + EFETCHES]
+    # Two bounds, of which the larger counts: each data space moved once through what is still outside; or moved
+    # once up to the outermost storage, whose own accesses cost what the best order of its loops leaves.
+    inner = energy + space.outer[1 if level > 0 else 0, key]
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
         words = f[c + PENDING]
@@ -513,23 +518,28 @@ def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untype
                 least = max(least, 1.0 - 1.0 / f[z + ZFETCHES])
             if s == space.sliding and f[z + LMOVE] > 0:
                 least /= f[z + LBOUND]
-            energy += f[c + SAVABLE] * least
             words *= least
+            waiting = f[c + SAVABLE] * least
             if child[s] >= 0 and space.top[child[s]]:
-                energy += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
+                waiting += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
+            energy += waiting
+            inner += waiting
         for q in range(space.fans.shape[0]):
             if space.fans[q] > level:
                 break
             words /= space.cast[q, key, s]
-        best = np.inf
+        best, best_inner = np.inf, np.inf
         for p in range(level + 1):
             if parents[s, p]:
-                e = max(0.0, words - first) * space.read[p] / space.block[p] + space.reach[p, s]
+                e = max(0.0, words - first) * space.read[p]
                 if space.read_write[s]:
-                    e += words * space.update[p] / space.block[p]
-                best = min(best, e * space.share[p])
+                    e += words * space.update[p]
+                e *= space.share[p] / space.block[p]
+                best = min(best, e + space.reach[p, s])
+                best_inner = min(best_inner, e + space.inner_reach[p, s] if p > 0 else 0.0)
         energy += best
-    return energy, max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
+        inner += best_inner
+    return max(energy, inner), max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
 
 
 @njit(cache=True, forceinline=True)
@@ -661,20 +671,37 @@ def _fits(space, level, x, d, keep):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _keep_best(I, bounds, first, last, width):  # type: ignore[no-untyped-def]
-    """Of the labels ``first`` … ``last−1`` let only the ``width`` with the best bounds live."""
-    alive = np.empty(last - first)
-    m = 0
-    for k in range(first, last):
-        if I[k, ALIVE] == 1:
-            alive[m] = bounds[k]
-            m += 1
-    if m <= width:
+def diverse(space, I, bounds, candidates, width):  # type: ignore[no-untyped-def]
+    """Of some labels the ``width`` most promising ones, the best bound first among labels of like size.
+
+    A label with little inside has an optimistic bound; so labels are ranked among those with as much inside (to a
+    factor of two), and the best ranks go on.
+    """
+    order = candidates[np.argsort(bounds[candidates])]
+    if len(order) <= width:
+        return order
+    dims = space.size.shape[0]
+    ahead = np.zeros(64, np.int64)  # labels already ranked, by log2 of the iterations inside
+    rank = np.empty(len(order), np.int64)
+    for q in range(len(order)):
+        inside = 1.0
+        for d in range(dims):
+            inside *= space.div[d, digit(space, I[order[q], KEY], d)]
+        size = min(63, np.int64(np.log2(inside) + 1e-9))
+        rank[q] = ahead[size] * len(order) + q
+        ahead[size] += 1
+    return order[np.argsort(rank)[:width]]
+
+
+@njit(cache=True)
+def _keep_best(space, I, bounds, first, last, width):  # type: ignore[no-untyped-def]
+    """Of the labels ``first`` … ``last−1`` let only the ``width`` most promising ones live."""
+    alive = np.flatnonzero(I[first:last, ALIVE] == 1) + first
+    if len(alive) <= width:
         return
-    limit = np.sort(alive[:m])[width - 1]
-    for k in range(first, last):
-        if bounds[k] > limit:
-            I[k, ALIVE] = 0
+    I[first:last, ALIVE] = 0
+    for k in diverse(space, I, bounds, alive, width):
+        I[k, ALIVE] = 1
 
 
 @njit(cache=True)
@@ -721,7 +748,7 @@ def grow_level(  # type: ignore[no-untyped-def]
             head[I[k, KEY]] = k
     first, last = 0, n
     while first < last and n < limit:  # all labels with one loop more each time round
-        _keep_best(I, bounds, first, last, width)
+        _keep_best(space, I, bounds, first, last, width)
         for k in range(first, last):
             if I[k, ALIVE] != 1:
                 continue
@@ -839,6 +866,87 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
 
 
 @njit(cache=True)
+def outer_floor(space, held):  # type: ignore[no-untyped-def]
+    """Fill ``space.outer``: the least energy of the outermost storage's accesses, by what stands inside its loops.
+
+    With x inside, a data space crosses once for every iteration of the outermost loops, but for those that do not
+    index it and stand innermost. If no dimension is foreign to two data spaces, the innermost loop spares one
+    data space at most, so that all others pay for every loop that is foreign to them. Data spaces with sliding
+    windows are taken to cross once. Where two data spaces share a foreign dimension, all are.
+
+    Args:
+        held: (s,) what the next storage must keep; x has to fit there.
+    """
+    dims, spaces = space.size.shape[0], space.relevant.shape[0]
+    conflict = True
+    for d in range(dims):
+        foreign = 0
+        for s in range(spaces):
+            foreign += not space.relevant[s, d]
+        conflict = conflict and foreign <= 1
+    x = np.empty(dims, np.int64)
+    keys = space.outer.shape[1]
+    price = space.share[0] / space.block[0]
+    for key in range(keys):
+        _placed(space, key, x)
+        space.outer[0, key] = np.inf
+        allowed = spaces < 1 or not space.storage[1] or _held(space, x, held) <= space.capacity[1]
+        for d in range(dims):
+            b = space.size[d] // x[d]
+            allowed = allowed and space.t_min[0, d] <= b <= space.t_max[0, d]
+        if not allowed:
+            continue
+        total, spared = 0.0, 0.0
+        for s in range(spaces):
+            again = 1.0
+            slides = False
+            for d in range(dims):
+                slides = slides or space.slides[s, d]
+                if not space.relevant[s, d]:
+                    again *= space.size[d] // x[d]
+            if slides or not conflict:
+                again = 1.0
+            each = space.read[0] + (space.update[0] if space.read_write[s] else 0.0)
+            once = space.touched[s] * each * price
+            total += once * again
+            if space.read_write[s]:
+                total -= space.elements[s] * space.read[0] * price
+            spared = max(spared, once * (again - 1.0))
+        space.outer[0, key] = total - spared
+    space.outer[1] = space.outer[0]
+    for d in range(dims):
+        for key in range(keys - 1, -1, -1):
+            have = digit(space, key, d)
+            for g in range(have + 1, space.ndiv[d]):
+                if space.div[d, g] % space.div[d, have] == 0:
+                    more = space.outer[1, key + (g - have) * space.stride[d]]
+                    space.outer[1, key] = min(space.outer[1, key], more)
+
+
+@njit(cache=True)
+def _distinct(orders, mask, out):  # type: ignore[no-untyped-def]
+    """Mark the orders that differ from all before them in the dimensions of a bit mask."""
+    dims = orders.shape[1]
+    short = np.empty((orders.shape[0], dims), np.int64)
+    for q in range(orders.shape[0]):
+        n = 0
+        for d in orders[q]:
+            if mask >> d & 1:
+                short[q, n] = d
+                n += 1
+        out[q] = 1
+        for p in range(q):
+            same = out[p] == 1
+            for k in range(n):
+                if short[p, k] != short[q, k]:
+                    same = False
+                    break
+            if same:
+                out[q] = 0
+                break
+
+
+@njit(cache=True)
 def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # type: ignore[no-untyped-def]
     """Place all that is left in the loops of the outermost storage, in the best of the given orders.
 
@@ -854,16 +962,24 @@ def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # typ
     chosen = np.zeros(n, np.int64)
     f = np.empty(F.shape[1])
     x = np.empty(dims, np.int64)
+    differs = np.full((1 << dims, orders.shape[0]), -1, np.int8)  # by the dimensions that are left; −1: not yet known
     for k in range(n):
         _placed(space, I[k, KEY], x)
         fits = True
+        mask = 0
         for d in range(dims):
             b = space.size[d] // x[d]
             if b < space.t_min[0, d] or b > space.t_max[0, d]:
                 fits = False
+            if b > 1:
+                mask |= 1 << d
         if not fits:
             continue
+        if differs[mask, 0] < 0:
+            _distinct(orders, mask, differs[mask])
         for q in range(orders.shape[0]):
+            if differs[mask, q] == 0:
+                continue
             f[:] = F[k]
             _placed(space, I[k, KEY], x)
             valid = True

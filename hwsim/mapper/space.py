@@ -15,6 +15,7 @@ from hwsim.architecture import Architecture, Fanout, LoopConstraint, Storage
 from hwsim.energy import EnergyTable
 from hwsim.mapper.labels import Space
 from hwsim.mapper.labels import covers as kernel_covers
+from hwsim.mapper.labels import outer_floor as kernel_outer_floor
 from hwsim.model import projection_matrix
 from workloads.problem import DataSpace, Problem
 
@@ -272,7 +273,9 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
     write = np.array([price(x, "write") for x in levels])
     update = np.array([price(x, "update") for x in levels])
     touched = np.array([_touched(x, sizes) for x in spaces])
-    return Space(
+    shares = np.array(share)
+    free = np.where(np.arange(len(levels)) == 0, 0.0, 1.0)  # prices without the outermost storage's
+    out = Space(
         div=table,
         ndiv=counts,
         stride=stride,
@@ -298,7 +301,7 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         write=write,
         update=update,
         leak=np.array([price(x, "leak") for x in levels]),
-        share=np.array(share),
+        share=shares,
         read_bw=np.array([bandwidth(x, "read_bandwidth") for x in levels]),
         write_bw=np.array([bandwidth(x, "write_bandwidth") for x in levels]),
         shared_bw=np.array([bandwidth(x, "shared_bandwidth") for x in levels]),
@@ -313,7 +316,9 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         no_reuse=np.array([[x.name in v.constraints.temporal.no_reuse for x in spaces] for v in levels]),
         no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
         no_links=np.array([[x.name in v.constraints.spatial.no_link_transfer for x in spaces] for v in levels]),
-        reach=_reach(space, read, write, update, np.array(block), np.array(share), touched),
+        reach=_reach(space, read, write, update, np.array(block), shares, touched),
+        inner_reach=_reach(space, read * free, write, update * free, np.array(block), shares, touched),
+        outer=np.zeros((2, keys)),
         fans=np.array(fans, np.int64),
         slides=slides,
         fill_x=np.zeros((len(fans), keys)),
@@ -327,6 +332,9 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         and any(price(x, "leak") > 0 for x in levels),
         objective=OBJECTIVES[objective],
     )
+    held = [len(levels) > 1 and all(x.name in keep for keep in space.keeps[1]) for x in spaces]
+    kernel_outer_floor(out, np.array(held))
+    return out
 
 
 def _room(space: MapSpace, capacity: list[float]) -> npt.NDArray[np.float64]:
