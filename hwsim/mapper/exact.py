@@ -29,10 +29,11 @@ AXES = ("", "X", "Y")
 BEAMS = (32,)  # labels kept per level by the quick first dive
 LABEL_LIMIT = 6_000_000
 # A gap that is small, or left in a small space, is closed by pricing every mapping whose bound lies in it,
-# if no level has more labels than this.
+# if no level has more labels, and the end no more mappings, than these.
 SMALL_GAP = 1e-3
 SMALL_SPACE = 5_000  # keys: products of divisors of the dimensions
-CLOSE_LIMIT = 400_000
+CLOSE_LIMIT = 100_000
+CLOSE_PRICED = 5_000  # mappings
 
 
 @dataclass
@@ -115,6 +116,8 @@ class _Search:
         """Take labels through one level and on outwards, for every choice of what the level keeps."""
         spaces = self.space.problem.data_spaces
         for keep in self.space.keeps[level]:
+            if not (self.prune or self.complete):
+                return  # too much to close the gap
             kept = np.array([d.name in keep for d in spaces])
             parents = self._parents(level, keep)
             hopeful = kernel.promising(self.arrays, level, F, I, child, parents, *self.incumbent())
@@ -177,6 +180,9 @@ class _Search:
                 finished += [
                     (float(values[k]), int(group[k]), some[chosen[k]]) for k in np.flatnonzero(np.isfinite(values))
                 ]
+                if not self.prune and len(finished) > CLOSE_PRICED:
+                    self.complete = False
+                    return
             self.labels += len(group)
         for bound, label, order in sorted(finished):
             if self.best is not None and bound * (1 + kernel.EPS) >= self.value(self.best):
