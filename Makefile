@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper train-extra train-smoke
+.PHONY: demo test check bench bench-mapper train-extra train-smoke trained
 
 demo: $(READY)
 	$(BIN)/hwsim profile zoo:mobilenet_v2
@@ -44,3 +44,7 @@ $(VENV)/.train: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,train]'
 	touch $@
+
+# docs/trained.md from the committed models and logs.
+trained: $(READY)
+	$(BIN)/python benchmarks/trained.py

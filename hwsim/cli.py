@@ -269,7 +269,10 @@ def map_command(
         raise HwsimError(f"expected one problem, found {len(loaded)}.", where=", ".join(s.name for s in loaded))
     spec = loaded[0]
     warm.start()
-    cost = search(spec.problem, spec.architecture, spec.energy, objective.value, time_limit=time_limit)
+    with _search_line(objective.value) as tell:
+        cost = search(
+            spec.problem, spec.architecture, spec.energy, objective.value, time_limit=time_limit, progress=tell
+        )
     if not isinstance(cost, Illegal) and cost.certificate is not None:
         size = space_size(map_space(spec.problem, spec.architecture)) or 0
         cost = replace(cost, certificate=replace(cost.certificate, space_size=size))
@@ -282,6 +285,19 @@ def map_command(
         raise HwsimError(f"no mapping is legal: {terminal.why(cost)}", where=spec.name)
     else:
         _show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
+
+
+@contextmanager
+def _search_line(objective: str) -> Iterator[Callable[[float, float, float], None]]:
+    """A line on stderr with the best so far and how far it may be from the optimum; gone when the search ends."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("searching") as status:
+        yield lambda best, bound, gap: status.update(
+            f"searching · least {objective} so far {best:.5g}, bound {bound:.5g}, gap at most {100 * gap:.0f}% "
+            "(Ctrl-C keeps the best)"
+        )
 
 
 @app.command()

@@ -153,3 +153,29 @@ def test_a_buffer_without_room_for_one_element(hwsim: Callable[..., Run], tmp_pa
     assert run.code == 2
     for word in ("pe_spad", "Outputs", "needs 2, there is 1"):
         assert word in run.err, run.err
+
+
+def test_an_interrupted_search_keeps_its_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwsim.mapper import exact
+
+    problem = matmul({"P": 48, "C": 64, "M": 96})
+    architecture, energy = load_architecture("simple_ws")
+    whole = exact.search(problem, architecture, energy)
+    assert isinstance(whole, LayerCost) and whole.certificate is not None
+    told: list[tuple[float, float, float]] = []
+    run = exact._Search.run
+
+    def interrupted(self: exact._Search, beam: int | None) -> None:
+        if beam is None:
+            raise KeyboardInterrupt
+        run(self, beam)
+
+    monkeypatch.setattr(exact._Search, "run", interrupted)
+    cut = exact.search(problem, architecture, energy, progress=lambda *x: told.append(x))
+    assert isinstance(cut, LayerCost) and cut.certificate is not None
+    assert not cut.certificate.optimal
+    # its bound is that of the whole space: not above the optimum
+    assert 0 < cut.certificate.lower_bound <= whole.certificate.value <= cut.certificate.value
+    best, bound, gap = told[-1]
+    assert (best, bound) == (cut.certificate.value, cut.certificate.lower_bound)
+    assert gap == pytest.approx(1 - bound / best)

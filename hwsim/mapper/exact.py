@@ -66,6 +66,7 @@ class _Search:
     prune: bool = True
     limit: int = LABEL_LIMIT
     needed: dict[int, float] = field(default_factory=dict)
+    floor: float = 0.0  # what no mapping at all undercuts
 
     def incumbent(self) -> tuple[float, float]:
         return (math.inf, math.inf) if self.best is None else (self.best.energy_pj, float(self.best.cycles))
@@ -77,6 +78,12 @@ class _Search:
 
     def value(self, cost: LayerCost) -> float:
         return self.rank(cost)[0]
+
+    def tell(self) -> None:
+        """Report incumbent, bound and gap."""
+        if self.progress is not None and self.best is not None:
+            value = self.value(self.best)
+            self.progress(value, self.floor, 1 - self.floor / value)
 
     def better(self, cost: LayerCost) -> bool:
         """Whether a cost beats the incumbent."""
@@ -96,7 +103,10 @@ class _Search:
             first[0, kernel.SPACE + s * kernel.PER_SPACE + kernel.PENDING] = macs
         child = np.full(len(spaces), -1, np.int64)
         last = len(self.space.architecture.levels) - 1
-        self._level(last, first, np.zeros((1, kernel.INTS), np.int64), child, [], beam)
+        ints = np.zeros((1, kernel.INTS), np.int64)
+        bound = kernel.lower_bound(self.arrays, first[0], 0, last, child, self._parents(last, None))
+        self.floor = {"edp": bound[0] * bound[1], "energy": bound[0], "latency": bound[1]}[self.objective]
+        self._level(last, first, ints, child, [], beam)
 
     def _parents(self, level: int, keep: frozenset[str] | None) -> npt.NDArray[np.bool_]:
         """(data spaces, levels) who may serve what is pending at a level: that level itself if ``keep`` says so."""
@@ -193,6 +203,7 @@ class _Search:
             if isinstance(cost, LayerCost):
                 if self.better(cost):
                     self.best = cost
+                    self.tell()
                 self.open_bound = min(self.open_bound, bound)
 
     def _by_movable(self, F: FloatArray, labels: IntArray) -> list[tuple[frozenset[str], IntArray]]:
@@ -295,10 +306,11 @@ def search(
     Args:
         objective: ``edp``, ``energy`` or ``latency``; ties go to the other figure.
         time_limit: seconds after which the best mapping so far is returned, with its gap.
-        progress: called with incumbent, bound and gap.
+        progress: called with incumbent, bound and gap whenever the incumbent gets better.
 
     Returns:
-        The cost under the best mapping (``certificate`` set), or why no mapping is legal.
+        The cost under the best mapping (``certificate`` set), or why no mapping is legal. Interrupted (Ctrl-C) or
+        out of time, the best mapping so far with the gap that is left.
     """
     started = time.perf_counter()
     space = map_space(problem, architecture)
@@ -313,17 +325,22 @@ def search(
         started + (time_limit if time_limit is not None else math.inf),
         progress,
     )
-    for beam in BEAMS:
-        state.run(beam)
-    state.open_bound = math.inf
-    state.run(None)
-    if state.best is None:
-        return _infeasible(state)
-    gap = 1 - min(1.0, state.open_bound / state.value(state.best))
-    if state.complete and gap > 1e-9:
-        state.close(gap)
+    try:
+        for beam in BEAMS:
+            state.run(beam)
+        state.open_bound = math.inf
+        state.run(None)
+        if state.best is None:
+            return _infeasible(state)
+        gap = 1 - min(1.0, state.open_bound / state.value(state.best))
+        if state.complete and gap > 1e-9:
+            state.close(gap)
+    except KeyboardInterrupt:
+        if state.best is None:
+            raise
+        state.complete = False
     value = state.value(state.best)
-    bound = min(value, state.open_bound) if state.complete else 0.0
+    bound = min(value, state.open_bound) if state.complete else state.floor
     certificate = Certificate(
         objective=objective,
         value=value,
