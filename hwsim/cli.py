@@ -251,6 +251,9 @@ def map_command(
     time_limit: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which the best so far is shown.")
     ] = None,
+    front: Annotated[
+        bool, typer.Option("--pareto", help="Every trade of energy for cycles that is worth making, instead of one mapping.")
+    ] = False,
 ) -> None:
     """The best mapping of a problem, with its certificate."""
     from dataclasses import replace
@@ -269,6 +272,21 @@ def map_command(
         raise HwsimError(f"expected one problem, found {len(loaded)}.", where=", ".join(s.name for s in loaded))
     spec = loaded[0]
     warm.start()
+    if front:
+        from hwsim.mapper import pareto
+
+        points = pareto(spec.problem, spec.architecture, spec.energy, time_limit=time_limit)
+        if isinstance(points, Illegal):
+            raise HwsimError(f"no mapping is legal: {terminal.why(points)}", where=spec.name)
+        if prove is not None or json:
+            text = _json({"schema": "hwsim.map/1", "front": [data.map_data(x, spec.architecture) for x in points]})
+            if prove is not None:
+                write_file(prove, text)
+            if json:
+                print(text, end="")
+                return
+        _show(terminal.front_table(points, f"{spec.name} on {spec.architecture.name}"))
+        return
     with _search_line(objective.value) as tell:
         cost = search(
             spec.problem, spec.architecture, spec.energy, objective.value, time_limit=time_limit, progress=tell

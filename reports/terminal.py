@@ -279,6 +279,23 @@ def why(reason: Illegal) -> str:
     return f"{reason.reason}{place}{space}: needs {reason.needed:,g}, there is {reason.available:,g}."
 
 
+def front_table(points: Sequence[LayerCost], title: str) -> RenderableType:
+    """The energy–latency front of one problem, a line per mapping."""
+    table = Table(title=f"{title}: energy against cycles", box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+    for name in ("energy", "cycles", "EDP (pJ·cycles)", "utilization", "proved"):
+        table.add_column(name, justify="right")
+    for cost in points:
+        proved = "✓" if cost.certificate is not None and cost.certificate.optimal else ""
+        table.add_row(
+            units.energy(cost.energy_pj),
+            f"{cost.cycles:,}",
+            f"{cost.edp:.4g}",
+            units.percent(cost.utilization),
+            proved,
+        )
+    return Group(table, Text("From least energy to fewest cycles; nothing in between is better in both.", style="dim"))
+
+
 def _figure(value: Decimal | None, unit: str) -> str:
     if value is None:
         return "not known"

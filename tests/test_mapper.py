@@ -11,7 +11,7 @@ import pytest
 from hwsim.architecture import Architecture
 from hwsim.cost import Illegal, LayerCost
 from hwsim.energy import EnergyTable
-from hwsim.mapper import search
+from hwsim.mapper import pareto, search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.model import evaluate
@@ -179,3 +179,68 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch: pytest.MonkeyPatch) -
     best, bound, gap = told[-1]
     assert (best, bound) == (cut.certificate.value, cut.certificate.lower_bound)
     assert gap == pytest.approx(1 - bound / best)
+
+
+@pytest.mark.parametrize("name", ["simple_ws", "simple_os"])
+def test_front_agrees_with_enumeration(name: str) -> None:
+    architecture, energy = load_architecture(name)
+    architecture = architecture.bind(("Weights", "Inputs", "Outputs"))
+    rng = random.Random(f"front/{name}")
+    longest = 0
+    for _ in range(12):
+        problem = small_problem(rng, architecture)
+        costs = [evaluate(problem, architecture, m, energy) for m in enumerator.enumerate_mappings(problem, architecture)]
+        points = sorted({(c.cycles, c.energy_pj) for c in costs if isinstance(c, LayerCost)})
+        expected: list[tuple[int, float]] = []
+        for cycles, pj in points:  # fewest cycles first; equal energies to rounding are one
+            if not expected or (pj < expected[-1][1] * (1 - 1e-9) and cycles > expected[-1][0]):
+                expected.append((cycles, pj))
+        found = pareto(problem, architecture, energy)
+        if isinstance(found, Illegal):
+            assert not expected
+            continue
+        assert [c.cycles for c in reversed(found)] == [c for c, _ in expected]
+        assert [c.energy_pj for c in reversed(found)] == pytest.approx([e for _, e in expected], rel=1e-9)
+        assert all(c.certificate is not None and c.certificate.optimal for c in found)
+        longest = max(longest, len(found))
+    assert longest > 1  # fronts of one point alone would show little
+
+
+def test_front_on_the_command_line(hwsim: Callable[..., Run], tmp_path: Path) -> None:
+    spec = tmp_path / "s.yaml"
+    spec.write_text("arch: simple_ws\nproblem: {shape: conv, instance: {C: 3, M: 24, R: 3, S: 3, P: 14, Q: 14}}\n")
+    run = hwsim("map", spec, "--pareto", "--json")
+    assert run.code == 0, run.err
+    front = json.loads(run.out)["front"]
+    cycles, pj = [p["cycles"] for p in front], [p["energy_pj"] for p in front]
+    assert cycles == sorted(cycles, reverse=True) and pj == sorted(pj) and len(set(cycles)) == len(cycles)
+    assert "fewest cycles" in hwsim("map", spec, "--pareto").out
+
+
+@pytest.mark.parametrize("objective", ["edp", "energy", "latency"])
+def test_a_written_certificate_is_rechecked_by_brute_force(
+    hwsim: Callable[..., Run], tmp_path: Path, objective: str
+) -> None:
+    """The checker knows the file, the enumerator and the cost model; nothing of the search."""
+    import yaml
+
+    sizes = {"C": 3, "M": 4, "P": 6, "R": 2}
+    spec, proof = tmp_path / "s.yaml", tmp_path / "proof.json"
+    spec.write_text(yaml.safe_dump({"arch": "simple_ws", "problem": {"shape": "conv", "instance": sizes}}))
+    run = hwsim("map", spec, "--objective", objective, "--prove", proof)
+    assert run.code == 0, run.err
+    claim = json.loads(proof.read_text())
+    assert claim["optimal"] is True and claim["argument"]
+    architecture, energy = load_architecture("simple_ws")
+    architecture = architecture.bind(("Weights", "Inputs", "Outputs"))
+    problem = conv({d: sizes.get(d, 1) for d in "CMRSNPQ"})
+    costs = [evaluate(problem, architecture, m, energy) for m in enumerator.enumerate_mappings(problem, architecture)]
+    least = min(OBJECTIVES[objective](c) for c in costs if isinstance(c, LayerCost))
+    assert claim["value"] == pytest.approx(least, rel=1e-9)
+    assert claim["lower_bound"] <= least * (1 + 1e-9)
+    assert claim["space_size"] == len(costs) == enumerator.space_size(problem, architecture)
+    # the mapping in the file, priced as anyone would price it
+    given = tmp_path / "given.yaml"
+    given.write_text(yaml.safe_dump({**yaml.safe_load(spec.read_text()), "mapping": claim["mapping"]}))
+    priced = json.loads(hwsim("evaluate", given, "--json").out)[0]
+    assert (priced["cycles"], priced["energy_pj"]) == (claim["cycles"], claim["energy_pj"])

@@ -86,7 +86,9 @@ class _Search:
             self.progress(value, self.floor, 1 - self.floor / value)
 
     def better(self, cost: LayerCost) -> bool:
-        """Whether a cost beats the incumbent."""
+        """Whether a cost counts and beats the incumbent."""
+        if cost.cycles > self.arrays.most_cycles:
+            return False
         return self.best is None or self.rank(cost) < self.rank(self.best)
 
     # -- the walk from the datapath outwards -------------------------------------------------------
@@ -299,6 +301,7 @@ def search(
     objective: str = "edp",
     *,
     time_limit: float | None = None,
+    most_cycles: float = math.inf,
     progress: Progress | None = None,
 ) -> LayerCost | Illegal:
     """The best mapping of a problem on an architecture, with a certificate.
@@ -306,6 +309,7 @@ def search(
     Args:
         objective: ``edp``, ``energy`` or ``latency``; ties go to the other figure.
         time_limit: seconds after which the best mapping so far is returned, with its gap.
+        most_cycles: mappings that take longer do not count.
         progress: called with incumbent, bound and gap whenever the incumbent gets better.
 
     Returns:
@@ -320,7 +324,7 @@ def search(
     state = _Search(
         space,
         energy,
-        kernel_space(space, energy, objective),
+        kernel_space(space, energy, objective, most_cycles),
         objective,
         started + (time_limit if time_limit is not None else math.inf),
         progress,
@@ -352,6 +356,32 @@ def search(
         seconds=time.perf_counter() - started,
     )
     return replace(state.best, certificate=certificate)
+
+
+def pareto(
+    problem: Problem, architecture: Architecture, energy: EnergyTable, *, time_limit: float | None = None
+) -> list[LayerCost] | Illegal:
+    """The energy–latency front: every (energy, cycles) that no mapping betters in one without losing in the other.
+
+    The least energy first; then, again and again, the least energy among mappings that take fewer cycles than the
+    last one, until there is none. Each point carries its own certificate.
+
+    Args:
+        time_limit: seconds after which the front so far is returned.
+
+    Returns:
+        from least energy to fewest cycles; or why no mapping is legal.
+    """
+    started = time.perf_counter()
+    front: list[LayerCost] = []
+    most = math.inf
+    while time_limit is None or not front or time.perf_counter() - started < time_limit:
+        cost = search(problem, architecture, energy, "energy", most_cycles=most)
+        if isinstance(cost, Illegal):
+            return front or cost
+        front.append(cost)
+        most = cost.cycles - 1
+    return front
 
 
 def _argument(state: _Search) -> str:

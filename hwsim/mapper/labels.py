@@ -101,6 +101,7 @@ class Space(NamedTuple):
     cast: Any  # (fan-outs, keys, s)
     may_throttle: bool  # some storage has a limited bandwidth and something leaks
     objective: int  # 0 edp, 1 energy, 2 latency
+    most_cycles: float  # mappings that take longer do not count
 
 
 @njit(cache=True, forceinline=True)
@@ -551,6 +552,8 @@ def _value(space, energy, cycles):  # type: ignore[no-untyped-def]
 def worse(space, energy, cycles, best_energy, best_cycles):  # type: ignore[no-untyped-def]
     """Whether (energy, cycles) cannot beat the incumbent; ties go to the other figure."""
     up = 1.0 + EPS
+    if cycles > space.most_cycles * up:
+        return True
     if space.objective == 0:
         a, b = energy * cycles, best_energy * best_cycles
         return a * up >= b

@@ -209,8 +209,11 @@ def _divisor_tables(sizes: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return table, np.array([len(x) for x in lists], np.int64), stride
 
 
-def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
+def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycles: float = math.inf) -> Space:
     """Lower a mapspace and its prices to the arrays that `hwsim.mapper.labels` reads.
+
+    Args:
+        most_cycles: mappings that take longer do not count.
 
     Raises:
         HwsimError: an action has no price.
@@ -331,6 +334,7 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str) -> Space:
         )
         and any(price(x, "leak") > 0 for x in levels),
         objective=OBJECTIVES[objective],
+        most_cycles=most_cycles,
     )
     held = [len(levels) > 1 and all(x.name in keep for keep in space.keeps[1]) for x in spaces]
     kernel_outer_floor(out, np.array(held))
