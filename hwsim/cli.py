@@ -172,6 +172,37 @@ def _layer(cost: NetworkCost, name: str) -> NetworkLayer:
 
 
 @app.command()
+def whatif(
+    model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")],
+    groups: Annotated[
+        list[str],
+        typer.Option("--set", help="A column: COMPONENT.ATTRIBUTE=VALUE, several separated by commas. Repeat for more."),
+    ],
+    arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
+    objective: Annotated[Objective, typer.Option(help="What every layer's mapping minimises.")] = Objective.edp,
+    dim: Annotated[
+        list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.whatif/1).")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
+) -> None:
+    """What changes if the hardware does: priced and mapped anew, side by side, layer by layer."""
+    from hwsim.files import write_file
+    from hwsim.whatif import parse_group, study
+    from reports import data, terminal
+    from workloads.onnx_reader import read_onnx
+
+    parsed = [parse_group(text) for text in groups]
+    with _zoo_or_file(model) as path:
+        workload = read_onnx(path, _dims(dim or []))
+    with _progress("mapping") as progress:
+        variants = study(workload, arch, parsed, objective.value, jobs=jobs, progress=progress)
+    if json is not None:
+        write_file(json, _json(data.whatif_data(variants)))
+    _show(terminal.whatif_report(variants))
+
+
+@app.command()
 def archs(
     name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
 ) -> None:

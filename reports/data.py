@@ -1,9 +1,11 @@
-"""Results as JSON (schemas ``hwsim.profile/1``, ``hwsim.evaluate/1``, ``hwsim.map/1``, ``hwsim.score/1``) and CSV."""
+"""Results as JSON (schemas ``hwsim.profile/1``, ``hwsim.evaluate/1``, ``hwsim.map/1``, ``hwsim.score/1``,
+``hwsim.whatif/1``) and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +13,7 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
 from hwsim.rubric import Score
 from hwsim.spec import mapping_to_timeloop
+from hwsim.whatif import Variant, limited_by
 
 
 def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any]:
@@ -134,6 +137,42 @@ def score_data(score: Score) -> dict[str, Any]:
         "hard_constraints": [
             {"name": x.name, "value": _number(x.value), "unit": x.unit, "limit": x.limit, "met": x.met}
             for x in score.hard
+        ],
+    }
+
+
+def whatif_data(variants: Sequence[Variant]) -> dict[str, Any]:
+    """A what-if study in schema ``hwsim.whatif/1``: totals per column, and every layer in every column."""
+    return {
+        "schema": "hwsim.whatif/1",
+        "model": variants[0].cost.model,
+        "arch": variants[0].cost.arch,
+        "objective": variants[0].cost.objective,
+        "columns": [
+            {
+                "name": v.name,
+                "settings": [str(s) for s in v.settings],
+                "energy_pj": v.cost.energy_pj,
+                "cycles": v.cost.cycles,
+                "edp_j_cycles": v.cost.edp_j_cycles,
+                "utilization": v.cost.utilization,
+                "area_um2": v.area_um2,
+                "area_without": list(v.no_area),
+                "peak_activation_bytes": v.cost.peak_activation_bytes,
+                "layers": [
+                    {
+                        "name": layer.name,
+                        "count": layer.count,
+                        "cycles": layer.cost.cycles,
+                        "energy_pj": layer.cost.energy_pj,
+                        "energy_by_level_pj": layer.cost.energy_by_level_pj,
+                        "limited_by": limited_by(layer.cost),
+                        "optimal": bool(layer.cost.certificate and layer.cost.certificate.optimal),
+                    }
+                    for layer in v.cost.layers
+                ],
+            }
+            for v in variants
         ],
     }
 

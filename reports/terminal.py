@@ -15,6 +15,7 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
 from hwsim.rubric import Score
+from hwsim.whatif import Variant, limited_by
 from reports import units
 from workloads.problem import Problem
 
@@ -361,3 +362,53 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else f"{value}"
+
+
+def _change(value: float, base: float, shown: str) -> Text:
+    """A figure with its change; green where it fell, red where it rose (all figures here are better when less)."""
+    if base == 0 or abs(value / base - 1) < 5e-4:
+        return Text(shown)
+    share = value / base - 1
+    return Text.assemble(shown, (f"  {100 * share:+.1f}%", "green" if share < 0 else "red"))
+
+
+def whatif_report(variants: Sequence[Variant]) -> RenderableType:
+    """Columns side by side: the totals, then every layer with what limits it before and after."""
+    base = variants[0]
+    totals = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    totals.add_column("")
+    for v in variants:
+        totals.add_column(v.name, justify="right")
+    rows: list[tuple[str, list[tuple[float, str]]]] = [
+        ("energy", [(v.cost.energy_pj, units.energy(v.cost.energy_pj)) for v in variants]),
+        ("cycles", [(v.cost.cycles, units.count(v.cost.cycles)) for v in variants]),
+        ("EDP (J·cycles)", [(v.cost.edp_j_cycles, f"{v.cost.edp_j_cycles:.4g}") for v in variants]),
+        ("area on chip (mm²)", [(v.area_um2, f"{v.area_um2 * 1e-6:.3f}") for v in variants]),
+    ]
+    for name, values in rows:
+        totals.add_row(name, *(_change(value, values[0][0], shown) for value, shown in values))
+    totals.add_row("utilization", *(units.percent(v.cost.utilization) for v in variants))
+    levels = list(dict.fromkeys(n for v in variants for x in v.cost.layers for n in x.cost.energy_by_level_pj))
+    for level in levels:
+        spent = [sum(x.count * x.cost.energy_by_level_pj.get(level, 0.0) for x in v.cost.layers) for v in variants]
+        cells = (_change(value, spent[0], units.energy(value)) for value in spent)
+        totals.add_row(Text(f"  energy in {level}", style="dim"), *cells)
+    layers = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    layers.add_column("layer")
+    layers.add_column("×", justify="right")
+    for v in variants:
+        layers.add_column(f"{v.name}: energy, cycles, limited by", justify="right")
+    for index, layer in enumerate(base.cost.layers):
+        cells = []
+        for v in variants:
+            cost = v.cost.layers[index].cost
+            shown = f"{units.energy(cost.energy_pj)}, {units.count(cost.cycles)}, {limited_by(cost)}"
+            cells.append(_change(cost.edp, layer.cost.edp, shown))
+        layers.add_row(layer.name, str(layer.count), *cells)
+    return Group(
+        Text(f"{base.cost.model} on {base.cost.arch}, every layer mapped anew at its least {base.cost.objective}", style="bold"),
+        totals,
+        layers,
+        Text("Percentages of a layer are of its EDP. All columns are priced by hwsim's estimators.", style="dim"),
+        Text(f"No area is known for {', '.join(base.no_area)}." if base.no_area else "", style="dim"),
+    )

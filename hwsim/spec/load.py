@@ -71,7 +71,7 @@ def find_architecture(arch: str | os.PathLike[str]) -> Path:
 
 
 def load_architecture(
-    arch: str | os.PathLike[str], settings: Sequence[Setting] = ()
+    arch: str | os.PathLike[str], settings: Sequence[Setting] = (), *, own_prices: bool = False
 ) -> tuple[Architecture, EnergyTable]:
     """An architecture and its prices, by shipped name or file.
 
@@ -81,6 +81,7 @@ def load_architecture(
         arch: shipped name or file.
         settings: changes to attributes; with any, hwsim's own estimates price the architecture, since a given
             table is that of the unchanged one.
+        own_prices: estimate all prices even where nothing is changed, to compare like with like.
 
     Raises:
         HwsimError: the file cannot be read or has a fault, or a setting names no component.
@@ -91,7 +92,7 @@ def load_architecture(
         document.fail("'architecture' is missing.")
     if settings:
         document = apply_settings(document, settings)
-    return _architecture([document], path, own_prices=bool(settings))
+    return _architecture([document], path, own_prices=own_prices or bool(settings))
 
 
 def load_specs(paths: Sequence[str | os.PathLike[str]], anchor: str = "mapping") -> list[Spec]:

@@ -1,0 +1,102 @@
+"""What if: the same network on changed architectures, priced and mapped anew, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hwsim.architecture import Architecture
+from hwsim.cost import LayerCost, NetworkCost
+from hwsim.energy import EnergyTable
+from hwsim.errors import HwsimError
+from hwsim.network import profile_workload
+from hwsim.spec import load_architecture
+from hwsim.spec.settings import Setting
+from workloads.workload import Workload
+
+#: called with (layers done, layers, name of the column)
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One column of a study.
+
+    Attributes:
+        name: ``as is``, the settings, or ``all together``.
+        settings: what differs from the architecture as it is.
+        architecture / energy / cost: the design, its prices, and the network on it.
+        area_um2: of all components whose area is known.
+        no_area: components whose area is not known (off-chip memory).
+    """
+
+    name: str
+    settings: tuple[Setting, ...]
+    architecture: Architecture
+    energy: EnergyTable
+    cost: NetworkCost
+    area_um2: float
+    no_area: tuple[str, ...]
+
+
+def parse_group(text: str) -> tuple[Setting, ...]:
+    """Settings of one column, separated by commas."""
+    return tuple(Setting.parse(part) for part in text.split(","))
+
+
+def columns(groups: Sequence[tuple[Setting, ...]]) -> list[tuple[str, tuple[Setting, ...]]]:
+    """The columns of a study: as it is, every group, and all groups together where none contradicts another."""
+    out: list[tuple[str, tuple[Setting, ...]]] = [("as is", ())]
+    out += [(", ".join(map(str, group)), group) for group in groups]
+    every = tuple(setting for group in groups for setting in group)
+    targets = [(s.component, s.name) for s in every]
+    if len(groups) > 1 and len(set(targets)) == len(targets):
+        out.append(("all together", every))
+    return out
+
+
+def study(
+    workload: Workload,
+    arch: str,
+    groups: Sequence[tuple[Setting, ...]],
+    objective: str = "edp",
+    *,
+    jobs: int = 1,
+    use_cache: bool = True,
+    progress: Progress | None = None,
+) -> list[Variant]:
+    """Cost of a network on an architecture as it is and changed.
+
+    All columns are priced by hwsim's own estimators, the unchanged one, too, so that a published table's
+    rounding does not look like an effect.
+
+    Raises:
+        HwsimError: a setting is wrong, or a layer fits no mapping (says which column).
+    """
+    wanted = columns(groups)
+    designs = [load_architecture(arch, settings, own_prices=True) for _, settings in wanted]
+    out = []
+    for (name, settings), (architecture, energy) in zip(wanted, designs, strict=True):
+        tell = None if progress is None else lambda done, total, _, name=name: progress(done, total, name)
+        try:
+            cost = profile_workload(
+                workload, architecture, energy, objective, jobs=jobs, use_cache=use_cache, progress=tell
+            )
+        except HwsimError as error:
+            raise HwsimError(error.message, where=f"{name}: {error.where}") from error
+        area, unknown = _area(architecture, energy)
+        out.append(Variant(name, settings, architecture, energy, cost, area, unknown))
+    return out
+
+
+def _area(architecture: Architecture, energy: EnergyTable) -> tuple[float, tuple[str, ...]]:
+    names = [level.name for level in architecture.storages] + [architecture.compute.name]
+    counts = {n: architecture.instances(n) for n in names[:-1]} | {names[-1]: architecture.compute_instances}
+    known = energy.area_um2
+    return sum(known[n] * counts[n] for n in names if n in known), tuple(n for n in names if n not in known)
+
+
+def limited_by(cost: LayerCost) -> str:
+    """What sets a layer's cycles: the storage whose bandwidth does, or the array itself."""
+    slowest = max(cost.levels, key=lambda level: level.cycles)
+    return slowest.name if slowest.throttling < 1 else "array"
