@@ -111,7 +111,9 @@ def profile(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change the architecture, COMPONENT.ATTRIBUTE=VALUE; it is priced anew. Repeat for more."),
+        typer.Option(
+            "--set", help="Change the architecture, COMPONENT.ATTRIBUTE=VALUE; it is priced anew. Repeat for more."
+        ),
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Show one layer in depth.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.profile/1).")] = None,
@@ -176,7 +178,9 @@ def whatif(
     model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")],
     groups: Annotated[
         list[str],
-        typer.Option("--set", help="A column: COMPONENT.ATTRIBUTE=VALUE, several separated by commas. Repeat for more."),
+        typer.Option(
+            "--set", help="A column: COMPONENT.ATTRIBUTE=VALUE, several separated by commas. Repeat for more."
+        ),
     ],
     arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
     objective: Annotated[Objective, typer.Option(help="What every layer's mapping minimises.")] = Objective.edp,
@@ -283,7 +287,8 @@ def map_command(
         float | None, typer.Option(min=0.0, help="Seconds after which the best so far is shown.")
     ] = None,
     front: Annotated[
-        bool, typer.Option("--pareto", help="Every trade of energy for cycles that is worth making, instead of one mapping.")
+        bool,
+        typer.Option("--pareto", help="Every trade of energy for cycles that is worth making, instead of one mapping."),
     ] = False,
 ) -> None:
     """The best mapping of a problem, with its certificate."""
@@ -405,10 +410,14 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output.")] = False,
-    weights: Annotated[Path | None, typer.Option(help="Pretrained weights (.pth, or a folder of a language model).")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Pretrained weights (.pth, or a folder of a language model).")
+    ] = None,
     teacher: Annotated[Path | None, typer.Option(help="ONNX file to distil from, instead of the recipe's.")] = None,
     search: Annotated[bool, typer.Option("--search", help="Search the architecture, with costs in the loop.")] = False,
-    evaluate: Annotated[Path | None, typer.Option(help="Measure this ONNX file's test accuracy; trains nothing.")] = None,
+    evaluate: Annotated[
+        Path | None, typer.Option(help="Measure this ONNX file's test accuracy; trains nothing.")
+    ] = None,
     arch: Annotated[str, typer.Option(help="Architecture that costs are of.")] = "simple_ws",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores unless given.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="A trial: so many steps an epoch, few images.")] = None,

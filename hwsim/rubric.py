@@ -178,7 +178,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Mark:
-    """One criterion's outcome; ``next_band`` says what more points would need, ``limited_by`` what stands in the way."""
+    """One criterion's outcome; ``next_band``: what more points would need, ``limited_by``: what stands in the way."""
 
     name: str
     value: Decimal | None
@@ -249,7 +249,9 @@ def load_rubric(name: str) -> Rubric:
         path = ".".join(str(p) for p in first["loc"])
         if first["type"] == "extra_forbidden":
             known = [*Rubric.model_fields, *Band.model_fields, *Hard.model_fields, *Criterion.model_fields]
-            raise HwsimError(f"unknown key.{did_you_mean(str(first['loc'][-1]), known)}", where=f"{file}: {path}") from error
+            raise HwsimError(
+                f"unknown key.{did_you_mean(str(first['loc'][-1]), known)}", where=f"{file}: {path}"
+            ) from error
         found = "" if first["type"] == "missing" else f", found {first['input']!r}"
         raise HwsimError(f"{first['msg']}{found}.", where=f"{file}: {path}") from error
 
@@ -257,7 +259,8 @@ def load_rubric(name: str) -> Rubric:
 def needs_mapping(rubric: Rubric) -> bool:
     """True where a criterion asks for energy or cycles."""
     parts: tuple[Variant, ...] = (rubric, *rubric.datasets.values())
-    return any(x.figure in _NEEDS_MAPPING for part in parts for x in (*part.hard_constraints, *part.criteria))
+    figures = {x.figure for p in parts for x in p.hard_constraints} | {x.figure for p in parts for x in p.criteria}
+    return bool(figures & _NEEDS_MAPPING)
 
 
 def read_accuracy(text: str, where: str) -> Decimal:

@@ -391,8 +391,8 @@ def whatif_report(variants: Sequence[Variant]) -> RenderableType:
     levels = list(dict.fromkeys(n for v in variants for x in v.cost.layers for n in x.cost.energy_by_level_pj))
     for level in levels:
         spent = [sum(x.count * x.cost.energy_by_level_pj.get(level, 0.0) for x in v.cost.layers) for v in variants]
-        cells = (_change(value, spent[0], units.energy(value)) for value in spent)
-        totals.add_row(Text(f"  energy in {level}", style="dim"), *cells)
+        changes = (_change(value, spent[0], units.energy(value)) for value in spent)
+        totals.add_row(Text(f"  energy in {level}", style="dim"), *changes)
     layers = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     layers.add_column("layer")
     layers.add_column("×", justify="right")
@@ -406,7 +406,10 @@ def whatif_report(variants: Sequence[Variant]) -> RenderableType:
             cells.append(_change(cost.edp, layer.cost.edp, shown))
         layers.add_row(layer.name, str(layer.count), *cells)
     return Group(
-        Text(f"{base.cost.model} on {base.cost.arch}, every layer mapped anew at its least {base.cost.objective}", style="bold"),
+        Text(
+            f"{base.cost.model} on {base.cost.arch}, every layer mapped anew at its least {base.cost.objective}",
+            style="bold",
+        ),
         totals,
         layers,
         Text("Percentages of a layer are of its EDP. All columns are priced by hwsim's estimators.", style="dim"),

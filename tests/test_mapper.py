@@ -189,7 +189,9 @@ def test_front_agrees_with_enumeration(name: str) -> None:
     longest = 0
     for _ in range(12):
         problem = small_problem(rng, architecture)
-        costs = [evaluate(problem, architecture, m, energy) for m in enumerator.enumerate_mappings(problem, architecture)]
+        costs = [
+            evaluate(problem, architecture, m, energy) for m in enumerator.enumerate_mappings(problem, architecture)
+        ]
         points = sorted({(c.cycles, c.energy_pj) for c in costs if isinstance(c, LayerCost)})
         expected: list[tuple[int, float]] = []
         for cycles, pj in points:  # fewest cycles first; equal energies to rounding are one

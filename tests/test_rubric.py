@@ -25,7 +25,11 @@ def cost(tmp_path_factory: pytest.TempPathFactory) -> NetworkCost:
 
 
 def score(
-    rubric: str, cost: NetworkCost, accuracy: str | None = "0.5", population: dict[str, list[int]] | None = None, **change: object
+    rubric: str,
+    cost: NetworkCost,
+    accuracy: str | None = "0.5",
+    population: dict[str, list[int]] | None = None,
+    **change: object,
 ) -> Score:
     """Score a network whose cost and parameter count are what the test says."""
     workload = cost.workload

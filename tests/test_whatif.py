@@ -41,7 +41,7 @@ def test_words_of_another_width() -> None:
     # a 64-bit row of the buffer holds 16 words of 4 bits instead of 4 of 16; the registers are one word each
     assert {x.name: x.block_size for x in changed.storages}["shared_glb"] == 16
     assert {x.name: x.width for x in changed.storages}["weight_reg"] == 4
-    wide, prices = load_architecture("simple_ws", word_settings(architecture, 16))
+    _, prices = load_architecture("simple_ws", word_settings(architecture, 16))
     assert energy.price("mac", "compute") < prices.price("mac", "compute")
 
 

@@ -1,4 +1,4 @@
-"""Attention from matrix products, and an encoder–decoder transformer made of it (Vaswani et al. 2017, arXiv 1706.03762)."""
+"""Attention from matrix products, and an encoder–decoder made of it (Vaswani et al. 2017, arXiv 1706.03762)."""
 
 from __future__ import annotations
 

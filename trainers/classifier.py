@@ -74,7 +74,7 @@ def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: R
     if isinstance(recipe.network, str):
         from torchvision import models
 
-        network: nn.Module = getattr(models, recipe.network)()
+        network: Any = getattr(models, recipe.network)()
         if run.weights is not None:
             load_weights(network, run.weights)
         if recipe.network == "mobilenet_v2":
@@ -89,7 +89,8 @@ def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: R
     outputs = network.eval()(torch.zeros(1, *shape)).shape
     if tuple(outputs) != (1, classes):
         raise HwsimError(f"expected {classes} outputs, one per class, found {tuple(outputs)}.", where=recipe.name)
-    return network.to(memory_format=torch.channels_last).train()
+    trained: nn.Module = network.to(memory_format=torch.channels_last).train()
+    return trained
 
 
 def load_weights(network: nn.Module, file: Path) -> None:

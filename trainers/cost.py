@@ -1,4 +1,4 @@
-"""What a recipe may ask about a network's cost; the command line brings the answer, so that trainers need no simulator."""
+"""What a recipe may ask about a network's cost; the command line brings the answers, trainers need no simulator."""
 
 from __future__ import annotations
 

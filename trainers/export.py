@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import warnings
 from collections.abc import Callable
@@ -37,14 +36,13 @@ def module_to_onnx(
         inputs / outputs: their names in the file.
         metadata: written into the file, all values as text.
     """
-    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model.eval(), example, input_names=inputs, output_names=outputs, dynamo=True, verbose=False
         )
-        program.save(buffer)
-    graph = onnx.load_model_from_string(buffer.getvalue())
+    assert program is not None
+    graph = program.model_proto
     _name_nodes(graph)
     graph.producer_name = "hwsim"
     del graph.metadata_props[:]
@@ -88,7 +86,11 @@ def scorer(data: bytes | str) -> Callable[[NDArray[np.float32]], NDArray[np.floa
         where = data if isinstance(data, str) else "model"
         raise HwsimError(f"onnxruntime cannot run the model: {error}", where=where) from error
     name = session.get_inputs()[0].name
-    return lambda x: np.concatenate([session.run(None, {name: image[None]})[0] for image in x])
+
+    def logits_of(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(np.concatenate([session.run(None, {name: image[None]})[0] for image in x]), np.float32)
+
+    return logits_of
 
 
 def in_unit(images: Images) -> NDArray[np.float32]:

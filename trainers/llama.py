@@ -116,7 +116,9 @@ class Llama(nn.Module):
         self.lm_head = nn.Linear(shape.hidden_size, shape.vocab_size, bias=False)
         if shape.tie_word_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
-        angles = torch.arange(length)[:, None] / shape.rope_theta ** (torch.arange(0, shape.head_dim, 2) / shape.head_dim)
+        angles = torch.arange(length)[:, None] / shape.rope_theta ** (
+            torch.arange(0, shape.head_dim, 2) / shape.head_dim
+        )
         self.cos: Tensor
         self.sin: Tensor
         self.register_buffer("cos", torch.cat((angles, angles), -1).cos(), persistent=False)
@@ -136,6 +138,7 @@ class Llama(nn.Module):
         mask = torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))
         new_keys, new_values = [], []
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, Block)
             y, k, v = layer.self_attn(layer.input_layernorm(x), cos, sin, keys[index], values[index], position, mask)
             x = x + y
             x = x + layer.mlp(layer.post_attention_layernorm(x))

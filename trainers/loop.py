@@ -105,7 +105,8 @@ class Feeder:
         x = torch.rand((n, 1), generator=generator) * self.width
         in_rows = (torch.arange(self.height) + 0.5 - y).abs() < half
         in_columns = (torch.arange(self.width) + 0.5 - x).abs() < half
-        return (~(in_rows[:, :, None] & in_columns[:, None, :])).float()
+        holes: Tensor = ~(in_rows[:, :, None] & in_columns[:, None, :])
+        return holes.float()
 
 
 def learning_rate(settings: Training, step: int, steps_per_epoch: int) -> float:
@@ -182,7 +183,10 @@ def loss_of(
         return hard
     t, alpha = distillation.temperature, distillation.alpha
     far = functional.kl_div(
-        functional.log_softmax(logits / t, 1), functional.log_softmax(soft / t, 1), log_target=True, reduction="batchmean"
+        functional.log_softmax(logits / t, 1),
+        functional.log_softmax(soft / t, 1),
+        log_target=True,
+        reduction="batchmean",
     )
     return alpha * t * t * far + (1 - alpha) * hard
 
@@ -255,11 +259,9 @@ def fit(
         HwsimError: the checkpoint is of other settings.
     """
     feeder = Feeder(task.train, task, settings.augment)
-    steps = math.ceil(len(feeder) / settings.batch)
     optimizer = _optimizer(model, settings)
     average = Average(model, settings.average) if settings.average else None
     history = History()
-    # the epoch decides the order and the augmentation, so that a resumed run is the undisturbed one
     key = {"settings": repr(settings), "seed": seed, "images": len(feeder)}
     first = 0
     if resume and checkpoint is not None and (state := _load(checkpoint, key)) is not None:
@@ -269,58 +271,13 @@ def fit(
             average.shadow = state["average"]
         history = History(state["rows"], state["seconds"])
         first = len(history.rows)
+    step = _Step(model, feeder, optimizer, settings, average, soft, distillation, after_step)
     started = time.perf_counter() - history.seconds
     for epoch in range(first, settings.epochs):
         if before_epoch is not None:
             before_epoch(epoch, model)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
-        order = torch.randperm(len(feeder), generator=generator)
-        resolution = resolution_at(settings, epoch)
-        total = right = 0.0
-        seen = 0
-        model.train()
-        for k in range(steps):
-            if max_steps is not None and k >= max_steps:
-                break
-            index = order[k * settings.batch : (k + 1) * settings.batch]
-            x, y, flipped = feeder.batch(index, generator)
-            rate = learning_rate(settings, epoch * steps + k, steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            logits = model(_resize(x, resolution))
-            target = None if soft is None else torch.where(flipped[:, None], soft[1][index], soft[0][index])
-            loss = loss_of(logits, y, settings.label_smoothing, target, distillation)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if after_step is not None:
-                after_step(epoch, model)
-            if average is not None:
-                average.follow(model, epoch * steps + k)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise HwsimError(
-                    f"the loss is no longer finite (epoch {epoch + 1}, step {k + 1}); lower learning_rate.",
-                    where="training",
-                )
-            total += value * len(index)
-            right += int((logits.detach().argmax(1) == y).sum())
-            seen += len(index)
-            if progress is not None and (k % 10 == 9 or k + 1 == steps):
-                shown = f"epoch {epoch + 1}/{settings.epochs} loss {total / seen:.3f} accuracy {right / seen:.1%}"
-                progress(epoch * steps + k + 1, settings.epochs * steps, shown)
-        row = {"epoch": epoch + 1, "learning_rate": rate, "train_loss": total / seen, "train_accuracy": right / seen}
-        kept = {k: v.clone() for k, v in model.state_dict().items()} if average is not None else None
-        if average is not None:
-            model.load_state_dict(average.shadow)
-        size = resolution_at(settings, settings.epochs) if settings.stages else None
-        if len(task.validation):
-            row |= _validate(model, task, size)
-        if watch is not None:
-            row["watched_accuracy"] = accuracy(model, watch, task, size)
-        if kept is not None:
-            model.load_state_dict(kept)
+        row = _epoch(step, epoch, seed, max_steps, progress)
+        row |= _measure(model, average, task, watch, resolution_at(settings, settings.epochs))
         history.rows.append(row)
         history.seconds = time.perf_counter() - started
         row["seconds"] = round(history.seconds, 1)
@@ -333,12 +290,93 @@ def fit(
     return history
 
 
+@dataclass
+class _Step:
+    """One optimiser step on one batch."""
+
+    model: nn.Module
+    feeder: Feeder
+    optimizer: torch.optim.Optimizer
+    settings: Training
+    average: Average | None
+    soft: tuple[Tensor, Tensor] | None
+    distillation: Distillation | None
+    after: Hook | None
+
+    def __call__(self, epoch: int, k: int, steps: int, index: Tensor, generator: torch.Generator) -> tuple[float, int]:
+        """Take step k of an epoch; returns the batch's loss and how many of its images were right."""
+        settings = self.settings
+        x, y, flipped = self.feeder.batch(index, generator)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(settings, epoch * steps + k, steps)
+        logits = self.model(_resize(x, resolution_at(settings, epoch)))
+        soft = None if self.soft is None else torch.where(flipped[:, None], self.soft[1][index], self.soft[0][index])
+        loss = loss_of(logits, y, settings.label_smoothing, soft, self.distillation)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        if self.after is not None:
+            self.after(epoch, self.model)
+        if self.average is not None:
+            self.average.follow(self.model, epoch * steps + k)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise HwsimError(
+                f"the loss is no longer finite (epoch {epoch + 1}, step {k + 1}); lower learning_rate.",
+                where="training",
+            )
+        return value, int((logits.detach().argmax(1) == y).sum())
+
+
+def _epoch(step: _Step, epoch: int, seed: int, max_steps: int | None, progress: Progress | None) -> dict[str, float]:
+    """All batches once. The epoch alone decides order and augmentation: a resumed run is the undisturbed one."""
+    settings, count = step.settings, len(step.feeder)
+    steps = math.ceil(count / settings.batch)
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
+    order = torch.randperm(count, generator=generator)
+    total, right, seen = 0.0, 0, 0
+    step.model.train()
+    for k in range(steps if max_steps is None else min(steps, max_steps)):
+        index = order[k * settings.batch : (k + 1) * settings.batch]
+        loss, correct = step(epoch, k, steps, index, generator)
+        total, right, seen = total + loss * len(index), right + correct, seen + len(index)
+        if progress is not None and (k % 10 == 9 or k + 1 == steps):
+            shown = f"epoch {epoch + 1}/{settings.epochs} loss {total / seen:.3f} accuracy {right / seen:.1%}"
+            progress(epoch * steps + k + 1, settings.epochs * steps, shown)
+    rate = float(step.optimizer.param_groups[0]["lr"])
+    return {"epoch": epoch + 1, "learning_rate": rate, "train_loss": total / seen, "train_accuracy": right / seen}
+
+
+def _measure(
+    model: nn.Module, average: Average | None, task: Task, watch: Images | None, resolution: int | None
+) -> dict[str, float]:
+    """Validation figures, and the accuracy on watched images, of the averaged weights where there are any."""
+    kept = None
+    if average is not None:
+        kept = {k: v.clone() for k, v in model.state_dict().items()}
+        model.load_state_dict(average.shadow)
+    row = _validate(model, task, resolution) if len(task.validation) else {}
+    if watch is not None:
+        row["watched_accuracy"] = accuracy(model, watch, task, resolution)
+    if kept is not None:
+        model.load_state_dict(kept)
+    return row
+
+
+def labelled(progress: Progress | None, label: str) -> Progress | None:
+    """A progress function that says first which part of a study runs."""
+    if progress is None:
+        return None
+    return lambda done, total, text: progress(done, total, f"{label}: {text}")
+
+
 @torch.no_grad()
 def _validate(model: nn.Module, task: Task, resolution: int | None) -> dict[str, float]:
     feeder = Feeder(task.validation, task, Augment())
     model.eval()
     x, y, _ = feeder.batch(torch.arange(len(feeder)), None)
-    logits = torch.cat([model(_resize(part, resolution)) for part in x.split(250)])
+    logits = torch.cat([model(_resize(part, resolution)) for part in torch.split(x, 250)])
     model.train()
     right = float((logits.argmax(1) == y).float().mean())
     return {"validation_loss": float(functional.cross_entropy(logits, y)), "validation_accuracy": right}

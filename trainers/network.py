@@ -62,7 +62,7 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "residual": residual,
     "inverted": inverted,
     "separable": separable,
-    "linear": lambda i, o: nn.Linear(i, o),
+    "linear": nn.Linear,
 }
 #: Layers without channels of their own; the number is their size or rate.
 PLAIN: dict[str, Callable[..., nn.Module]] = {

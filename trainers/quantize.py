@@ -85,7 +85,7 @@ def dequantize(q: Quantized) -> NDArray[np.float32]:
 def quantize_weights(
     model: nn.Module, bits: int, rounding: Rounding = "nearest", rng: np.random.Generator | None = None
 ) -> int:
-    """Replace every parameter by its quantized value, in place; returns the bytes of all codes, scales and zero points."""
+    """Replace every parameter by its quantized value, in place; returns the bytes of codes, scales and zero points."""
     total = 0
     for parameter in model.parameters():
         q = quantize(parameter.numpy(), bits, rounding, rng)

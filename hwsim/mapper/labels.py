@@ -690,7 +690,7 @@ def diverse(space, I, bounds, candidates, width):  # type: ignore[no-untyped-def
         inside = 1.0
         for d in range(dims):
             inside *= space.div[d, digit(space, I[order[q], KEY], d)]
-        size = min(63, np.int64(np.log2(inside) + 1e-9))
+        size = int(min(63.0, np.log2(inside) + 1e-9))
         rank[q] = ahead[size] * len(order) + q
         ahead[size] += 1
     return order[np.argsort(rank)[:width]]

@@ -137,9 +137,7 @@ def _variables(documents: list[Field]) -> Mapping[str, Any]:
     return Scope(fields)
 
 
-def _architecture(
-    documents: list[Field], path: Path, *, own_prices: bool = False
-) -> tuple[Architecture, EnergyTable]:
+def _architecture(documents: list[Field], path: Path, *, own_prices: bool = False) -> tuple[Architecture, EnergyTable]:
     top = _part(documents, "architecture")
     assert top is not None
     variables = _variables(documents)

@@ -1,4 +1,4 @@
-"""Changes to an architecture from the command line: ``shared_glb.depth=8192``, ``PE.meshX=32``, ``*.technology=32nm``."""
+"""Changes to an architecture: ``shared_glb.depth=8192``, ``PE.meshX=32``, ``*.technology=32nm``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Setting:
         target, equals, raw = text.partition("=")
         component, dot, name = target.strip().rpartition(".")
         if not equals or not dot or not component or not name or not raw.strip():
-            raise HwsimError("expected COMPONENT.ATTRIBUTE=VALUE, such as shared_glb.depth=8192.", where=f"--set {text}")
+            raise HwsimError(
+                "expected COMPONENT.ATTRIBUTE=VALUE, such as shared_glb.depth=8192.", where=f"--set {text}"
+            )
         try:
             value = yaml.safe_load(raw)
         except yaml.YAMLError as error:

@@ -57,7 +57,9 @@ def test_wrong_layers_are_named(layers: list[str], said: str) -> None:
 
 
 def test_fusing_changes_nothing() -> None:
-    network = randomized(build(["conv 8", "residual 8", "inverted 12 e2 s2", "separable 6", "gap", "linear 3"], (3, 16, 16)))
+    network = randomized(
+        build(["conv 8", "residual 8", "inverted 12 e2 s2", "separable 6", "gap", "linear 3"], (3, 16, 16))
+    )
     x = torch.randn(2, 3, 16, 16)
     fused = fuse(copy.deepcopy(network))
     assert not any(isinstance(m, nn.BatchNorm2d) for m in fused.modules())

@@ -42,7 +42,11 @@ def test_train_writes_all_it_promises_and_the_file_holds_its_accuracy(
     run = hwsim("train", recipe, "-o", out, "--threads", "1", "--seed", "3")
     assert run.code == 0, run.err
     log = json.loads((out / "small.json").read_text())
-    assert (log["seed"], log["validation_images"], log["parameters"]) == (3, 64, 3 * 8 * 9 + 32 + 8 * 9 + 32 + 8 * 16 + 64 + 170)
+    assert (log["seed"], log["validation_images"], log["parameters"]) == (
+        3,
+        64,
+        3 * 8 * 9 + 32 + 8 * 9 + 32 + 8 * 16 + 64 + 170,
+    )
     assert log["test_accuracy"] > 0.5  # ten textures: chance is 0.1
     assert log["epochs"][-1]["train_loss"] < log["epochs"][0]["train_loss"]
     rows = list(csv.DictReader((out / "small.csv").open()))

@@ -35,11 +35,10 @@ class Study:
         self.histories: dict[str, list[dict[str, float]]] = {}
 
     def train(self, name: str, pruner: Pruner | None = None, **changes: Any) -> nn.Sequential:
-        """Train the recipe's network with changed settings; its test accuracy is recorded every epoch, for the plots."""
+        """Train the recipe's network with changed settings; its test accuracy is recorded every epoch for plots."""
         network = network_of(self.recipe, self.found.shape, len(self.found.classes), self.run)
         assert isinstance(network, nn.Sequential)
         settings = self.recipe.schedule.model_copy(update=changes)
-        tell = self.run.progress
         history = loop.fit(
             network, self.task, settings, self.run.seed,
             checkpoint=self.run.output / f"{self.recipe.name}.{name.replace(' ', '-')}.checkpoint",
@@ -47,7 +46,7 @@ class Study:
             before_epoch=pruner.before_epoch if pruner else None,
             after_step=pruner.after_step if pruner else None,
             watch=self.test, max_steps=self.run.max_steps,
-            progress=None if tell is None else lambda done, total, text: tell(done, total, f"{name}: {text}"),
+            progress=loop.labelled(self.run.progress, name),
         )  # fmt: skip
         self.histories[name] = loop.rows_of(history)
         return network

@@ -34,6 +34,18 @@ def generate(model: llama.Llama, decode: Step, prompt: list[int], count: int) ->
     return out, time.perf_counter() - started
 
 
+def _model(o: dict[str, Any], run: Run) -> tuple[llama.Llama, llama.ByteTokenizer | llama.FileTokenizer]:
+    """The model of the weights folder, or one of the size asked for with random weights."""
+    if run.weights is None:
+        if o["size"] not in llama.SHAPES:
+            hint = did_you_mean(o["size"], llama.SHAPES)
+            raise HwsimError(f"unknown size '{o['size']}'.{hint}", where="options.size")
+        return llama.Llama(llama.SHAPES[o["size"]], o["length"]).eval(), llama.ByteTokenizer()
+    file = run.weights / "tokenizer.json"
+    tokenizer = llama.FileTokenizer(file) if file.is_file() else llama.ByteTokenizer()
+    return llama.load(run.weights, o["length"]).eval(), tokenizer
+
+
 def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     """Time, generate, export the prefill and the decode step, cost them."""
     run.output.mkdir(parents=True, exist_ok=True)
@@ -42,16 +54,7 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     tokens, warm, repeats = o["tokens"], o["warm_up"], o["repeats"]
     if run.max_steps is not None:
         tokens, warm, repeats = 4, 1, 2
-    tokenizer: llama.ByteTokenizer | llama.FileTokenizer = llama.ByteTokenizer()
-    if run.weights is not None:
-        model = llama.load(run.weights, o["length"])
-        if (run.weights / "tokenizer.json").is_file():
-            tokenizer = llama.FileTokenizer(run.weights / "tokenizer.json")
-    elif o["size"] in llama.SHAPES:
-        model = llama.Llama(llama.SHAPES[o["size"]], o["length"])
-    else:
-        raise HwsimError(f"unknown size '{o['size']}'.{did_you_mean(o['size'], llama.SHAPES)}", where="options.size")
-    model.eval()
+    model, tokenizer = _model(o, run)
     prompt = tokenizer.encode(o["prompt"])[: o["length"] - tokens]
     steps: dict[str, Step] = {"eager": model}
     if run.max_steps is None or o.get("compile_in_trials"):
@@ -103,4 +106,11 @@ def _export(model: llama.Llama, file: Path, length: int, cost: Cost) -> dict[str
     data = export.module_to_onnx(model, example, names, ["logits", "new_keys", "new_values"], {"step": file.stem})
     write_file(file, data)
     figures = cost(file)
-    return {"file": file.name, "tokens": length, "macs": figures.macs, "energy_uj": figures.energy_pj * 1e-6, "cycles": figures.cycles, "arch": cost.arch}
+    return {
+        "file": file.name,
+        "tokens": length,
+        "macs": figures.macs,
+        "energy_uj": figures.energy_pj * 1e-6,
+        "cycles": figures.cycles,
+        "arch": cost.arch,
+    }

@@ -74,17 +74,15 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
         if name != "whole":
             freeze(network, options["frozen"])
         if "LoRA" in name:
+            assert isinstance(network.fc, nn.Linear)
             network.fc = LoraLinear(network.fc, options["rank"], options["alpha"])
         trained[name] = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        tell = run.progress
         history = loop.fit(
             network, task, recipe.schedule, run.seed, watch=test, max_steps=run.max_steps,
-            progress=None if tell is None else lambda d, t, s, name=name: tell(d, t, f"{name}: {s}"),
+            progress=loop.labelled(run.progress, name),
         )  # fmt: skip
         histories[name] = loop.rows_of(history)
-    plots.compare(
-        histories, "watched_accuracy", run.output / f"{recipe.name}.png", recipe.title, "test accuracy"
-    )
+    plots.compare(histories, "watched_accuracy", run.output / f"{recipe.name}.png", recipe.title, "test accuracy")
     log = {
         "recipe": recipe.name,
         "command": run.command,

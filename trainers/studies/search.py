@@ -71,11 +71,10 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
             refused += 1
             continue
         model = network_of(trial, found.shape, len(found.classes), run)
-        tell = run.progress
         label = f"trial {len(rows) + 1}/{options['trials']}"
         history = loop.fit(
             model, task, settings, run.seed, max_steps=run.max_steps,
-            progress=None if tell is None else lambda d, t, s, label=label: tell(d, t, f"{label} {s}"),
+            progress=loop.labelled(run.progress, label),
         )  # fmt: skip
         row = {"network": network, "validation_accuracy": history.rows[-1]["validation_accuracy"]}
         rows.append(row | {"energy_mj": figures.energy_pj * 1e-9, "cycles": figures.cycles, "params": figures.params})
@@ -100,4 +99,3 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     }
     write_file(run.output / f"{recipe.name}.search.json", json.dumps(log, indent=1) + "\n")
     return log
-

@@ -31,7 +31,9 @@ def read_text(name: str, data_dir: Path) -> tuple[str, str]:
     if name == "pydoc":
         from pydoc_data import topics
 
-        return "\n".join(topics.topics[k] for k in sorted(topics.topics)), "the topics of Python's own manual (pydoc_data)"
+        return "\n".join(
+            topics.topics[k] for k in sorted(topics.topics)
+        ), "the topics of Python's own manual (pydoc_data)"
     file = data_dir / name
     try:
         if file.stat().st_size > MAX_TEXT:
@@ -70,7 +72,7 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     for step in range(1, steps + 1):
         loss = loss_at(torch.randint(0, cut - 2 * length, (o["batch"],), generator=rng))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
