@@ -106,7 +106,7 @@ class _Search:
         child = np.full(len(spaces), -1, np.int64)
         last = len(self.space.architecture.levels) - 1
         ints = np.zeros((1, kernel.INTS), np.int64)
-        bound = kernel.lower_bound(self.arrays, first[0], 0, last, child, self._parents(last, None))
+        bound = kernel.lower_bound(self.arrays, first[0], 0, last, 0, child, self._parents(last, None))
         self.floor = {"edp": bound[0] * bound[1], "energy": bound[0], "latency": bound[1]}[self.objective]
         self._level(last, first, ints, child, [], beam)
 

@@ -96,9 +96,9 @@ class Space(NamedTuple):
     slides: Any  # (s, d) bool: the dimension indexes a shared rank of the data space
     # Filled as needed, 0 where not yet known: the most instances along X and Y (and the furthest that multicast or
     # reduction can cut each data space's accesses) at a fan-out, given what a key leaves to be placed.
-    fill_x: Any  # (fan-outs, keys)
-    fill_y: Any  # (fan-outs, keys)
-    cast: Any  # (fan-outs, keys, s)
+    fill_x: Any  # (fan-outs, d + 1, keys), by the first dimension that may still be placed there
+    fill_y: Any  # (fan-outs, d + 1, keys)
+    cast: Any  # (fan-outs, d + 1, keys, s)
     may_throttle: bool  # some storage has a limited bandwidth and something leaks
     objective: int  # 0 edp, 1 energy, 2 latency
     most_cycles: float  # mappings that take longer do not count
@@ -443,14 +443,15 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _most(space, level, key, axis, mesh, s):  # type: ignore[no-untyped-def]
+def _most(space, level, start, key, axis, mesh, s):  # type: ignore[no-untyped-def]
     """Largest product ≤ mesh of factors that a key leaves, over dimensions that may go along an axis.
 
-    ``s`` ≥ 0 asks for dimensions that this data space does not tell apart (or slides along) only.
+    ``s`` ≥ 0 asks for dimensions that this data space does not tell apart (or slides along) only; dimensions before
+    ``start`` had their turn.
     """
     reached = np.zeros(np.int64(mesh) + 1, np.bool_)
     reached[1] = True
-    for d in range(space.size.shape[0]):
+    for d in range(start, space.size.shape[0]):
         if not (space.axis_x[level, d] if axis == 1 else space.axis_y[level, d]):
             continue
         if s >= 0 and space.relevant[s, d] and not space.slides[s, d]:
@@ -472,22 +473,23 @@ def _most(space, level, key, axis, mesh, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _look_ahead(space, f, key):  # type: ignore[no-untyped-def]
-    """Fill the tables of fan-out f for a key."""
+def _look_ahead(space, f, start, key):  # type: ignore[no-untyped-def]
+    """Fill the tables of fan-out f for a key, where dimensions from ``start`` on may still be placed."""
     level = space.fans[f]
-    space.fill_x[f, key] = _most(space, level, key, 1, space.mesh_x[level], -1)
-    space.fill_y[f, key] = _most(space, level, key, 2, space.mesh_y[level], -1)
+    space.fill_x[f, start, key] = _most(space, level, start, key, 1, space.mesh_x[level], -1)
+    space.fill_y[f, start, key] = _most(space, level, start, key, 2, space.mesh_y[level], -1)
     for s in range(space.relevant.shape[0]):
-        space.cast[f, key, s] = _most(space, level, key, 1, space.mesh_x[level], s) * _most(
-            space, level, key, 2, space.mesh_y[level], s
+        space.cast[f, start, key, s] = _most(space, level, start, key, 1, space.mesh_x[level], s) * _most(
+            space, level, start, key, 2, space.mesh_y[level], s
         )
 
 
 @njit(cache=True, forceinline=True)
-def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untyped-def]
+def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no-untyped-def]
     """(energy, cycles) that no completion of a label inside ``level`` undercuts.
 
     Args:
+        start: a fan-out's loops are placed in the order of the dimensions; this one may come next.
         child: (s,) storage whose tile is pending, −1 for the datapath.
         parents: (s, l) bool, which levels may serve it.
     """
@@ -495,13 +497,14 @@ def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untype
     for q in range(space.fans.shape[0]):
         if space.fans[q] > level:
             break
-        if space.fill_x[q, key] == 0:
-            _look_ahead(space, q, key)
+        first_left = start if space.fans[q] == level else 0
+        if space.fill_x[q, first_left, key] == 0:
+            _look_ahead(space, q, first_left, key)
         if space.fans[q] == level:
-            fan *= min(space.fill_x[q, key], space.mesh_x[level] / f[USED_X])
-            fan *= min(space.fill_y[q, key], space.mesh_y[level] / f[USED_Y])
+            fan *= min(space.fill_x[q, start, key], space.mesh_x[level] / f[USED_X])
+            fan *= min(space.fill_y[q, start, key], space.mesh_y[level] / f[USED_Y])
         else:
-            fan *= space.fill_x[q, key] * space.fill_y[q, key]
+            fan *= space.fill_x[q, 0, key] * space.fill_y[q, 0, key]
     energy = f[ENERGY] - f[FIRST_VISITS] * fan
     z = SPACE + PER_SPACE * space.relevant.shape[0]
     if f[z + EENERGY] > 0:
@@ -528,7 +531,7 @@ def lower_bound(space, f, key, level, child, parents):  # type: ignore[no-untype
         for q in range(space.fans.shape[0]):
             if space.fans[q] > level:
                 break
-            words /= space.cast[q, key, s]
+            words /= space.cast[q, start if space.fans[q] == level else 0, key, s]
         best, best_inner = np.inf, np.inf
         for p in range(level + 1):
             if parents[s, p]:
@@ -637,7 +640,7 @@ def promising(space, level, F, I, child, parents, best_energy, best_cycles):  # 
     out = np.empty(F.shape[0], np.int64)
     n = 0
     for k in range(F.shape[0]):
-        energy, cycles = lower_bound(space, F[k], I[k, KEY], level, child, parents)
+        energy, cycles = lower_bound(space, F[k], I[k, KEY], level, 0, child, parents)
         if not worse(space, energy, cycles, best_energy, best_cycles):
             out[n] = k
             n += 1
@@ -795,7 +798,7 @@ def grow_level(  # type: ignore[no-untyped-def]
                             valid = add_temporal(space, F[n], x, d, b, child)
                         if not valid:
                             continue
-                        energy, cycles = lower_bound(space, F[n], grown, level, child, parents)
+                        energy, cycles = lower_bound(space, F[n], grown, level, d + 1 if fanout else 0, child, parents)
                         if worse(space, energy, cycles, best_energy, best_cycles):
                             continue
                         bounds[n] = _value(space, energy, cycles)
@@ -845,7 +848,7 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
             if space.top[level]:
                 f[ENERGY] -= f[FIRST_VISITS]
                 f[FIRST_VISITS] = 0.0
-        energy, cycles = lower_bound(space, f, I[k, KEY], level - 1, after, parents)
+        energy, cycles = lower_bound(space, f, I[k, KEY], level - 1, 0, after, parents)
         if not worse(space, energy, cycles, best_energy, best_cycles):
             bounds[k] = _value(space, energy, cycles)
     order = np.argsort(bounds)

@@ -324,9 +324,9 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         outer=np.zeros((2, keys)),
         fans=np.array(fans, np.int64),
         slides=slides,
-        fill_x=np.zeros((len(fans), keys)),
-        fill_y=np.zeros((len(fans), keys)),
-        cast=np.zeros((len(fans), keys, len(spaces))),
+        fill_x=np.zeros((len(fans), len(dims) + 1, keys)),
+        fill_y=np.zeros((len(fans), len(dims) + 1, keys)),
+        cast=np.zeros((len(fans), len(dims) + 1, keys, len(spaces))),
         may_throttle=any(
             b is not None
             for x in architecture.storages
