@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import hwsim
@@ -20,17 +18,9 @@ from hwsim.architecture import Architecture
 from hwsim.cost import Certificate, ComputeCost, DataSpaceCost, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
-from hwsim.files import write_file
+from hwsim.files import cache_folder, write_file
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from workloads.problem import Problem
-
-
-def folder() -> Path:
-    """``$HWSIM_CACHE_DIR``, or ``hwsim`` in the user's cache folder."""
-    own = os.environ.get("HWSIM_CACHE_DIR")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
 
 
 def key(problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str) -> str:
@@ -61,7 +51,7 @@ def _checksum(entry: Any) -> str:
 def load(name: str, problem: Problem) -> LayerCost | None:
     """The cached result under a key, or None where there is none that can be trusted."""
     try:
-        data = json.loads((folder() / f"{name}.json").read_text())
+        data = json.loads((cache_folder() / f"{name}.json").read_text())
         entry = data["cost"]
         if data["checksum"] != _checksum(entry):
             return None
@@ -120,7 +110,7 @@ def store(name: str, cost: LayerCost) -> None:
         "certificate": asdict(cost.certificate),
     }
     try:
-        folder().mkdir(parents=True, exist_ok=True)
-        write_file(folder() / f"{name}.json", json.dumps({"checksum": _checksum(entry), "cost": entry}))
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        write_file(cache_folder() / f"{name}.json", json.dumps({"checksum": _checksum(entry), "cost": entry}))
     except (OSError, HwsimError):
         return

@@ -1,4 +1,4 @@
-"""Files that hwsim writes: whole or not at all."""
+"""Files that hwsim writes, whole or not at all, and the folder where it keeps what it would else compute again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import tempfile
 from pathlib import Path
 
 from hwsim.errors import HwsimError
+
+
+def cache_folder() -> Path:
+    """``$HWSIM_CACHE_DIR``, or ``hwsim`` in the user's cache folder."""
+    own = os.environ.get("HWSIM_CACHE_DIR")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
 
 
 def write_file(path: str | os.PathLike[str], content: str | bytes) -> Path:

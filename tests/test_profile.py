@@ -70,10 +70,10 @@ def test_one_layer_in_depth(hwsim: Hwsim, lenet: Path) -> None:
 
 
 def test_a_corrupt_cache_entry_is_rebuilt(lenet: Path) -> None:
-    from hwsim import cache
+    from hwsim.files import cache_folder
 
     first = package.profile(lenet)
-    for entry in cache.folder().glob("*.json"):
+    for entry in cache_folder().glob("*.json"):
         entry.write_text(entry.read_text().replace('"cycles": ', '"cycles": 1'))
     second = package.profile(lenet)
     assert (first.cycles, first.energy_pj) == (second.cycles, second.energy_pj)

@@ -86,16 +86,12 @@ def scorer(data: bytes | str) -> Callable[[NDArray[np.float32]], NDArray[np.floa
         where = data if isinstance(data, str) else "model"
         raise HwsimError(f"onnxruntime cannot run the model: {error}", where=where) from error
     name = session.get_inputs()[0].name
-
-    def logits_of(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(np.concatenate([session.run(None, {name: image[None]})[0] for image in x]), np.float32)
-
-    return logits_of
+    return lambda x: np.concatenate([session.run(None, {name: image[None]})[0] for image in x])
 
 
 def in_unit(images: Images) -> NDArray[np.float32]:
     """(N, C, H, W) float32 in [0, 1]."""
-    return np.ascontiguousarray(images.pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 255
+    return np.ascontiguousarray(images.pixels.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
 def evaluate(

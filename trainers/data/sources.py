@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwsim.errors import HwsimError, did_you_mean
+from hwsim.files import cache_folder
 from trainers.data.images import Images, ImageSet
 
 MAX_IMAGES = 2_000_000
@@ -41,9 +42,7 @@ Named = tuple[str, bytes]
 def _cache_file(source: Path, key: str) -> Path:
     state = source.stat()
     text = f"{source.resolve()}|{state.st_size}|{state.st_mtime_ns}|{key}"
-    own = os.environ.get("HWSIM_CACHE_DIR")
-    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
-    return base / "data" / (hashlib.sha256(text.encode()).hexdigest()[:32] + ".npz")
+    return cache_folder() / "data" / (hashlib.sha256(text.encode()).hexdigest()[:32] + ".npz")
 
 
 def _cached(source: Path, key: str, make: Callable[[], Images]) -> Images:
