@@ -31,7 +31,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_only_rooms_to_the_left(path: Path) -> None:
     room = path.relative_to(ROOT).parts[0]
-    if path == ROOT / "hwsim" / "cli.py":
+    if path.is_relative_to(ROOT / "hwsim" / "cli"):
         return  # knows them all
     for name in imported(path):
         other = name.split(".")[0]
@@ -47,7 +47,7 @@ def test_only_the_trainers_know_torch() -> None:
 
 def test_only_the_cli_prints_and_exits() -> None:
     for path in MODULES:
-        if path.name == "cli.py" or path.relative_to(ROOT).parts[0] == "trainers":
+        if path.parent.name == "cli" or path.relative_to(ROOT).parts[0] == "trainers":
             continue
         calls = {
             n.func.id

@@ -1,0 +1,70 @@
+"""`hwsim profile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwsim.cli.shared import Objective, dims, json_text, progress_bar, show, zoo_or_file
+from hwsim.errors import HwsimError, did_you_mean
+
+if TYPE_CHECKING:
+    from hwsim.cost import NetworkCost, NetworkLayer
+
+
+def profile(
+    model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")],
+    arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
+    objective: Annotated[Objective, typer.Option(help="What every layer's mapping minimises.")] = Objective.edp,
+    dim: Annotated[
+        list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change the architecture, COMPONENT.ATTRIBUTE=VALUE; it is priced anew. Repeat for more."
+        ),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Show one layer in depth.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.profile/1).")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a line per layer.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Search again, without looking at or keeping cached mappings.")
+    ] = False,
+) -> None:
+    """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
+    from hwsim.files import write_file
+    from hwsim.network import profile_workload
+    from hwsim.spec import load_architecture
+    from hwsim.spec.settings import Setting
+    from reports import data, terminal
+    from workloads.onnx_reader import read_onnx
+
+    architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
+    with zoo_or_file(model) as path:
+        workload = read_onnx(path, dims(dim or []))
+    with progress_bar("mapping") as progress:
+        cost = profile_workload(
+            workload, architecture, energy, objective.value, jobs=jobs, use_cache=not no_cache, progress=progress
+        )
+    if json is not None:
+        write_file(json, json_text(data.profile_data(cost, architecture)))
+    if csv is not None:
+        write_file(csv, data.profile_csv(cost))
+    if layer is not None:
+        chosen = _layer(cost, layer)
+        title = f"{chosen.name} ({chosen.op}, ×{chosen.count}) on {cost.arch}"
+        show(terminal.layer_report(chosen.cost, architecture, title))
+    else:
+        show(terminal.profile_table(cost))
+
+
+def _layer(cost: NetworkCost, name: str) -> NetworkLayer:
+    for layer in cost.layers:
+        if name in layer.names:
+            return layer
+    names = [n for layer in cost.layers for n in layer.names]
+    raise HwsimError(f"the network has no mapped layer '{name}'.{did_you_mean(name, names)}", where=cost.model)

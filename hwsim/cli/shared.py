@@ -1,0 +1,94 @@
+"""What the commands share: output, progress, options that several take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwsim.errors import HwsimError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+class Objective(StrEnum):
+    """What a mapping is chosen for."""
+
+    edp = "edp"
+    energy = "energy"
+    latency = "latency"
+
+
+PAGE_WIDTH = 170  # columns where the output is no terminal
+
+
+def console() -> Console:
+    """The terminal on stdout; a wide page where it is none."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=PAGE_WIDTH)
+
+
+def show(*parts: RenderableType) -> None:
+    """Print on stdout."""
+    page = console()
+    for part in parts:
+        page.print(part)
+
+
+def json_text(data: Any) -> str:
+    """Data as it goes into a file or onto stdout."""
+    import json
+
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on stderr, gone when the work is done; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=f"{title} {name}")
+
+
+def dims(pairs: list[str]) -> dict[str, int]:
+    """Sizes of symbolic dimensions from ``NAME=SIZE``.
+
+    Raises:
+        HwsimError: a pair has another form, or a size is no positive whole number.
+    """
+    out: dict[str, int] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if not name or not value:
+            raise HwsimError("expected NAME=SIZE, for example batch=1.", where=f"--dim {pair}")
+        if not value.isascii() or not value.isdigit() or int(value) < 1:
+            raise HwsimError(
+                f"the size of '{name}' should be a whole number of at least 1, found '{value}'.", where=f"--dim {pair}"
+            )
+        out[name] = int(value)
+    return out
+
+
+@contextmanager
+def zoo_or_file(model: str) -> Iterator[Path]:
+    """The file of a model; one of the zoo is written for the while."""
+    if not model.startswith("zoo:"):
+        yield Path(model)
+        return
+    import tempfile
+
+    from workloads import zoo
+
+    name = model.removeprefix("zoo:")
+    with tempfile.TemporaryDirectory() as folder:
+        yield zoo.write(name, Path(folder) / f"{name}.onnx")

@@ -1,0 +1,156 @@
+"""Commands on architectures, problems and mappings: archs, energy, zoo, evaluate, map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwsim.cli.shared import Objective, json_text, show
+from hwsim.errors import HwsimError
+
+
+def archs(
+    name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
+) -> None:
+    """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
+    from hwsim.spec import load_architecture, shipped_architectures
+    from reports import terminal
+
+    if name is not None:
+        show(terminal.architecture_tree(*load_architecture(name)))
+        return
+    found = [load_architecture(known)[0] for known in shipped_architectures()]
+    show(terminal.architecture_list(found))
+
+
+def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
+    """Energy per action of every component of an architecture, with estimator and source."""
+    from hwsim.spec import load_architecture
+    from reports import terminal
+
+    architecture, table = load_architecture(arch)
+    show(
+        terminal.energy_table(
+            table, title=f"energy per action of {architecture.name}, pJ (leak: per cycle and instance)"
+        )
+    )
+
+
+def zoo(
+    names: Annotated[list[str] | None, typer.Argument(help="Models to write.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("."),
+) -> None:
+    """The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."""
+    from reports import terminal
+    from workloads import zoo as models
+
+    if not names:
+        show(terminal.zoo_list(models.MODELS))
+        return
+    for name in names:
+        print(models.write(name, output / f"{name}.onnx"))
+
+
+def evaluate(
+    specs: Annotated[list[Path], typer.Argument(help="Files with architecture, problem, mapping (together or apart).")],
+    json: Annotated[bool, typer.Option("--json", help="Print a list in schema hwsim.evaluate/1.")] = False,
+) -> None:
+    """Cost of given mappings, as Timeloop counts them."""
+    from hwsim.cost import Illegal
+    from hwsim.model import evaluate as evaluate_mapping
+    from hwsim.spec import load_specs
+    from reports import data, terminal
+
+    loaded = load_specs(specs)
+    costs = []
+    for spec in loaded:
+        assert spec.mapping is not None
+        costs.append(evaluate_mapping(spec.problem, spec.architecture, spec.mapping, spec.energy))
+    if json:
+        print(json_text([data.evaluate_data(c, s.architecture) for c, s in zip(costs, loaded, strict=True)]), end="")
+        return
+    for spec, cost in zip(loaded, costs, strict=True):
+        if isinstance(cost, Illegal):
+            place = spec.places[cost.level].where if cost.level in spec.places else f"{spec.name}: mapping"
+            raise HwsimError(f"the mapping is illegal: {terminal.why(cost)}", where=place)
+        show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
+
+
+def map_command(
+    specs: Annotated[list[Path], typer.Argument(help="Files with architecture and problem (together or apart).")],
+    objective: Annotated[Objective, typer.Option(help="What the mapping minimises.")] = Objective.edp,
+    json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.map/1.")] = False,
+    prove: Annotated[Path | None, typer.Option(help="Write mapping and certificate as JSON.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.0, help="Seconds after which the best so far is shown.")
+    ] = None,
+    front: Annotated[
+        bool,
+        typer.Option("--pareto", help="Every trade of energy for cycles that is worth making, instead of one mapping."),
+    ] = False,
+) -> None:
+    """The best mapping of a problem, with its certificate."""
+    from dataclasses import replace
+
+    from hwsim import warm
+    from hwsim.cost import Illegal
+    from hwsim.files import write_file
+    from hwsim.mapper import search
+    from hwsim.mapper.size import space_size
+    from hwsim.mapper.space import map_space
+    from hwsim.spec import load_specs
+    from reports import data, terminal
+
+    loaded = load_specs(specs, "problem")
+    if len(loaded) != 1:
+        raise HwsimError(f"expected one problem, found {len(loaded)}.", where=", ".join(s.name for s in loaded))
+    spec = loaded[0]
+    warm.start()
+    if front:
+        from hwsim.mapper import pareto
+
+        points = pareto(spec.problem, spec.architecture, spec.energy, time_limit=time_limit)
+        if isinstance(points, Illegal):
+            raise HwsimError(f"no mapping is legal: {terminal.why(points)}", where=spec.name)
+        if prove is not None or json:
+            text = json_text({"schema": "hwsim.map/1", "front": [data.map_data(x, spec.architecture) for x in points]})
+            if prove is not None:
+                write_file(prove, text)
+            if json:
+                print(text, end="")
+                return
+        show(terminal.front_table(points, f"{spec.name} on {spec.architecture.name}"))
+        return
+    with _search_line(objective.value) as tell:
+        cost = search(
+            spec.problem, spec.architecture, spec.energy, objective.value, time_limit=time_limit, progress=tell
+        )
+    if not isinstance(cost, Illegal) and cost.certificate is not None:
+        size = space_size(map_space(spec.problem, spec.architecture)) or 0
+        cost = replace(cost, certificate=replace(cost.certificate, space_size=size))
+    result = data.map_data(cost, spec.architecture)
+    if prove is not None:
+        write_file(prove, json_text(result))
+    if json:
+        print(json_text(result), end="")
+    elif isinstance(cost, Illegal):
+        raise HwsimError(f"no mapping is legal: {terminal.why(cost)}", where=spec.name)
+    else:
+        show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
+
+
+@contextmanager
+def _search_line(objective: str) -> Iterator[Callable[[float, float, float], None]]:
+    """A line on stderr with the best so far and how far it may be from the optimum; gone when the search ends."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("searching") as status:
+        yield lambda best, bound, gap: status.update(
+            f"searching · least {objective} so far {best:.5g}, bound {bound:.5g}, gap at most {100 * gap:.0f}% "
+            "(Ctrl-C keeps the best)"
+        )

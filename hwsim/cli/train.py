@@ -1,0 +1,137 @@
+"""`hwsim train`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwsim.cli.shared import show
+from hwsim.errors import HwsimError
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="Recipe: a name of the list, or a file (.yaml).")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Folder (or zip) with the images.")] = Path("data"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results and checkpoints.")] = Path("runs"),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option(help="Pretrained weights (.pth, or a folder of a language model).")
+    ] = None,
+    teacher: Annotated[Path | None, typer.Option(help="ONNX file to distil from, instead of the recipe's.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="Search the architecture, with costs in the loop.")] = False,
+    evaluate: Annotated[
+        Path | None, typer.Option(help="Measure this ONNX file's test accuracy; trains nothing.")
+    ] = None,
+    arch: Annotated[str, typer.Option(help="Architecture that costs are of.")] = "simple_ws",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores unless given.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="A trial: so many steps an epoch, few images.")] = None,
+) -> None:
+    """Train a recipe, export it to ONNX with its test accuracy; without a recipe, list them."""
+    from reports import terminal
+
+    try:
+        from trainers import recipe as recipes
+        from trainers import run as trainer
+        from trainers.classifier import Run
+    except ImportError as error:
+        what = f"training needs {error.name}, which is not installed: pip install 'hwsim[train]'."
+        raise HwsimError(what, where="hwsim train") from error
+
+    if evaluate is not None:
+        _evaluate_file(evaluate, data_dir)
+        return
+    if recipe is None:
+        show(terminal.recipe_list({name: recipes.load_recipe(name).title for name in recipes.shipped()}))
+        return
+    chosen = recipes.load_recipe(recipe)
+    if epochs is not None:
+        chosen = chosen.model_copy(update={"training": chosen.schedule.model_copy(update={"epochs": epochs})})
+    trainer.use_threads(threads or os.cpu_count() or 1)
+    # what decides the result, without the folders of this machine
+    parts = [f"hwsim train {Path(recipe).name} --data-dir DATA --seed {seed}"]
+    parts += [f"--epochs {epochs}"] if epochs is not None else []
+    parts += [f"--{name} {file.name}" for name, file in (("weights", weights), ("teacher", teacher)) if file]
+    command = " ".join(parts + (["--search"] if search else []))
+    with _training_progress() as progress:
+        run = Run(data_dir, output, seed, resume, weights, teacher, command, max_steps, progress)
+        log = (trainer.search if search else trainer.train)(chosen, run, _Costs(arch))
+    show(terminal.training_report(log, output))
+
+
+def _evaluate_file(file: Path, data_dir: Path) -> None:
+    """Accuracy of an ONNX file on the whole test split of the dataset its metadata names."""
+    from trainers import export
+    from trainers.data import open_dataset
+
+    if not file.is_file():
+        raise HwsimError("no such file.", where=str(file))
+    metadata = export.metadata_of(file)
+    if "dataset" not in metadata:
+        raise HwsimError("the file's metadata names no dataset; was it exported by `hwsim train`?", where=str(file))
+    images = open_dataset(metadata["dataset"], data_dir).read("test")
+    with _training_progress() as progress:
+        measured = export.evaluate(str(file), images, lambda done, total: progress(done, total, "evaluating"))
+    stated = metadata.get("test_accuracy", "nothing")
+    print(f"test accuracy {measured:.4f} of {len(images)} images (the file says {stated}): {file}")
+
+
+@contextmanager
+def _training_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar with the time left on a terminal; elsewhere a line a minute, so that a log shows life."""
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
+        return
+    last = [time.monotonic()]
+
+    def line(done: int, total: int, text: str) -> None:
+        if time.monotonic() - last[0] >= 60:
+            last[0] = time.monotonic()
+            print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
+
+    yield line
+
+
+class _Costs:
+    """What the trainers may ask about a network's cost."""
+
+    def __init__(self, arch: str) -> None:
+        self.arch = Path(arch).stem
+        self._arch = arch
+
+    def __call__(self, file: Path, bits: int | None = None) -> Any:
+        from hwsim.network import profile_workload
+        from hwsim.spec import load_architecture
+        from hwsim.spec.settings import word_settings
+        from trainers.cost import Figures
+        from workloads.onnx_reader import read_onnx
+
+        architecture, energy = load_architecture(self._arch)
+        if bits is not None:
+            architecture, energy = load_architecture(self._arch, word_settings(architecture, bits))
+        workload = read_onnx(file, {})
+        cost = profile_workload(workload, architecture, energy)
+        return Figures(
+            energy_pj=cost.energy_pj,
+            cycles=cost.cycles,
+            macs=cost.macs,
+            params=cost.params,
+            peak_activation_bytes=cost.peak_activation_bytes,
+            matrix_products=workload.matrix_products,
+        )
