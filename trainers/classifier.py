@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hwsim.errors import HwsimError
@@ -18,7 +20,7 @@ from hwsim.files import write_file
 from trainers import export, loop, plots
 from trainers.data import Images, ImageSet, open_dataset, split
 from trainers.network import Deployed, build, fuse, parameter_count
-from trainers.recipe import Recipe
+from trainers.recipe import Augment, Recipe
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,6 @@ def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: R
             network.fc = nn.Linear(network.fc.in_features, classes)
     else:
         network = build(recipe.network, shape, f"{recipe.name}: network")
-    layers: nn.Module = getattr(network, "features", network)
-    for layer in list(layers.children())[: recipe.frozen]:
-        layer.requires_grad_(False)
     outputs = network.eval()(torch.zeros(1, *shape)).shape
     if tuple(outputs) != (1, classes):
         raise HwsimError(f"expected {classes} outputs, one per class, found {tuple(outputs)}.", where=recipe.name)
@@ -108,31 +107,80 @@ def load_weights(network: nn.Module, file: Path) -> None:
         raise HwsimError(f"the weights do not fit the network: {message}", where=str(file)) from error
 
 
-def soft_targets(recipe: Recipe, run: Run, task: loop.Task) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The teacher's logits for every training image, as it is and flipped; kept beside the checkpoint."""
+def told_of(teacher: Path) -> dict[str, str]:
+    """Which file a student learned from: name, sha256, and the test accuracy it states."""
+    stated = export.metadata_of(teacher).get("test_accuracy", "not stated")
+    return {
+        "file": teacher.name,
+        "sha256": hashlib.sha256(teacher.read_bytes()).hexdigest(),
+        "test_accuracy": stated,
+    }
+
+
+def lessons_of(recipe: Recipe, run: Run, task: loop.Task) -> loop.Lessons | None:
+    """The teacher's logits for every training image in each view; kept beside the checkpoint, view by view."""
     if recipe.distillation is None:
         return None
     teacher = run.teacher or Path(recipe.distillation.teacher)
     if not teacher.is_file():
         raise HwsimError("no such teacher file; train it first, or point --teacher at one.", where=str(teacher))
+    feeder = loop.Feeder(task.train, task, recipe.schedule.augment)
+    total = len(feeder)
+    seeds = [run.seed * 1_000_003 + 500_000 + v for v in range(recipe.distillation.views)]
+    views = [feeder.view(total, torch.Generator().manual_seed(seed)) for seed in seeds]
     file = run.output / f"{recipe.name}.teacher.npz"
-    state = f"{teacher.resolve()} {teacher.stat().st_size} {teacher.stat().st_mtime_ns} {len(task.train)} {run.seed}"
+    digest = hashlib.sha256(teacher.read_bytes()).hexdigest()
+    state = f"{digest} {total} {run.seed} {recipe.schedule.augment!r}"
+    known: list[NDArray[np.float32]] = []
     if file.is_file():
         with np.load(file, allow_pickle=False) as stored:
-            if str(stored["state"]) == state:
-                return loop.softened(stored["plain"]), loop.softened(stored["flipped"])
-    logits_of = export.scorer(str(teacher))
-    both: list[list[np.ndarray[Any, Any]]] = [[], []]
-    total = len(task.train)
-    for start in range(0, total, 250):
-        x = export.in_unit(task.train.take(np.arange(start, min(start + 250, total))))
-        both[0].append(logits_of(x))
-        both[1].append(logits_of(np.ascontiguousarray(x[..., ::-1])))
-        if run.progress is not None:
-            run.progress(min(start + 250, total), total, "asking the teacher")
-    plain, flipped = (np.concatenate(x) for x in both)
-    np.savez(file, plain=plain, flipped=flipped, state=np.array(state))
-    return loop.softened(plain), loop.softened(flipped)
+            known = list(stored["logits"]) if str(stored["state"]) == state else []
+    scorer = export.scorer(str(teacher))
+    for number, view in enumerate(views[len(known) :], len(known)):
+        parts = []
+        for start in range(0, total, 250):
+            index = torch.arange(start, min(start + 250, total))
+            x = feeder.seen(index, view.at(index)).permute(0, 3, 1, 2) / 255
+            parts.append(scorer(np.ascontiguousarray(x.numpy())))
+            if run.progress is not None:
+                done = number * total + start + len(index)
+                run.progress(done, len(views) * total, "asking the teacher")
+        known.append(np.concatenate(parts))
+        part = file.with_suffix(".part.npz")
+        np.savez(part, logits=np.stack(known), state=np.array(state))
+        part.replace(file)
+    return loop.Lessons(tuple(views), torch.from_numpy(np.stack(known[: len(views)])))
+
+
+@torch.no_grad()
+def freeze(network: nn.Module, recipe: Recipe, task: loop.Task, images: int = 2048) -> None:
+    """Fix the recipe's first layers: they take the training images' statistics once, and are folded.
+
+    Without it, batch statistics of layers that do not learn would cost half of a step.
+
+    Args:
+        network: with its layers in ``features`` or as children.
+        recipe / task: how many layers, at what resolution, on what images.
+        images: evenly spread training images that the statistics are of.
+    """
+    layers: nn.Module = getattr(network, "features", network)
+    frozen = list(layers.children())[: recipe.frozen]
+    if not frozen:
+        return
+    norms = [m for layer in frozen for m in layer.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    feeder = loop.Feeder(some(task.train, images), task, Augment())
+    stages = recipe.schedule.stages
+    for index in torch.split(torch.arange(len(feeder)), 64):
+        x = loop.resize(feeder.batch(index, None)[0], stages[-1].resolution if stages else None)
+        for layer in frozen:
+            x = layer.train()(x)
+    for name, layer in list(layers.named_children())[: recipe.frozen]:
+        [folded] = fuse(nn.Sequential(layer.eval())).children()
+        setattr(layers, name, folded.requires_grad_(False))
+    network.to(memory_format=torch.channels_last)
 
 
 def versions() -> dict[str, str]:
@@ -162,10 +210,13 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
     parameters = parameter_count(network)
     if recipe.max_parameters is not None and parameters > recipe.max_parameters:
         raise HwsimError(f"the network has {parameters} parameters, over {recipe.max_parameters}.", where=recipe.name)
+    freeze(network, recipe, task)
+    lessons = lessons_of(recipe, run, task)
+    teacher = told_of(run.teacher or Path(recipe.distillation.teacher)) if recipe.distillation else None
     history = loop.fit(
         network, task, recipe.schedule, run.seed,
         checkpoint=run.output / f"{recipe.name}.checkpoint", resume=run.resume,
-        soft=soft_targets(recipe, run, task), distillation=recipe.distillation,
+        lessons=lessons, distillation=recipe.distillation,
         max_steps=run.max_steps, progress=run.progress,
     )  # fmt: skip
     plots.curves(history.rows, run.output / recipe.name, recipe.title)
@@ -183,6 +234,7 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
         "network": recipe.network,
         "training": loop.plain(recipe.schedule),
         "distillation": recipe.distillation.model_dump() if recipe.distillation else None,
+        "teacher": teacher,
         "pretrained": run.weights.name if run.weights else None,
         "versions": versions(),
         "threads": torch.get_num_threads(),

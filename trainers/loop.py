@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -57,6 +56,35 @@ class Task:
         return Task(train, validation, tuple(mean.round(4).tolist()), tuple(std.round(4).tolist()))
 
 
+@dataclass(frozen=True)
+class View:
+    """One augmented look at every image of a set: where its window lies (pixels), if it is mirrored; each (N,)."""
+
+    dy: Tensor
+    dx: Tensor
+    flipped: Tensor
+
+    def at(self, index: Tensor) -> View:
+        """The view of some of the images."""
+        return View(self.dy[index], self.dx[index], self.flipped[index])
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a teacher says of every training image, in several views.
+
+    The student sees just what the teacher saw (Beyer et al. 2022, arXiv 2106.05237); epoch e takes view e modulo
+    their number.
+
+    Attributes:
+        views: augmented looks at the training images.
+        logits: the teacher's, (views, N, classes).
+    """
+
+    views: tuple[View, ...]
+    logits: Tensor
+
+
 class Feeder:
     """Batches of augmented, normalised images; everything is one indexing operation per batch.
 
@@ -77,26 +105,41 @@ class Feeder:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Images at ``index``: (x (B, C, H, W), labels (B,), flipped (B,) bool); plain where no generator is given."""
-        n = len(index)
+    def view(self, count: int, generator: torch.Generator | None) -> View:
+        """Random windows and mirrorings of ``count`` images; none where no generator is given."""
         p = self.augment.crop
-        dy = dx = torch.full((n,), p)
-        flipped = torch.zeros(n, dtype=torch.bool)
+        dy = dx = torch.full((count,), p)
+        flipped = torch.zeros(count, dtype=torch.bool)
         if generator is not None:
             if p:
-                dy = torch.randint(0, 2 * p + 1, (n,), generator=generator)
-                dx = torch.randint(0, 2 * p + 1, (n,), generator=generator)
+                dy = torch.randint(0, 2 * p + 1, (count,), generator=generator)
+                dx = torch.randint(0, 2 * p + 1, (count,), generator=generator)
             if self.augment.flip:
-                flipped = torch.rand(n, generator=generator) < 0.5
-        rows = dy[:, None] + torch.arange(self.height)
-        columns = torch.arange(self.width).expand(n, -1)
-        columns = torch.where(flipped[:, None], self.width - 1 - columns, columns) + dx[:, None]
-        x = self.pixels[index[:, None, None], rows[:, :, None], columns[:, None, :]].float()
-        x = x * self.scale + self.shift
+                flipped = torch.rand(count, generator=generator) < 0.5
+        return View(dy, dx, flipped)
+
+    def seen(self, index: Tensor, view: View) -> Tensor:
+        """Images at ``index`` under a view of them: (B, H, W, C), 0 to 255."""
+        rows = view.dy[:, None] + torch.arange(self.height)
+        columns = torch.arange(self.width).expand(len(index), -1)
+        columns = torch.where(view.flipped[:, None], self.width - 1 - columns, columns) + view.dx[:, None]
+        return self.pixels[index[:, None, None], rows[:, :, None], columns[:, None, :]].float()
+
+    def batch(
+        self, index: Tensor, generator: torch.Generator | None, view: View | None = None
+    ) -> tuple[Tensor, Tensor, View]:
+        """Images at ``index``: (x (B, C, H, W), labels (B,), their view); plain where no generator is given.
+
+        Args:
+            index: (B,) positions in the set.
+            generator: of what is random.
+            view: of these images; drawn by the generator unless given.
+        """
+        view = self.view(len(index), generator) if view is None else view
+        x = self.seen(index, view) * self.scale + self.shift
         if generator is not None and self.augment.cutout:
-            x = x * self._holes(n, generator)[..., None]
-        return x.permute(0, 3, 1, 2), self.labels[index], flipped
+            x = x * self._holes(len(index), generator)[..., None]
+        return x.permute(0, 3, 1, 2), self.labels[index], view
 
     def _holes(self, n: int, generator: torch.Generator) -> Tensor:
         """Masks (B, H, W) with a square hole at a random place (DeVries and Taylor 2017, arXiv 1708.04552)."""
@@ -134,7 +177,8 @@ def resolution_at(settings: Training, epoch: int) -> int | None:
     return current
 
 
-def _resize(x: Tensor, resolution: int | None) -> Tensor:
+def resize(x: Tensor, resolution: int | None) -> Tensor:
+    """Images (B, C, H, W) at ``resolution`` pixels a side, bilinear; None keeps them."""
     if resolution is None:
         return x
     return functional.interpolate(x, size=(resolution, resolution), mode="bilinear").contiguous(
@@ -151,7 +195,7 @@ def accuracy(model: nn.Module, images: Images, task: Task, resolution: int | Non
     right = 0
     for start in range(0, len(feeder), batch):
         x, y, _ = feeder.batch(torch.arange(start, min(start + batch, len(feeder))), None)
-        right += int((model(_resize(x, resolution)).argmax(1) == y).sum())
+        right += int((model(resize(x, resolution)).argmax(1) == y).sum())
     model.train(training)
     return right / len(feeder)
 
@@ -229,7 +273,7 @@ def fit(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
-    soft: tuple[Tensor, Tensor] | None = None,
+    lessons: Lessons | None = None,
     distillation: Distillation | None = None,
     before_epoch: Hook | None = None,
     after_step: Hook | None = None,
@@ -244,7 +288,7 @@ def fit(
         task / settings / seed: data, how, and where randomness starts.
         checkpoint: file that holds the state after every epoch.
         resume: go on from the checkpoint where there is one.
-        soft: the teacher's logits for the training images as they are and flipped, each (N, classes).
+        lessons: of the teacher to distil from.
         distillation: how much the teacher counts.
         before_epoch / after_step: called with (epoch, model), for pruning schedules.
         watch: images whose accuracy the history records every epoch beside the validation images'; nothing
@@ -271,7 +315,7 @@ def fit(
             average.shadow = state["average"]
         history = History(state["rows"], state["seconds"])
         first = len(history.rows)
-    step = _Step(model, feeder, optimizer, settings, average, soft, distillation, after_step)
+    step = _Step(model, feeder, optimizer, settings, average, lessons, distillation, after_step)
     started = time.perf_counter() - history.seconds
     for epoch in range(first, settings.epochs):
         if before_epoch is not None:
@@ -299,18 +343,20 @@ class _Step:
     optimizer: torch.optim.Optimizer
     settings: Training
     average: Average | None
-    soft: tuple[Tensor, Tensor] | None
+    lessons: Lessons | None
     distillation: Distillation | None
     after: Hook | None
 
     def __call__(self, epoch: int, k: int, steps: int, index: Tensor, generator: torch.Generator) -> tuple[float, int]:
         """Take step k of an epoch; returns the batch's loss and how many of its images were right."""
         settings = self.settings
-        x, y, flipped = self.feeder.batch(index, generator)
+        turn = 0 if self.lessons is None else epoch % len(self.lessons.views)
+        view = None if self.lessons is None else self.lessons.views[turn].at(index)
+        soft = None if self.lessons is None else self.lessons.logits[turn, index]
+        x, y, _ = self.feeder.batch(index, generator, view)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, epoch * steps + k, steps)
-        logits = self.model(_resize(x, resolution_at(settings, epoch)))
-        soft = None if self.soft is None else torch.where(flipped[:, None], self.soft[1][index], self.soft[0][index])
+        logits = self.model(resize(x, resolution_at(settings, epoch)))
         loss = loss_of(logits, y, settings.label_smoothing, soft, self.distillation)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -376,7 +422,7 @@ def _validate(model: nn.Module, task: Task, resolution: int | None) -> dict[str,
     feeder = Feeder(task.validation, task, Augment())
     model.eval()
     x, y, _ = feeder.batch(torch.arange(len(feeder)), None)
-    logits = torch.cat([model(_resize(part, resolution)) for part in torch.split(x, 250)])
+    logits = torch.cat([model(resize(part, resolution)) for part in torch.split(x, 250)])
     model.train()
     right = float((logits.argmax(1) == y).float().mean())
     return {"validation_loss": float(functional.cross_entropy(logits, y)), "validation_accuracy": right}
@@ -390,8 +436,3 @@ def plain(settings: Training) -> dict[str, Any]:
 def rows_of(history: History) -> list[dict[str, float]]:
     """The history's rows, rounded for a log."""
     return [{k: round(v, 6) for k, v in row.items()} for row in asdict(history)["rows"]]
-
-
-def softened(logits: NDArray[np.float32]) -> Tensor:
-    """A teacher's logits as a tensor."""
-    return torch.from_numpy(np.ascontiguousarray(logits))

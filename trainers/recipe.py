@@ -60,6 +60,7 @@ class Distillation(_Strict):
     teacher: str = Field(description="ONNX file of the teacher; its input is the student's image")
     temperature: float = Field(default=4.0, gt=0)
     alpha: float = Field(default=0.9, ge=0, le=1)
+    views: int = Field(default=8, ge=1, le=64, description="augmented looks at each image that the teacher gives")
 
 
 class Recipe(_Strict):
@@ -73,7 +74,7 @@ class Recipe(_Strict):
     dataset: str = "cifar10"
     resolution: int | None = Field(default=None, ge=8, le=512, description="resize the files' pictures to this")
     network: tuple[str, ...] | Literal["mobilenet_v2", "resnet18"] = ()
-    frozen: int = Field(default=0, ge=0, description="first layers whose (pretrained) weights are not trained")
+    frozen: int = Field(default=0, ge=0, description="first layers that keep their pretrained weights, folded")
     validation: int = Field(default=0, ge=0)
     target: float | None = Field(default=None, description="test accuracy that the recipe is to reach")
     max_parameters: int | None = None

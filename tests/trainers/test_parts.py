@@ -71,7 +71,8 @@ def test_augmented_batches_are_windows_of_the_padded_image() -> None:
     images = Images(rng.integers(0, 256, (6, 5, 7, 2), dtype=np.uint8), np.arange(6))
     task = loop.Task(images, images, (0.0, 0.0), (1.0, 1.0))
     feeder = loop.Feeder(images, task, Augment(crop=2, flip=True))
-    x, y, flipped = feeder.batch(torch.arange(6), torch.Generator().manual_seed(1))
+    x, y, view = feeder.batch(torch.arange(6), torch.Generator().manual_seed(1))
+    flipped = view.flipped
     assert y.tolist() == list(range(6)) and 0 < int(flipped.sum()) < 6
     for k in range(6):
         padded = np.pad(images.pixels[k], ((2, 2), (2, 2), (0, 0)), mode="reflect")
@@ -80,8 +81,20 @@ def test_augmented_batches_are_windows_of_the_padded_image() -> None:
         windows = (padded[i : i + 5, j : j + 7] for i, j in itertools.product(range(5), range(5)))
         assert any((seen == w).all() for w in windows)
     plain, _, none = feeder.batch(torch.arange(6), None)
-    assert not none.any()
+    assert not none.flipped.any()
     assert (plain.permute(0, 2, 3, 1).mul(255).round().numpy() == images.pixels).all()
+
+
+def test_a_view_of_all_images_gives_the_same_batch_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (6, 5, 7, 2), dtype=np.uint8), np.arange(6))
+    feeder = loop.Feeder(images, loop.Task(images, images, (0.0, 0.0), (1.0, 1.0)), Augment(crop=2, flip=True))
+    view = feeder.view(6, torch.Generator().manual_seed(3))
+    whole = feeder.seen(torch.arange(6), view)
+    index = torch.tensor([4, 0, 5])
+    x, _, _ = feeder.batch(index, torch.Generator().manual_seed(8), view.at(index))
+    assert torch.allclose(x.permute(0, 2, 3, 1) * 255, whole[index])
+    assert not torch.equal(whole, feeder.seen(torch.arange(6), feeder.view(6, None)))
 
 
 def test_cutout_hides_one_square() -> None:

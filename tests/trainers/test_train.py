@@ -1,6 +1,7 @@
 """`hwsim train`, end to end on generated images."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,10 @@ import onnx  # noqa: E402
 
 from tests.conftest import Run as Result  # noqa: E402
 from trainers import classifier, export  # noqa: E402
-from trainers.data import open_dataset  # noqa: E402
-from trainers.recipe import load_recipe  # noqa: E402
+from trainers.data import Images, open_dataset  # noqa: E402
+from trainers.loop import Feeder, Task  # noqa: E402
+from trainers.network import build  # noqa: E402
+from trainers.recipe import Augment, Recipe, Training, load_recipe  # noqa: E402
 
 Hwsim = Callable[..., Result]
 RECIPE = """
@@ -97,14 +100,36 @@ def test_distillation_uses_the_teacher(hwsim: Hwsim, recipe: Path, tmp_path: Pat
     out = tmp_path / "runs"
     assert hwsim("train", recipe, "-o", out).code == 0
     student = tmp_path / "student.yaml"
-    student.write_text(RECIPE.replace("name: small", "name: student") + "distillation: {teacher: nowhere.onnx}\n")
+    student.write_text(
+        RECIPE.replace("name: small", "name: student") + "distillation: {teacher: nowhere.onnx, views: 2}\n"
+    )
     run = hwsim("train", student, "-o", out)
     assert run.code == 2 and "--teacher" in run.err
     run = hwsim("train", student, "-o", out, "--teacher", out / "small.onnx", "--epochs", "2")
     assert run.code == 0, run.err
     with np.load(out / "student.teacher.npz") as stored:
-        assert stored["plain"].shape == (448, 10)
-        assert not np.allclose(stored["plain"], stored["flipped"])
+        assert stored["logits"].shape == (2, 448, 10)
+        assert not np.allclose(stored["logits"][0], stored["logits"][1])
+    log = json.loads((out / "student.json").read_text())
+    assert log["teacher"]["sha256"] == hashlib.sha256((out / "small.onnx").read_bytes()).hexdigest()
+
+
+def test_frozen_layers_take_the_images_statistics_and_are_folded() -> None:
+    images = Images(np.random.default_rng(0).integers(0, 256, (96, 8, 8, 3), dtype=np.uint8), np.arange(96) % 3)
+    task = Task.of(images, images)
+    network = build(["conv 4", "residual 6", "gap", "linear 3"], (3, 8, 8))
+    x = Feeder(images, task, Augment()).batch(torch.arange(96), None)[0]
+    mean = network[0][0](x).mean((0, 2, 3))
+    before = [p.detach().clone() for p in network[1].parameters()]
+    recipe = Recipe(name="r", title="t", network=("conv 4",), frozen=1, training=Training(epochs=1, learning_rate=1.0))
+    classifier.freeze(network, recipe, task)
+    conv = network[0][0]
+    assert len(network[0]) == 2 and not conv.weight.requires_grad
+    # the folded layer's outputs before its ReLU have mean 0 and variance 1 over the images
+    y = conv(x)
+    assert mean.abs().max() > 1e-3 and y.mean((0, 2, 3)).abs().max() < 1e-2
+    assert (y.var((0, 2, 3)) - 1).abs().max() < 0.05
+    assert all(torch.equal(a, b) for a, b in zip(before, network[1].parameters(), strict=True))
 
 
 def test_search_keeps_within_the_limits_and_writes_a_recipe(hwsim: Hwsim, tmp_path: Path) -> None:
