@@ -20,6 +20,7 @@ from hwsim.files import write_file
 from trainers import export, loop, plots
 from trainers.data import Images, ImageSet, open_dataset, split
 from trainers.network import Deployed, build, fuse, parameter_count
+from trainers.prune import Pruner, share_to_fit, shrink
 from trainers.recipe import Augment, Recipe
 
 
@@ -63,7 +64,13 @@ def images_of(recipe: Recipe, run: Run) -> tuple[ImageSet, loop.Task]:
     validation = recipe.validation if run.max_steps is None else min(recipe.validation, 200)
     if validation >= len(images):
         raise HwsimError(f"validation takes {validation} of {len(images)} images.", where=recipe.name)
-    return found, loop.Task.of(*split(images, validation, run.seed))
+    train, held_out = split(images, validation, run.seed)
+    if recipe.labelled < 1:
+        hidden = np.random.default_rng(run.seed).permutation(len(train))[round(recipe.labelled * len(train)) :]
+        labels = train.labels.copy()
+        labels[hidden] = -1
+        train = Images(train.pixels, labels)
+    return found, loop.Task.of(train, held_out)
 
 
 def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: Run) -> nn.Module:
@@ -183,6 +190,21 @@ def freeze(network: nn.Module, recipe: Recipe, task: loop.Task, images: int = 20
     network.to(memory_format=torch.channels_last)
 
 
+def pruner_of(network: nn.Module, recipe: Recipe, parameters: int, most: int) -> Pruner:
+    """What prunes a network that is too large, in equal steps over the recipe's pruning epochs.
+
+    Raises:
+        HwsimError: the recipe does not prune, or the network is none that can be pruned.
+    """
+    if recipe.pruning is None:
+        raise HwsimError(f"the network has {parameters} parameters, over {most}.", where=recipe.name)
+    if not isinstance(network, nn.Sequential):
+        raise HwsimError("pruning takes a network that is written layer by layer.", where=recipe.name)
+    share = share_to_fit(network, most, recipe.name)
+    epochs = range(recipe.pruning.first, recipe.pruning.last + 1)
+    return Pruner(True, {epoch: share * (k + 1) / len(epochs) for k, epoch in enumerate(epochs)})
+
+
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
     import onnx
@@ -208,8 +230,9 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
     found, task = images_of(recipe, run)
     network = network_of(recipe, found.shape, len(found.classes), run)
     parameters = parameter_count(network)
+    pruner = None
     if recipe.max_parameters is not None and parameters > recipe.max_parameters:
-        raise HwsimError(f"the network has {parameters} parameters, over {recipe.max_parameters}.", where=recipe.name)
+        pruner = pruner_of(network, recipe, parameters, recipe.max_parameters)
     freeze(network, recipe, task)
     lessons = lessons_of(recipe, run, task)
     teacher = told_of(run.teacher or Path(recipe.distillation.teacher)) if recipe.distillation else None
@@ -217,8 +240,13 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
         network, task, recipe.schedule, run.seed,
         checkpoint=run.output / f"{recipe.name}.checkpoint", resume=run.resume,
         lessons=lessons, distillation=recipe.distillation,
+        before_epoch=pruner.before_epoch if pruner else None, after_step=pruner.after_step if pruner else None,
         max_steps=run.max_steps, progress=run.progress,
     )  # fmt: skip
+    if pruner is not None:
+        pruner.apply(network)  # averaged weights are not quite zero
+        assert isinstance(network, nn.Sequential)
+        network = shrink(network)
     plots.curves(history.rows, run.output / recipe.name, recipe.title)
     log = {
         "recipe": recipe.name,
@@ -229,7 +257,9 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
         "classes": list(found.classes),
         "train_images": len(task.train),
         "validation_images": len(task.validation),
-        "parameters": parameters,
+        "parameters": parameter_count(network) if pruner else parameters,
+        "parameters_before_pruning": parameters if pruner else None,
+        "labelled": recipe.labelled,
         "rules": list(recipe.rules),
         "network": recipe.network,
         "training": loop.plain(recipe.schedule),

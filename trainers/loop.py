@@ -221,8 +221,11 @@ class Average:
 def loss_of(
     logits: Tensor, labels: Tensor, smoothing: float, soft: Tensor | None, distillation: Distillation | None
 ) -> Tensor:
-    """Cross-entropy, mixed with the divergence from the teacher's logits where they are given."""
-    hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=-1)
+    """Cross-entropy of the labelled images (label -1 is none), mixed with the divergence from the teacher's logits."""
+    if bool((labels >= 0).any()):
+        hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=-1)
+    else:
+        hard = logits.new_zeros(())
     if soft is None or distillation is None:
         return hard
     t, alpha = distillation.temperature, distillation.alpha

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.errors import HwsimError
+from trainers.network import parameter_count
 
 
 class Pruner:
@@ -118,6 +119,20 @@ def shrink(model: nn.Sequential) -> nn.Sequential:
     head.weight = nn.Parameter(head.weight[:, keeps[-1]])
     head.in_features = len(keeps[-1])
     return small
+
+
+def share_to_fit(model: nn.Sequential, parameters: int, where: str) -> float:
+    """Least share of every convolution's filters, in 64ths, whose removal leaves at most so many parameters.
+
+    Raises:
+        HwsimError: even a 64th of the filters has more.
+    """
+    for step in range(64):
+        trial = deepcopy(model)
+        Pruner(True, {0: step / 64}).before_epoch(0, trial)
+        if parameter_count(shrink(trial)) <= parameters:
+            return step / 64
+    raise HwsimError(f"pruning cannot bring the network to {parameters} parameters.", where=where)
 
 
 def sparsity(model: nn.Module) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwsim.errors import HwsimError, did_you_mean
 
@@ -63,6 +63,13 @@ class Distillation(_Strict):
     views: int = Field(default=8, ge=1, le=64, description="augmented looks at each image that the teacher gives")
 
 
+class Pruning(_Strict):
+    """Take filters out until the network fits ``max_parameters``: in equal steps, one before each of these epochs."""
+
+    first: int = Field(ge=0)
+    last: int = Field(ge=0)
+
+
 class Recipe(_Strict):
     """One recipe file; ``kind`` says which code runs it."""
 
@@ -81,7 +88,26 @@ class Recipe(_Strict):
     rules: tuple[str, ...] = ()
     training: Training | None = None
     distillation: Distillation | None = None
+    pruning: Pruning | None = None
+    labelled: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of the training images whose labels are used; distillation needs none",
+    )
     options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Recipe:
+        if self.labelled < 1 and self.distillation is None:
+            raise ValueError(
+                "'labelled' below 1 needs a 'distillation' section: unlabelled images learn from a teacher"
+            )
+        if self.pruning is not None and self.max_parameters is None:
+            raise ValueError("'pruning' needs 'max_parameters', the size to prune to")
+        if self.pruning is not None and not self.pruning.first <= self.pruning.last < self.schedule.epochs:
+            raise ValueError("'pruning' should have first <= last < the epochs of the training")
+        return self
 
     @property
     def schedule(self) -> Training:

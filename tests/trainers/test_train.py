@@ -132,6 +132,48 @@ def test_frozen_layers_take_the_images_statistics_and_are_folded() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, network[1].parameters(), strict=True))
 
 
+def test_unlabelled_images_learn_from_the_teacher_alone(hwsim: Hwsim, recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    assert hwsim("train", recipe, "-o", out).code == 0
+    file = tmp_path / "semi.yaml"
+    file.write_text(RECIPE.replace("name: small", "name: semi") + "labelled: 0.1\n")
+    run = hwsim("train", file, "-o", out)
+    assert run.code == 2 and "'labelled' below 1 needs a 'distillation' section" in run.err
+    file.write_text(file.read_text() + f"distillation: {{teacher: {out / 'small.onnx'}, views: 2}}\n")
+    semi = load_recipe(str(file))
+    _, task = classifier.images_of(semi, classifier.Run(tmp_path, out))
+    assert (task.train.labels == -1).sum() == 448 - 45 and set(task.train.labels[task.train.labels >= 0]) <= set(
+        range(10)
+    )
+    run = hwsim("train", file, "-o", out)
+    assert run.code == 0, run.err
+    taught = json.loads((out / "semi.json").read_text())["test_accuracy"]
+    file.write_text(file.read_text().replace("labelled: 0.1", "labelled: 0.01").replace("name: semi", "name: less"))
+    assert hwsim("train", file, "-o", out).code == 0
+    # chance is 0.1: four labelled images alone would not tell ten classes apart
+    assert taught > 0.3 and json.loads((out / "less.json").read_text())["test_accuracy"] > 0.3
+
+
+def test_pruning_brings_the_network_to_the_budget(hwsim: Hwsim, tmp_path: Path) -> None:
+    text = RECIPE.replace("conv 8 s2, separable 16", "conv 16 s2, conv 32").replace("name: small", "name: pruned")
+    file = tmp_path / "pruned.yaml"
+    file.write_text(text + "max_parameters: 2000\n")
+    run = hwsim("train", file, "-o", tmp_path / "runs")
+    assert run.code == 2 and "parameters, over 2000" in run.err
+    file.write_text(text + "max_parameters: 2000\npruning: {first: 1, last: 9}\n")
+    run = hwsim("train", file, "-o", tmp_path / "runs")
+    assert run.code == 2 and "'pruning' should have" in run.err
+    file.write_text(text + "max_parameters: 2000\npruning: {first: 1, last: 2}\n")
+    run = hwsim("train", file, "-o", tmp_path / "runs")
+    assert run.code == 0, run.err
+    log = json.loads((tmp_path / "runs" / "pruned.json").read_text())
+    assert log["parameters"] <= 2000 < log["parameters_before_pruning"]
+    model = onnx.load(tmp_path / "runs" / "pruned.onnx")
+    weights = [x for x in model.graph.initializer if len(x.dims) == 4 and x.dims[2] == 3]
+    assert all(x.dims[0] < full for x, full in zip(weights, (16, 32), strict=True))
+    assert log["test_accuracy"] == pytest.approx(log["test_accuracy_after_training"], abs=0.02)
+
+
 def test_search_keeps_within_the_limits_and_writes_a_recipe(hwsim: Hwsim, tmp_path: Path) -> None:
     file = tmp_path / "found.yaml"
     file.write_text(
