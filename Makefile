@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper train-extra train-smoke trained
+.PHONY: demo test check bench bench-mapper bench-scalesim train-extra train-smoke trained
 
 demo: $(READY)
 	$(BIN)/hwsim profile zoo:mobilenet_v2
@@ -23,6 +23,11 @@ bench: $(READY)
 
 bench-mapper: $(READY)
 	$(BIN)/python benchmarks/bench_mapper.py
+
+# Installs SCALE-Sim beside hwsim.
+bench-scalesim: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,compare]'
+	$(BIN)/python benchmarks/bench_scalesim.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -154,7 +154,7 @@ def line_of(case: Case) -> str:
     sizes = f"{p.tokens} × {p.reduction} × {p.outputs}"
     return (
         f"| {case.layer} | {sizes} | {case.rows} × {case.columns} | {folds(p, case.rows, case.columns)} | {case.cycles:,} | +1 "
-        f"| −{absent_rows:,} | −{absent_columns:,} | {single.total:,} | {double.total:,} |"
+        f"| {-absent_rows:,} | {-absent_columns:,} | {single.total:,} | {double.total:,} |"
     )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.array.systolic import MatrixProduct, SystolicCycles, SystolicDesign
-from hwsim.array.systolic_network import PHASES, SystolicLayer, SystolicNetwork, Stepped
+from hwsim.array.systolic_network import PHASES, Stepped, SystolicLayer, SystolicNetwork
 from reports import units
 
 BAR_WIDTH = 12

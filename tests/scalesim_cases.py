@@ -8,8 +8,8 @@ from its installed code, in our words:
 - ``Total Cycles`` is the number of the last cycle in which the array writes, counted from 0: one less than the cycles.
 - ``Total Cycles (incl. prefetch)`` adds what it fetches before the first cycle and writes to DRAM after the last. The
   buffers take in elements by the hundredth of their size, 10 words a cycle (a constant of the code): inputs and weights
-  at the same time, so the slower counts. All sums, partial ones included, go out afterwards, C words a cycle; the first of
-  these lines leaves in the last cycle. (It is so where inputs and weights fit half their buffers, and the sums half
+  at the same time, so the slower counts. All sums, partial ones included, go out afterwards, C words a cycle; the first
+  of these lines leaves in the last cycle. (It is so where inputs and weights fit half their buffers, and the sums half
   theirs; the figures here are of such buffers.)
 """
 

@@ -42,10 +42,10 @@ are seen:
 r₁ = min(R, K); c_last are the columns of the last tile. The drain has two terms because full columns of outputs before
 a narrow last one may be out later: d is the distance in time of the last tiles of the two.
 
-The weight register's double buffer and the accumulators are those of the first TPU (Jouppi et al., ISCA 2017, section 2);
+The second weight register and the accumulators are those of the first TPU (Jouppi et al., ISCA 2017, section 2);
 Gemmini (Genc et al., DAC 2021) switches its two registers the same way. `hwsim.array.systolic_machine` steps the array
-and shares none of this arithmetic but the order of the tiles. Memories are taken to keep up: a row of inputs, of weights
-and of sums a cycle.
+and shares none of this arithmetic, only the order of the tiles. Memories are taken to keep up: a row of inputs, of
+weights and of sums a cycle.
 """
 
 from __future__ import annotations

@@ -120,11 +120,14 @@ def step_layer(design: SystolicDesign, layer: SystolicLayer, bits: int = 8, seed
     reason = refusal(design, layer.product)
     if reason:
         return replace(layer, stepped=Stepped(refused=reason))
-    from hwsim.array.systolic_machine import SystolicMachine, random_operands
+    from hwsim.array import systolic_kernel
+    from hwsim.array.systolic_machine import random_operands
 
     inputs, weights = random_operands(layer.product, bits, seed)
-    run = SystolicMachine(design, layer.product, inputs, weights).run()
-    matches = bool((run.results == inputs @ weights).all())
+    run = systolic_kernel.run(design, layer.product, inputs, weights)
+    # Doubles hold every integer up to 2^53, and far smaller sums are all that operands of a few bits can make.
+    expected = inputs.astype(float) @ weights.astype(float)
+    matches = bool((run.results == expected).all())
     return replace(layer, stepped=Stepped(run.cycles, matches))
 
 

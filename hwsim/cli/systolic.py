@@ -54,11 +54,13 @@ def systolic(
 
     design, cycle_seconds = _design(arch, rows, columns, double_buffer, settings or [])
     if model is None:
+        if layer is not None:
+            raise HwsimError("there is no model to take a layer from.", where=f"--layer {layer}")
         network = _product(design, tokens, reduction, outputs)
     else:
-        network = _network(model, design, cycle_seconds, dims(dim or []), layer)
         if tokens or reduction or outputs:
             raise HwsimError("--tokens, --reduction and --outputs describe a product without a model.")
+        network = _network(model, design, cycle_seconds, dims(dim or []), layer)
     if step:
         with progress_bar("stepping") as progress:
             network = step_network(network, seed, progress)
