@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,14 +52,14 @@ def jobs(draw: st.DrawFn, side: int = 8, size: int = 24) -> tuple[SystolicDesign
 
 
 def test_a_tile_by_hand() -> None:
-    # [5 6] · [[1 2] [3 4]] on 2 × 2. Cycle 0: weights 3, 4 go in; 1: weights 1, 2; 2: input 5 meets weight 1;
+    # [5 6] · [[1 2] [3 4]] on 2 × 2. Cycle 0: weight 3 goes in; 1: weight 1; 2: input 5 meets weight 1;
     # 3: 6 meets 3 and 5·1 + 6·3 = 23 is out; 4: the second column, one behind, hands out 5·2 + 6·4 = 34.
     product = MatrixProduct(tokens=1, reduction=2, outputs=2)
     operands = np.array([[[5, 6]]]), np.array([[[1, 2], [3, 4]]])
     seen: list[tuple[str, list[tuple[int, int]]]] = []
     machine = SystolicMachine(SystolicDesign(2, 2), product, *operands)
     machine.run(lambda m: seen.append((m.phase, [(column, value) for column, _, value in m.left])))
-    assert seen == [("preload", []), ("preload", []), ("stream", []), ("fill", [(0, 23)]), ("drain", [(1, 34)])]
+    assert seen == [("preload", []), ("preload", []), ("fill", []), ("stream", [(0, 23)]), ("drain", [(1, 34)])]
 
 
 def test_every_array_up_to_8x8_and_20_tokens() -> None:
@@ -314,3 +315,35 @@ def test_layers_too_large_are_named_beside_the_others(hwsim: Hwsim, monkeypatch:
     monkeypatch.setattr(systolic_network, "MAX_WORDS", 10)
     layer = step_layer(SystolicDesign(2, 2), layer_on(SystolicDesign(2, 2), MatrixProduct(2, 2, 2), "x"))
     assert layer.stepped is not None and "words of operands" in layer.stepped.refused
+
+
+def test_page_of_an_array_at_work(hwsim: Hwsim, tmp_path: Path) -> None:
+    size = ("--rows", "3", "--columns", "2", "--tokens", "4", "--reduction", "5", "--outputs", "3", "--double-buffer")
+    assert hwsim("systolic", *size, "--html", tmp_path / "a.html").code == 0
+    text = (tmp_path / "a.html").read_text()
+    # nothing from elsewhere, and both colour schemes
+    assert not re.search(r"src=|href=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
+    assert "prefers-color-scheme:dark" in text
+    data = json.loads(text[text.index("parentElement,") + len("parentElement,") : text.rindex(")</script>")])
+    design, product = SystolicDesign(3, 2, double_buffered=True), MatrixProduct(4, 5, 3)
+    assert len(data["frames"]) == cycles(design, product).total == text.count('<i class="sa-') - 4  # 4 in the legend
+    # what leaves last for each result is the product of the page's operands
+    inputs, weights = random_operands(product, bits=4)
+    results = np.zeros((4, 3), dtype=np.int64)
+    for frame in data["frames"]:
+        for _, token, output, _, total, _ in frame["left"]:
+            results[token, output] = total
+    assert np.array_equal(results, inputs[0] @ weights[0])
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--rows", "9", "--columns", "2", "--tokens", "3"), "up to 8 × 8"),
+        (("--rows", "2", "--columns", "2", "--tokens", "1000"), "at most 400 cycles"),
+        (("zoo:lenet5", "--rows", "2", "--columns", "2"), "--layer"),
+    ],
+)
+def test_pages_too_large_are_refused(hwsim: Hwsim, tmp_path: Path, args: tuple[str, ...], said: str) -> None:
+    found = hwsim("systolic", *args, "--html", tmp_path / "a.html")
+    assert found.code == 2 and said in found.err and not (tmp_path / "a.html").exists()

@@ -19,7 +19,7 @@ LOAD, SWAP = 1, 2
 # Columns of `State.addresses`: where the sums of a token go.
 GROUP, TOKEN, OUTPUT, WIDTH, WAITS = range(5)
 # Entries of `State.counts`.
-CYCLE, TAGS, LAST_MARK, MOST_WAITING, PRELOAD, FILL, STREAM, DRAIN = range(8)
+CYCLE, TAGS, LAST_MARK, MOST_WAITING, FLOWING, PRELOAD, FILL, STREAM, DRAIN = range(9)
 
 
 class State(NamedTuple):
@@ -72,7 +72,7 @@ def empty_state(design: SystolicDesign, product: MatrixProduct) -> State:
         addresses=zeros(rows + columns, 5),  # no more tokens than that are on their way at a time
         owed=zeros(columns),
         waiting=zeros(columns),
-        counts=zeros(8),
+        counts=zeros(9),
         results=zeros(product.groups, product.tokens, product.outputs),
     )
 
@@ -106,10 +106,11 @@ def advance(state, inputs, weights, segment, start, stop):  # type: ignore[no-un
     rows, columns = state.weight.shape
     counts = state.counts
     load_rows, tokens = segment[0], segment[5]
+    if start == 0 and load_rows > 0 and tokens == 0:
+        counts[FLOWING] = 0
     for step in range(start, stop):
         if load_rows == 0 and tokens == 0 and not state.owed.any():
             return step - start
-        counts[phase(state, step < load_rows, step < tokens)] += 1
         now, now_w = counts[CYCLE] % rows, counts[CYCLE] % columns
         state.in_value[now] = 0
         state.in_tag[now] = BUBBLE
@@ -122,19 +123,20 @@ def advance(state, inputs, weights, segment, start, stop):  # type: ignore[no-un
         if state.in_mark[now] != 0:
             counts[LAST_MARK] = counts[CYCLE]
         clock_edge(state, now, now_w, counts[CYCLE] - counts[LAST_MARK] < rows + columns)
-        collect(state)
+        counts[phase(state, collect(state))] += 1
         counts[CYCLE] += 1
     return stop - start
 
 
 @njit(cache=True)
-def phase(state, loads, streams):  # type: ignore[no-untyped-def]
-    """What a cycle is spent on: a token enters, or weights do, or column 0 is still busy, or other columns are."""
-    if streams:
+def phase(state, out):  # type: ignore[no-untyped-def]
+    """What a cycle was spent on; ``out``: column 0 handed out a sum. See `SystolicMachine`."""
+    if out:
+        state.counts[FLOWING] = 1
         return STREAM
-    if loads:
-        return PRELOAD
-    return FILL if state.owed[0] > 0 else DRAIN
+    if state.counts[FLOWING]:
+        return PRELOAD if state.owed[0] > 0 else DRAIN
+    return FILL if state.owed[0] > 0 else PRELOAD
 
 
 @njit(cache=True)
@@ -198,7 +200,7 @@ def clock_edge(state, now, now_w, marked):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def collect(state):  # type: ignore[no-untyped-def]
-    """Add what left below the columns to the results."""
+    """Add what left below the columns to the results; True where column 0 handed out a sum."""
     rows, columns = state.weight.shape
     for j in range(columns):
         tag = state.tag[rows - 1, j]
@@ -210,6 +212,7 @@ def collect(state):  # type: ignore[no-untyped-def]
             state.owed[j] -= 1
             state.waiting[j] += where[WAITS]
             state.counts[MOST_WAITING] = max(state.counts[MOST_WAITING], state.waiting[j])
+    return state.tag[rows - 1, 0] != BUBBLE
 
 
 def run(design: SystolicDesign, product: MatrixProduct, inputs: Ints, weights: Ints) -> SystolicRun:

@@ -217,6 +217,7 @@ class SystolicMachine:
         self.owed = [0] * design.columns  # sums of each column on their way
         self.phases = {"preload": 0, "fill": 0, "stream": 0, "drain": 0}
         self.phase = ""
+        self.flowing = False  # column 0 has handed out a sum since the array was empty
         self.left: list[tuple[int, Token, int]] = []
 
     def cycle(self) -> bool:
@@ -226,9 +227,8 @@ class SystolicMachine:
             if following is None:
                 return False
             self.segment, self.position = following, 0
+            self.flowing = self.flowing and not (following.rows and not following.tokens)
         loading, streaming = self.position < self.segment.rows, self.position < self.segment.tokens
-        self.phase = self._phase(loading, streaming)
-        self.phases[self.phase] += 1
         weights = self._weights() if loading else [0] * self.design.columns
         lanes = self._token(loading) if streaming else [Lane(load=loading)] * self.design.rows
         self.left = []
@@ -237,6 +237,8 @@ class SystolicMachine:
                 self.accumulators.take(token, column, value)
                 self.owed[column] -= 1
                 self.left.append((column, token, value))
+        self.phase = self._phase()
+        self.phases[self.phase] += 1
         self.position += 1
         return True
 
@@ -245,13 +247,19 @@ class SystolicMachine:
             return self.position >= max(self.segment.rows, self.segment.tokens)
         return not any(self.owed)
 
-    def _phase(self, loading: bool, streaming: bool) -> str:
-        """What a cycle is spent on: a token enters, or weights do, or column 0 is still busy, or other columns are."""
-        if streaming:
+    def _phase(self) -> str:
+        """What the last cycle was spent on, as column 0 shows it.
+
+        It hands out a sum (stream). Before the first one it waits for weights (preload) or, with a token in the array,
+        for the sum (fill). After that a cycle without a sum is one in which no token could enter for want of weights
+        (preload again), or all of its sums are out and other columns are late (drain).
+        """
+        if self.left and self.left[0][0] == 0:
+            self.flowing = True
             return "stream"
-        if loading:
-            return "preload"
-        return "fill" if self.owed[0] else "drain"
+        if self.flowing:
+            return "preload" if self.owed[0] else "drain"
+        return "fill" if self.owed[0] else "preload"
 
     def _weights(self) -> list[int]:
         """A row of the loaded tile's weights, zeros beyond its outputs."""

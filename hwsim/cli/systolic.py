@@ -46,6 +46,9 @@ def systolic(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the random operands.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.systolic/1).")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page that shows the array at work: one layer on up to 8 × 8 PEs.")
+    ] = None,
 ) -> None:
     """Cycles of a network on a systolic weight-stationary array, in closed form and stepped."""
     from hwsim.array.systolic_network import step_network
@@ -70,6 +73,8 @@ def systolic(
             raise HwsimError(
                 f"{what} too large to step: {refused[0]}. Take a smaller array or input.", where=network.model
             )
+    if html is not None:
+        write_file(html, _page(network, seed))
     if json is not None:
         write_file(json, json_text(systolic_data(network)))
     show(systolic_report(network))
@@ -107,6 +112,14 @@ def _product(design: SystolicDesign, tokens: int | None, reduction: int | None, 
         raise HwsimError("give a model, or --tokens of a matrix product.")
     product = MatrixProduct(tokens, reduction or design.rows, outputs or design.columns)
     return SystolicNetwork("a matrix product", design, (layer_on(design, product, "product"),))
+
+
+def _page(network: SystolicNetwork, seed: int) -> str:
+    from reports.html.systolic import systolic_page
+
+    if len(network.layers) > 1:
+        raise HwsimError("a page shows one layer; name it with --layer.", where="--html")
+    return systolic_page(network.design, network.layers[0].product, seed)
 
 
 def _network(
