@@ -24,10 +24,14 @@ bench: $(READY)
 bench-mapper: $(READY)
 	$(BIN)/python benchmarks/bench_mapper.py
 
-# Installs SCALE-Sim beside hwsim.
-bench-scalesim: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,compare]'
-	$(BIN)/python benchmarks/bench_scalesim.py
+# SCALE-Sim wants an older NumPy, so it gets an environment of its own.
+bench-scalesim: build/scalesim/.ready
+	build/scalesim/bin/python benchmarks/bench_scalesim.py
+
+build/scalesim/.ready: pyproject.toml
+	$(PYTHON) -m venv build/scalesim
+	build/scalesim/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[compare]'
+	touch $@
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

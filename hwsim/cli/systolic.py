@@ -23,7 +23,7 @@ def systolic(
     ] = None,
     arch: Annotated[
         str | None,
-        typer.Option(help=f"Architecture with a systolic array: a name or a file.  [default: {DEFAULT_ARCH}]"),
+        typer.Option(help="Architecture with a systolic array: a name or a file.", show_default=DEFAULT_ARCH),
     ] = None,
     rows: Annotated[int | None, typer.Option(min=1, max=4096, help="Rows of an array of your own.")] = None,
     columns: Annotated[int | None, typer.Option(min=1, max=4096, help="Columns of an array of your own.")] = None,
@@ -38,8 +38,8 @@ def systolic(
         list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
     ] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a product without a model.")] = None,
-    reduction: Annotated[int | None, typer.Option(min=1, help="Its reduction.  [default: the rows]")] = None,
-    outputs: Annotated[int | None, typer.Option(min=1, help="Its outputs.  [default: the columns]")] = None,
+    reduction: Annotated[int | None, typer.Option(min=1, help="Its reduction.", show_default="the rows")] = None,
+    outputs: Annotated[int | None, typer.Option(min=1, help="Its outputs.", show_default="the columns")] = None,
     layer: Annotated[str | None, typer.Option(help="This layer alone.")] = None,
     step: Annotated[
         bool, typer.Option("--step", help="Step the array on random operands; check cycles and product.")

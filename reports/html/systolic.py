@@ -79,8 +79,8 @@ def systolic_fragment(design: SystolicDesign, product: MatrixProduct, seed: int 
         f'<input type="range" min="0" max="{spent.total}" value="0" aria-label="Cycle">'
         f'<div class="sa-phases">{bar}</div></div></div><ul class="sa-legend">{legend}</ul>'
         '<p class="sa-say" aria-live="polite"></p>'
-        '<div class="sa-stage"><div class="sa-result"><table><caption>Results, in the accumulators. Italic: '
-        "further tiles of the reduction follow.</caption></table></div></div>"
+        '<div class="sa-stage"><div class="sa-result"><p>Results, in the accumulators. Italic: '
+        "further tiles of the reduction follow.</p><table></table></div></div>"
         f"<script>({script.strip()})(document.currentScript.parentElement,{plain})</script></div>"
     )
 
