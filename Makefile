@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper train-extra train-smoke trained
+.PHONY: demo test check bench bench-mapper bench-scalesim train-extra train-smoke trained
 
 demo: $(READY)
 	$(BIN)/hwsim profile zoo:mobilenet_v2
@@ -23,6 +23,15 @@ bench: $(READY)
 
 bench-mapper: $(READY)
 	$(BIN)/python benchmarks/bench_mapper.py
+
+# SCALE-Sim wants an older NumPy, so it gets an environment of its own.
+bench-scalesim: build/scalesim/.ready
+	build/scalesim/bin/python benchmarks/bench_scalesim.py
+
+build/scalesim/.ready: pyproject.toml
+	$(PYTHON) -m venv build/scalesim
+	build/scalesim/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[compare]'
+	touch $@
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from hwsim.cli import profile, score, specs, train, whatif
+from hwsim.cli import profile, score, specs, systolic, train, whatif
 from hwsim.errors import HwsimError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(specs.zoo)
 app.command()(specs.evaluate)
 app.command("map")(specs.map_command)
 app.command()(score.score)
+app.command()(systolic.systolic)
 app.command()(train.train)
 
 

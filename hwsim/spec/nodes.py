@@ -38,7 +38,7 @@ KNOWN = {name for names in ALIASES.values() for name in names} | {
     "type", "n_banks", "num_banks", "n_ports", "num_ports", "nports", "n_rdwr_ports",
     "n_rw_ports", "n_rd_ports", "n_wr_ports", "multiplier_width", "adder_width", "meshX", "meshY", "update_fifo_depth",
     "action_latency_cycles", "voltage", "instances", "metadata_storage_width", "metadata_storage_depth", "n_bits",
-    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported",
+    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported", "systolic",
 }  # fmt: skip
 DEFAULT_DATAWIDTH = 16  # Timeloop's
 #: Parts of Timeloop's language that hwsim does not model: refused rather than ignored.
