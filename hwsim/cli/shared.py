@@ -92,3 +92,15 @@ def zoo_or_file(model: str) -> Iterator[Path]:
     name = model.removeprefix("zoo:")
     with tempfile.TemporaryDirectory() as folder:
         yield zoo.write(name, Path(folder) / f"{name}.onnx")
+
+
+def hash_model(path: Path) -> tuple[str, str]:
+    """A model's row in `hwsim.provenance.Inputs`."""
+    from hwsim.provenance import file_sha256
+
+    return "model", file_sha256(path)
+
+
+def sizes(workload_dims: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Sizes of symbolic dimensions as facts of a page's inputs."""
+    return (("dimensions", " ".join(workload_dims)),) if workload_dims else ()

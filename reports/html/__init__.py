@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: everything inline, nothing from the network."""
