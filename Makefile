@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 .PHONY: demo test check bench bench-mapper train-extra train-smoke trained
 
 demo: $(READY)
-	$(BIN)/hwsim profile zoo:mobilenet_v2
+	mkdir -p build
+	$(BIN)/hwsim profile zoo:mobilenet_v2 --html build/mobilenet_v2.html
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto

@@ -104,3 +104,12 @@ def hash_model(path: Path) -> tuple[str, str]:
 def sizes(workload_dims: list[str] | None) -> tuple[tuple[str, str], ...]:
     """Sizes of symbolic dimensions as facts of a page's inputs."""
     return (("dimensions", " ".join(workload_dims)),) if workload_dims else ()
+
+
+def tell_written(*files: Path | None) -> None:
+    """Say on stderr where the files are."""
+    import sys
+
+    for file in files:
+        if file is not None:
+            print(f"written: {file}", file=sys.stderr)

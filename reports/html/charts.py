@@ -123,8 +123,8 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
     xs = [p.intensity for p in roof.points]
     ys = [p.macs_per_cycle for p in roof.points]
     ridges = [roof.compute_roof / bytes_per_cycle for _, bytes_per_cycle in roof.bandwidth_roofs]
-    low, high = min(xs + ridges) / 2, max(xs + ridges) * 2
-    bottom = min(ys) / 2
+    low, high = _decade(min(xs + ridges) / 2, max(xs + ridges) * 2)
+    bottom = min(min(ys) / 2, roof.compute_roof / 8)
     data: list[dict[str, Any]] = []
     slopes: dict[float, list[str]] = {}
     for direction, bound in roof.bandwidth_roofs:
@@ -186,6 +186,12 @@ def _line(x: list[float], y: list[float], name: str, role: str) -> dict[str, Any
     line = {"color": role, "width": 2}
     plain = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "line": line}
     return plain | {"x": [_digits(v) for v in x], "y": [_digits(v) for v in y], "name": label(name)}
+
+
+def _decade(low: float, high: float) -> tuple[float, float]:
+    """A range of at least a factor of ten with the same middle."""
+    wider = max(1.0, (10 * low / high) ** 0.5)
+    return low / wider, high * wider
 
 
 def _decades(low: float, high: float) -> dict[str, Any]:

@@ -25,9 +25,14 @@ MANY = 200  # operators above which those that follow a single other one are dra
 
 
 def operator_graph(workload: Workload) -> nx.DiGraph[str]:
-    """The operators that run, by name; an edge is a tensor that one writes and another reads."""
+    """The network's inputs and the operators that run; an edge is a tensor that one writes and another reads."""
     graph: nx.DiGraph[str] = nx.DiGraph()
     producer: dict[str, str] = {}
+    taken = {op.name for op in workload.operators}
+    for name in workload.graph_inputs:
+        if not workload.tensors[name].constant and name not in taken:
+            graph.add_node(name, operator=Operator(name, "input", (), (name,)), inside=())
+            producer[name] = name
     for op in workload.operators:
         if not op.outputs or not workload.active(op):
             continue
@@ -68,9 +73,9 @@ def lanes(edges: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
 
 
 def draw(cost: NetworkCost, architecture: Architecture) -> tuple[str, str]:
-    """The graph as SVG beside its rows, and what is to be said about it."""
+    """The graph, a row of HTML per operator with its piece of the drawing, and what is to be said about it."""
     graph = operator_graph(cost.workload)
-    said = f"{graph.number_of_nodes()} operators in the order in which they run."
+    said = f"{sum(1 for op in cost.workload.operators if op.name in graph)} operators in the order in which they run."
     if graph.number_of_nodes() > MANY:
         graph = folded(graph)
         said += f" {graph.number_of_nodes()} rows: an operator that only follows another one is named beside it."
@@ -83,27 +88,34 @@ def draw(cost: NetworkCost, architecture: Architecture) -> tuple[str, str]:
     depth = 1 + max(skips.values(), default=-1)
     pitch = min(LANE, GUTTER / depth) if depth else 0.0
     spine = 14 + depth * pitch
-    shapes = [f'<path class="edge" d="M{spine:.1f} {_y(a)}V{_y(b)}"/>' for a, b in edges if (a, b) not in skips]
-    shapes += [_skip(spine, spine - 8 - (lane + 0.4) * pitch, _y(a), _y(b)) for (a, b), lane in skips.items()]
+    paths: list[list[str]] = [[] for _ in order]
+    for a, b in edges:
+        lane = skips.get((a, b))
+        drawn = _next(spine, a, b) if lane is None else _skip(spine, spine - 8 - (lane + 0.4) * pitch, _y(a), _y(b))
+        for passed in range(a, b + 1):
+            paths[passed].append(drawn)
     layer, most = layer_of(cost), max((x.cost.energy_pj for x in cost.layers), default=1.0)
-    roles, rows = component_roles(architecture), []
-    for name in order:
+    roles, width, rows = component_roles(architecture), round(spine + 14), []
+    for k, name in enumerate(order):
         op: Operator = graph.nodes[name]["operator"]
         inside: tuple[str, ...] = graph.nodes[name]["inside"]
         found = None if name not in layer else cost.layers[layer[name]]
-        shapes.append(_dot(spine, _y(row[name]), found, most, roles))
-        rows.append(_row(op, inside, layer.get(name), found, most, roles))
-    width, height = round(spine + 14), ROW * len(order)
-    svg = f'<svg width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">{"".join(shapes)}</svg>'
-    return (
-        '<div class="graph" tabindex="0" aria-label="network graph">'
-        f'<div class="graph-inside">{svg}<div class="ops">{"".join(rows)}</div></div></div>',
-        said,
-    )
+        # a drawing for every row, so that pages of paper can part the graph between any two
+        svg = (
+            f'<svg width="{width}" height="{ROW}" viewBox="0 {ROW * k} {width} {ROW}" aria-hidden="true">'
+            f"{''.join(paths[k])}{_dot(spine, _y(k), found, most, roles)}</svg>"
+        )
+        rows.append(f'<div class="graph-row">{svg}{_row(op, inside, layer.get(name), found, most, roles)}</div>')
+    return f'<div class="graph" tabindex="0" role="group" aria-label="network graph">{"".join(rows)}</div>', said
 
 
 def _y(row: int) -> int:
     return ROW * row + ROW // 2
+
+
+def _next(x: float, a: int, b: int) -> str:
+    """An edge to the row below."""
+    return f'<path class="edge" d="M{x:.1f} {_y(a)}V{_y(b)}"/>'
 
 
 def _skip(spine: float, x: float, a: int, b: int) -> str:

@@ -22,8 +22,8 @@ def detail(layer: NetworkLayer, network: NetworkCost, architecture: Architecture
         ("limited by", limited_by(cost)),
         ("MACs", f"{cost.problem.macs:,}"),
         ("units in use", f"{cost.compute.instances:,} of {architecture.compute_instances:,}"),
-        ("of the network's energy", units.percent(energy / network.energy_pj)),
-        ("of its cycles", units.percent(cycles / network.cycles)),
+        ("share of energy", units.percent(energy / network.energy_pj)),
+        ("share of cycles", units.percent(cycles / network.cycles)),
     )
     also = [name for name in layer.names if name != layer.name]
     same = f'<p class="muted">The same problem: {text(", ".join(also))}</p>' if also else ""

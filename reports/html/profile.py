@@ -83,7 +83,7 @@ def _headline(cost: NetworkCost) -> list[tuple[str, str, str]]:
         ("cycles", units.count(cost.cycles), f"{units.count(cost.macs)} MACs"),
         ("latency", units.seconds(cost.seconds), f"at {1e-6 / cost.cycle_seconds:.4g} MHz"),
         ("utilization", units.percent(cost.utilization), "of all multipliers, all cycles"),
-        ("EDP", f"{cost.edp_j_cycles:.4g}", "J·cycles"),
+        ("EDP", units.edp(cost.edp_j_cycles), "J·cycles"),
         ("peak activation", units.size(cost.peak_activation_bytes), "input and output of one layer"),
         ("peak live", units.size(cost.peak_live_bytes), order),
         ("parameters", units.count(cost.params), f"{units.size(cost.weight_bytes)} as stored"),
@@ -218,5 +218,15 @@ def _unmapped(cost: NetworkCost) -> Section:
             for x in sorted(cost.unmapped, key=lambda x: -x.bytes_moved)
         ],
     )
+    single = sorted(
+        ((op, op.repeats * cost.workload.bytes_moved(op)) for op in cost.workload.operators if not op.mapped),
+        key=lambda pair: -pair[1],
+    )
+    moving = [(op, moves) for op, moves in single if moves]
+    names = table(
+        [("operator", "name"), ("type", "nowrap"), ("bytes moved", "r")],
+        [[name_cell(op.name), text(op.op), units.size(moves)] for op, moves in moving],
+    )
+    each = f"<details><summary>Each of the {len(moving)} that move any</summary>{names}</details>" if moving else ""
     lead = f"Operators that are no tensor contraction; they move {units.size(moved)}, which no figure above counts."
-    return Section("unmapped", "Not mapped", kinds, lead)
+    return Section("unmapped", "Not mapped", kinds + each, lead)
