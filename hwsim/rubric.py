@@ -178,7 +178,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Mark:
-    """One criterion's outcome; ``next_band``: what more points would need, ``limited_by``: what stands in the way."""
+    """One criterion's outcome.
+
+    Attributes:
+        next_band: what more points would need.
+        limited_by: what stands in the way.
+        bands: (bound, points) of every band, best first.
+    """
 
     name: str
     value: Decimal | None
@@ -188,6 +194,7 @@ class Mark:
     max_points: Decimal
     next_band: str | None
     limited_by: str | None
+    bands: tuple[tuple[str, Decimal], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,6 +235,11 @@ def shipped() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("*.yaml"))
 
 
+def rubric_file(name: str) -> Path:
+    """The file of a rubric, by its own path or a shipped name; it may not exist."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+
+
 def load_rubric(name: str) -> Rubric:
     """A rubric by name or file.
 
@@ -238,7 +250,7 @@ def load_rubric(name: str) -> Rubric:
 
     from hwsim.spec.document import read_document
 
-    file = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    file = rubric_file(name)
     if not file.is_file():
         raise HwsimError(f"no such rubric.{did_you_mean(name, shipped())} A file's name ends in .yaml.", where=name)
     value = read_document(file).value
@@ -330,6 +342,54 @@ def grade(rubric: Rubric, facts: Facts) -> Score:
     return Score(rubric, facts, marks + ranks, hard)
 
 
+def score(
+    model: str | Path | Workload,
+    rubric: str,
+    *,
+    accuracy: str | float | None = None,
+    arch: str | None = None,
+    dataset: str | None = None,
+    population: Mapping[str, tuple[Decimal, ...]] | None = None,
+    jobs: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Score:
+    """Points for a model.
+
+    Args:
+        model: an ONNX file, or a workload that was read already.
+        rubric: name of a shipped rubric, or a file.
+        accuracy: share of the test set that is right; the file's metadata says unless given.
+        arch: architecture, the rubric's own unless given.
+        dataset: what the model is for; the file's metadata says unless given.
+        population: see `read_population`.
+        jobs: layers mapped side by side.
+        progress: called with (layers done, layers, name of the last).
+
+    Raises:
+        HwsimError: a name, file or figure is wrong, or a layer fits no mapping.
+    """
+    from dataclasses import replace
+
+    from hwsim.network import profile_workload
+    from hwsim.spec import load_architecture
+    from workloads.onnx_reader import read_onnx
+
+    chosen = load_rubric(rubric)
+    given = None if accuracy is None else read_accuracy(str(accuracy), "--accuracy")
+    hardware = load_architecture(arch or chosen.arch) if needs_mapping(chosen) or arch else None
+    workload = model if isinstance(model, Workload) else read_onnx(model, {})
+    source = "given by --accuracy"
+    if given is None:
+        stated = workload.metadata.get("test_accuracy")
+        source = "from the file's metadata (test_accuracy)" if stated else "not known: give --accuracy"
+        where = f"{workload.name}: metadata test_accuracy"
+        given = None if stated is None else read_accuracy(stated, where)
+    if dataset is not None:
+        workload = replace(workload, metadata=workload.metadata | {"dataset": dataset})
+    cost = profile_workload(workload, *hardware, jobs=jobs, progress=progress) if hardware is not None else None
+    return grade(chosen, Facts(given, source, workload, cost, population or {}))
+
+
 def _hard(hard: Hard, facts: Facts) -> HardOutcome:
     value, unit = facts.figure(hard.figure), UNITS[hard.figure][0]
     return HardOutcome(hard.name, value, unit, hard.text(unit), value is not None and hard.holds(value))
@@ -345,7 +405,8 @@ def _rank(rank: Rank, facts: Facts) -> Mark:
     own, others = facts.figure(rank.figure), facts.population.get(rank.figure)
     if others is None or own is None:
         best = rank.bands[0].points
-        return Mark(rank.name, None, "% from the best", None, Decimal(0), best, "a population to rank against", None)
+        needs, edges = "a population to rank against", _edges(rank.bands, "% from the best")
+        return Mark(rank.name, None, "% from the best", None, Decimal(0), best, needs, None, edges)
     place = 1 + sum(x < own for x in others)
     share = Decimal(100 * place) / (len(others) + 1)
     return _banded(rank.name, share, "% from the best", rank.bands, _limited_by(rank.figure, facts))
@@ -354,13 +415,18 @@ def _rank(rank: Rank, facts: Facts) -> Mark:
 def _banded(name: str, value: Decimal | None, unit: str, bands: tuple[Band, ...], limited_by: str | None) -> Mark:
     if value is None:
         needs = f"the figure itself ({bands[0].text(unit)} for {bands[0].points:f})"
-        return Mark(name, None, unit, None, Decimal(0), bands[0].points, needs, None)
+        return Mark(name, None, unit, None, Decimal(0), bands[0].points, needs, None, _edges(bands, unit))
     won = next((k for k, band in enumerate(bands) if band.holds(value)), len(bands))
     better = [band for band in bands[:won] if won == len(bands) or band.points > bands[won].points]
     coming = f"{better[-1].text(unit)} for {better[-1].points:f}" if better else None
     points = bands[won].points if won < len(bands) else Decimal(0)
     band = bands[won].text(unit) if won < len(bands) else None
-    return Mark(name, value, unit, band, points, bands[0].points, coming, limited_by if better else None)
+    edges = _edges(bands, unit)
+    return Mark(name, value, unit, band, points, bands[0].points, coming, limited_by if better else None, edges)
+
+
+def _edges(bands: tuple[Band, ...], unit: str) -> tuple[tuple[str, Decimal], ...]:
+    return tuple((band.text(unit), band.points) for band in bands)
 
 
 def _limited_by(figure: str, facts: Facts) -> str | None:

@@ -141,6 +141,23 @@ def score_data(score: Score) -> dict[str, Any]:
     }
 
 
+def score_csv(score: Score) -> str:
+    """A line per criterion and hard constraint (no points of its own), figures in the unit beside them."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["name", "value", "unit", "band", "points", "max_points", "next_band", "limited_by", "met"])
+    for hard in score.hard:
+        writer.writerow([hard.name, _text(hard.value), hard.unit, hard.limit, "", "", "", "", hard.met])
+    for mark in score.marks:
+        given = [mark.band or "", _text(mark.points), _text(mark.max_points), mark.next_band or ""]
+        writer.writerow([mark.name, _text(mark.value), mark.unit, *given, mark.limited_by or "", ""])
+    return out.getvalue()
+
+
+def _text(value: Decimal | None) -> str:
+    return "" if value is None else f"{value.normalize():f}"
+
+
 def whatif_data(variants: Sequence[Variant]) -> dict[str, Any]:
     """A what-if study in schema ``hwsim.whatif/1``: totals per column, and every layer in every column."""
     return {

@@ -66,7 +66,7 @@ def energy(cost: NetworkCost, architecture: Architecture) -> Chart:
                 "type": "bar",
                 "orientation": "h",
                 "name": label(component),
-                "x": [_digits(pj / scale) for pj in spent],
+                "x": [rounded(pj / scale) for pj in spent],
                 "y": list(range(len(names))),
                 "customdata": list(range(len(names))),
                 "hovertext": hover,
@@ -97,9 +97,9 @@ def cycles(cost: NetworkCost) -> Chart:
         "hovertext": hover,
         "hoverinfo": "text",
     }
-    used = [_digits(100 * x.cost.utilization) for x in cost.layers]
+    used = [rounded(100 * x.cost.utilization) for x in cost.layers]
     data = [
-        shared | {"x": [_digits(c / scale) for c in spent], "marker": {"color": "@accent"}, "name": "cycles"},
+        shared | {"x": [rounded(c / scale) for c in spent], "marker": {"color": "@accent"}, "name": "cycles"},
         shared | {"x": [100] * len(rows), "xaxis": "x2", "marker": {"color": "@raised"}, "hoverinfo": "skip"},
         shared | {"x": used, "xaxis": "x2", "marker": {"color": "@s0"}, "name": "utilization"},
     ]
@@ -148,8 +148,8 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
             "mode": "markers",
             "name": "layers",
             "showlegend": False,
-            "x": [_digits(x) for x in xs],
-            "y": [_digits(y) for y in ys],
+            "x": [rounded(x) for x in xs],
+            "y": [rounded(y) for y in ys],
             "customdata": [p.layer for p in roof.points],
             "hoverinfo": "text",
             "hovertext": [
@@ -163,7 +163,7 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
                 "opacity": 0.75,
                 "line": {"color": "@surface", "width": 1},
                 # area in proportion to energy
-                "size": [_digits(7 + 15 * (e / max(energies)) ** 0.5) for e in energies],
+                "size": [rounded(7 + 15 * (e / max(energies)) ** 0.5) for e in energies],
             },
         }
     )
@@ -185,7 +185,7 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
 def _line(x: list[float], y: list[float], name: str, role: str) -> dict[str, Any]:
     line = {"color": role, "width": 2}
     plain = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "line": line}
-    return plain | {"x": [_digits(v) for v in x], "y": [_digits(v) for v in y], "name": label(name)}
+    return plain | {"x": [rounded(v) for v in x], "y": [rounded(v) for v in y], "name": label(name)}
 
 
 def _decade(low: float, high: float) -> tuple[float, float]:
@@ -216,7 +216,7 @@ def memory(schedule: MemorySchedule, best_order: int | None) -> Chart:
     bars = {
         "type": "bar",
         "x": list(range(len(steps))),
-        "y": [_digits(s.live_bytes / scale) for s in steps],
+        "y": [rounded(s.live_bytes / scale) for s in steps],
         "customdata": [-1 if s.layer is None else s.layer for s in steps],
         "hovertext": hover,
         "hoverinfo": "text",
@@ -272,6 +272,6 @@ def scaled(picojoules: Sequence[float]) -> tuple[float, str]:
     return next(((s, u) for s, u in ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")) if most >= s), (1.0, "pJ"))
 
 
-def _digits(value: float) -> float:
+def rounded(value: float) -> float:
     """Six digits: more are not seen and make the page large."""
     return float(f"{value:.6g}")

@@ -59,16 +59,17 @@ def folded(graph: nx.DiGraph[str]) -> nx.DiGraph[str]:
     return out
 
 
-def lanes(edges: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """A lane for every edge from row to row, so that edges on the same lane share no more than an end."""
+def lanes(edges: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """A lane for every row that edges leave, so that two on the same lane share no more than an end."""
+    last: dict[int, int] = {}
+    for start, end in edges:
+        last[start] = max(end, last.get(start, end))
     busy: list[int] = []
     out = {}
-    for start, end in sorted(edges, key=lambda e: (e[1] - e[0], e[0])):
-        out[start, end] = -1
-    for start, end in sorted(edges, key=lambda e: (e[0], e[1] - e[0])):
+    for start in sorted(last):
         lane = next((k for k, until in enumerate(busy) if until <= start), len(busy))
-        busy[lane : lane + 1] = [end]
-        out[start, end] = lane
+        busy[lane : lane + 1] = [last[start]]
+        out[start] = lane
     return out
 
 
@@ -78,21 +79,27 @@ def draw(cost: NetworkCost, architecture: Architecture) -> tuple[str, str]:
     said = f"{sum(1 for op in cost.workload.operators if op.name in graph)} operators in the order in which they run."
     if graph.number_of_nodes() > MANY:
         graph = folded(graph)
-        said += f" {graph.number_of_nodes()} rows: an operator that only follows another one is named beside it."
+        said += " One that is not mapped and only follows another is named beside it."
     order = list(nx.lexicographical_topological_sort(graph, key={n: k for k, n in enumerate(graph)}.__getitem__))
     row = {name: k for k, name in enumerate(order)}
     edges = sorted((row[a], row[b]) for a, b in graph.edges)
-    skips = lanes([e for e in edges if e[1] - e[0] > 1])
-    if skips:
+    over = [e for e in edges if e[1] - e[0] > 1]
+    lane = lanes(over)
+    if over:
         said += " Edges that pass over others, such as residual branches, run in lanes on the left."
-    depth = 1 + max(skips.values(), default=-1)
+    depth = 1 + max(lane.values(), default=-1)
     pitch = min(LANE, GUTTER / depth) if depth else 0.0
     spine = 14 + depth * pitch
     paths: list[list[str]] = [[] for _ in order]
+    reached: dict[int, int] = {}  # row → how far its lane is drawn
     for a, b in edges:
-        lane = skips.get((a, b))
-        drawn = _next(spine, a, b) if lane is None else _skip(spine, spine - 8 - (lane + 0.4) * pitch, _y(a), _y(b))
-        for passed in range(a, b + 1):
+        if b - a == 1:
+            drawn, first = f'<path class="edge" d="M{spine:.1f} {_y(a)}V{_y(b)}"/>', a
+        else:
+            first = reached.get(a, a)
+            drawn = _skip(spine, spine - 8 - (lane[a] + 0.4) * pitch, _y(first), _y(b), first == a)
+            reached[a] = b
+        for passed in range(first, b + 1):
             paths[passed].append(drawn)
     layer, most = layer_of(cost), max((x.cost.energy_pj for x in cost.layers), default=1.0)
     roles, width, rows = component_roles(architecture), round(spine + 14), []
@@ -113,16 +120,12 @@ def _y(row: int) -> int:
     return ROW * row + ROW // 2
 
 
-def _next(x: float, a: int, b: int) -> str:
-    """An edge to the row below."""
-    return f'<path class="edge" d="M{x:.1f} {_y(a)}V{_y(b)}"/>'
-
-
-def _skip(spine: float, x: float, a: int, b: int) -> str:
-    """An edge from height a to height b through the lane at x."""
+def _skip(spine: float, x: float, a: int, b: int, leaves: bool) -> str:
+    """An edge from height a to height b through the lane at x; one that does not leave goes on in the lane."""
     bend = min(10.0, (b - a) / 2)
-    down = f"C{x:.1f} {a} {x:.1f} {a} {x:.1f} {a + bend:g}V{b - bend:g}"
-    return f'<path class="edge skip" d="M{spine:.1f} {a}{down}C{x:.1f} {b} {x:.1f} {b} {spine:.1f} {b}"/>'
+    start = f"M{spine:.1f} {a}C{x:.1f} {a} {x:.1f} {a} {x:.1f} {a + bend:g}" if leaves else f"M{x:.1f} {a - bend:g}"
+    end = f"V{b - bend:g}C{x:.1f} {b} {x:.1f} {b} {spine:.1f} {b}"
+    return f'<path class="edge skip" d="{start}{end}"/>'
 
 
 def _dot(x: float, y: int, layer: NetworkLayer | None, most: float, roles: dict[str, str]) -> str:

@@ -61,6 +61,7 @@ function draw(id) {
   const width = printing ? PAPER : Math.floor(element.getBoundingClientRect().width);
   if (width < 40) return;
   const shown = filled(layout(chart, width), table);
+  element.style.height = shown.height + "px";
   Plotly.react(element, filled(chart.data, table), shown, {displayModeBar: false, responsive: false});
   if (element.dataset.wired) return;
   element.dataset.wired = "1";

@@ -88,6 +88,7 @@ class Page:
             subtitle=text(self.subtitle),
             links=links,
             claim=self.claim,
+            tiles="" if len(self.figures) % 3 or len(self.figures) % 4 == 0 else " three",
             figures=figures,
             notes=notes,
             sections=sections,
@@ -114,7 +115,7 @@ _TEMPLATE = """<!doctype html>
 <div class="head"><div><h1>{heading}</h1><p class="subtitle">{subtitle}</p></div>
 <button id="theme" class="quiet" type="button">Dark</button></div>
 <p class="claim">{claim}</p>
-<dl class="figures">{figures}</dl>
+<dl class="figures{tiles}">{figures}</dl>
 {notes}
 <nav aria-label="Sections">{links}<a href="#inputs">Inputs</a></nav>
 </header>
@@ -184,8 +185,19 @@ def sortable(
     head: Sequence[tuple[str, str]],
     rows: Sequence[Sequence[Cell]],
     details: Sequence[int | None],
+    groups: Sequence[tuple[str, int]] = (),
 ) -> str:
-    """A table whose columns sort on a click or the Enter key; a row with a detail's number opens it."""
+    """A table whose columns sort on a click or the Enter key; a row with a detail's number opens it.
+
+    Args:
+        name: id of the table.
+        head: (title, class of the cells) of each column.
+        rows: cells.
+        details: a number per row, None where nothing opens.
+        groups: (title, columns that it is above) of a line over the titles, where there is one.
+    """
+    above = "".join(f'<th class="group" scope="colgroup" colspan="{n}">{text(title)}</th>' for title, n in groups)
+    above = f"<tr>{above}</tr>" if groups else ""
     titles = "".join(
         f'<th scope="col" class="{kind}" aria-sort="none">'
         f'<button type="button" data-column="{k}">{text(title)}</button></th>'
@@ -200,8 +212,8 @@ def sortable(
         )
         body.append(f"<tr{opens}>{cells}</tr>")
     return (
-        f'<div class="scroll-x" tabindex="0" aria-label="{text(name)}"><table class="sortable" id="{name}"><thead><tr>'
-        f"{titles}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'<div class="scroll-x" tabindex="0" aria-label="{text(name)}"><table class="sortable" id="{name}">'
+        f"<thead>{above}<tr>{titles}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
 
