@@ -6,13 +6,14 @@ The result is a plain dict::
      "objectives": [{"name": str, "unit": str, "direction": "minimize" | "maximize"}],
      "params": [str],
      "trials": [{"number": int, "state": "complete" | "failed" | "infeasible", "params": {name: value},
-                 "objectives": {name: float}, "figures": {"energy_pj": float, …}, "on_front": bool, "reason": str | None}],
+                 "objectives": {name: float}, "figures": {"energy_pj": float, …}, "on_front": bool,
+                 "reason": str | None}],
      "hypervolume": [[trials, value], …]}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -24,6 +25,7 @@ from reports.html.page import Cell, Chart, Page, Section, label, sortable, table
 
 Trial = Mapping[str, Any]
 MAX_ROWS = 2000  # designs in table and parallel coordinates: those of the front, then in order
+FEW = 12  # different values of a parameter that stand at equal distances
 PAIRS = 3  # pairs of objectives that are drawn
 #: figure of a trial → (name, unit)
 FIGURES = {
@@ -69,7 +71,7 @@ def shown(value: Any, unit: str) -> str:
     """A figure with its unit, as people write it."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    known = {
+    known: dict[str, Callable[[float], str]] = {
         "pJ": units.energy,
         "s": units.seconds,
         "bytes": units.size,
@@ -318,10 +320,13 @@ def _parallel(
         "annotations": notes,
         "shapes": [{"type": "line", "x0": k, "x1": k, "y0": 0, "y1": 1, "line": line, "layer": "below"} for k in xs],
     }
-    narrow = {"xaxis": {"tickangle": -60, "tickfont": {"size": 10.5}}, "height": 460}
+    narrow: dict[str, Any] = {"xaxis": {"tickangle": -90, "tickfont": {"size": 10.5}}, "height": 480}
     narrow["annotations"] = [note | {"font": {"size": 8.5, "color": "@muted"}} for note in notes]
     chart = page.chart("parallel", {"data": data, "layout": layout, "narrow": narrow}, "parallel coordinates")
-    lead = "A line per design through its parameters and objectives, from the least below to the most above; the front's in colour."
+    lead = (
+        "A line per design through its parameters and objectives, from the least below to the most above; the front's "
+        "in colour."
+    )
     return Section("parallel", "Parallel coordinates", chart, lead)
 
 
@@ -330,16 +335,20 @@ class _Coordinate:
 
     def __init__(self, name: str, values: Sequence[Any], unit: str) -> None:
         self.name = name
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        order = sorted(set(values)) if numbers else sorted({str(v) for v in values})
-        self.low, self.high = ((shown(v, unit) if unit else _value(v)) for v in (order[0], order[-1]))
-        if not numbers or len(order) <= 12 and not unit:
-            # few values stand at equal distances, so that 8, 16, 64 can be told apart
-            place = {v: k / max(1, len(order) - 1) for k, v in enumerate(order)}
-            self.heights = [rounded(place[v if numbers else str(v)]) for v in values]
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            order = sorted(set(values))
+            self.low, self.high = ((shown(v, unit) if unit else _value(v)) for v in (order[0], order[-1]))
+            if len(order) > FEW or unit:
+                span = (order[-1] - order[0]) or 1.0
+                self.heights = [rounded((v - order[0]) / span) for v in values]
+                return
         else:
-            span = (order[-1] - order[0]) or 1.0
-            self.heights = [rounded((v - order[0]) / span) for v in values]
+            values = [str(v) for v in values]
+            order = sorted(set(values))
+            self.low, self.high = order[0], order[-1]
+        # few values stand at equal distances, so that 8, 16, 64 can be told apart
+        place = {v: k / max(1, len(order) - 1) for k, v in enumerate(order)}
+        self.heights = [rounded(place[v]) for v in values]
 
 
 def _hypervolume(page: Page, hypervolume: Sequence[Sequence[float]]) -> Section:

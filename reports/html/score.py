@@ -8,7 +8,6 @@ from hwsim.provenance import Inputs
 from hwsim.rubric import Mark, Score
 from reports.html.page import Page, Section, table, text
 
-
 WORDS = 17  # percent of a bar's width that the words at a band's edge take
 
 
