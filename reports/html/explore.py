@@ -242,8 +242,8 @@ def _progress(complete: Sequence[Trial], objective: Mapping[str, str], detail: M
         "hoverinfo": "text",
         "marker": {"color": ["@accent" if t["on_front"] else "@s0" for t in trials], "size": 7},
     }
-    line = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": bests, "hoverinfo": "skip"}
-    line["line"] = {"color": "@accent", "width": 1.5, "shape": "hv"}
+    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "name": "best so far", "x": numbers, "y": bests}
+    line |= {"hoverinfo": "skip", "line": {"color": "@accent", "width": 1.5, "shape": "hv"}}
     layout = {
         "height": 400,
         "margin": {"t": 40},
@@ -271,7 +271,9 @@ def _parallel(
             others["x"] += [*xs, None]
             others["y"] += [*heights[k], None]
     plain = {"type": "scatter", "mode": "lines"}
-    data = [plain | others | {"line": {"color": "@s0", "width": 1}, "opacity": 0.28, "hoverinfo": "skip"}]
+    data: list[dict[str, Any]] = [
+        plain | others | {"line": {"color": "@s0", "width": 1}, "opacity": 0.28, "hoverinfo": "skip"}
+    ]
     for k, trial in enumerate(trials):
         if trial["on_front"]:
             hover = _hover(trial, objectives)
@@ -286,7 +288,6 @@ def _parallel(
                     "hoverinfo": "text",
                     "line": {"color": "@accent", "width": 1.6},
                     "marker": {"color": "@accent", "size": 6},
-                    "opacity": 0.85,
                 }
             )
     notes = [
