@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.shared import hash_model, json_text, progress_bar, show, zoo_or_file
+from hwsim.cli.shared import hash_model, json_text, progress_bar, show, write_plots, zoo_or_file
 
 if TYPE_CHECKING:
     from hwsim.rubric import Score
@@ -26,7 +26,9 @@ def score(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.score/1.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write a line per criterion.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown tables.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
 ) -> None:
     """Points for a model by a course's rubric, and what the next band would need."""
@@ -53,6 +55,14 @@ def score(
         )
     if csv is not None:
         write_file(csv, data.score_csv(result))
+    if markdown is not None:
+        from reports.markdown import score_markdown
+
+        write_file(markdown, score_markdown(result))
+    if plots is not None:
+        from reports.plots import score_plots
+
+        write_plots(plots, score_plots(result))
     if html is not None:
         write_file(html, _page(result, model, hashed, rubric, accuracy, arch, dataset, population))
     if json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -106,10 +106,17 @@ def sizes(workload_dims: list[str] | None) -> tuple[tuple[str, str], ...]:
     return (("dimensions", " ".join(workload_dims)),) if workload_dims else ()
 
 
-def tell_written(*files: Path | None) -> None:
-    """Say on stderr where the files are."""
-    import sys
+def write_plots(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write figures into a folder, which is made where it is missing.
 
-    for file in files:
-        if file is not None:
-            print(f"written: {file}", file=sys.stderr)
+    Raises:
+        HwsimError: the folder or a file cannot be written.
+    """
+    from hwsim.files import write_file
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HwsimError(f"the folder cannot be made: {error.strerror}.", where=str(folder)) from error
+    for name, content in files.items():
+        write_file(folder / name, content)

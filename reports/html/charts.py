@@ -12,6 +12,7 @@ from reports import units
 from reports.figures import MemorySchedule, Roofline, components, shorten
 from reports.html.page import Chart, label
 from reports.palette import component_roles
+from reports.scales import axis_scale, bytes_scale, energy_scale
 from reports.terminal import shape
 
 ROW = 21  # pixels that a layer takes
@@ -51,7 +52,7 @@ def _rows(names: Sequence[str], **x: Any) -> dict[str, Any]:
 def energy(cost: NetworkCost, architecture: Architecture) -> Chart:
     """Energy by layer and component: stacked bars, every occurrence counted."""
     roles, names = component_roles(architecture), _titles(cost)
-    scale, unit = scaled([x.count * x.cost.energy_pj for x in cost.layers])
+    scale, unit = energy_scale([x.count * x.cost.energy_pj for x in cost.layers])
     data = []
     for component in components(cost, architecture):
         spent = [x.count * x.cost.energy_by_level_pj.get(component, 0.0) for x in cost.layers]
@@ -83,7 +84,7 @@ def cycles(cost: NetworkCost) -> Chart:
     names = _titles(cost)
     rows = list(range(len(names)))
     spent = [x.count * x.cost.cycles for x in cost.layers]
-    scale, unit = next(((s, u) for s, u in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if max(spent) >= s), (1.0, ""))
+    scale, unit = axis_scale(spent, "cycles")
     hover = [
         f"<b>{label(x.name)}</b>{f' ×{x.count}' if x.count > 1 else ''}<br>{units.count(c)} cycles "
         f"({100 * c / cost.cycles:.1f}% of the network)<br>utilization {units.percent(x.cost.utilization)}"
@@ -103,7 +104,7 @@ def cycles(cost: NetworkCost) -> Chart:
         shared | {"x": [100] * len(rows), "xaxis": "x2", "marker": {"color": "@raised"}, "hoverinfo": "skip"},
         shared | {"x": used, "xaxis": "x2", "marker": {"color": "@s0"}, "name": "utilization"},
     ]
-    layout = _rows(names, title={"text": f"cycles ({unit})" if unit else "cycles"}, domain=[0, 0.66], nticks=5)
+    layout = _rows(names, title={"text": unit}, domain=[0, 0.66], nticks=5)
     layout |= {
         "barmode": "overlay",
         "xaxis2": {
@@ -210,7 +211,7 @@ def _decades(low: float, high: float) -> dict[str, Any]:
 def memory(schedule: MemorySchedule, best_order: int | None) -> Chart:
     """Live activation bytes while each operator runs, the peak marked."""
     steps = schedule.steps
-    scale, unit = next((s, u) for s, u in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")) if _most(schedule) >= s)
+    scale, unit = bytes_scale(steps[schedule.peak].live_bytes)
     hover = [f"<b>{label(s.operator)}</b> {label(s.op)}<br>{units.size(s.live_bytes)} alive" for s in steps]
     colors = ["@accent" if k == schedule.peak else "@c1" for k in range(len(steps))]
     bars = {
@@ -260,16 +261,6 @@ def memory(schedule: MemorySchedule, best_order: int | None) -> Chart:
             }
         )
     return {"data": [bars], "layout": layout}
-
-
-def _most(schedule: MemorySchedule) -> float:
-    return max(1.0, float(schedule.steps[schedule.peak].live_bytes))
-
-
-def scaled(picojoules: Sequence[float]) -> tuple[float, str]:
-    """Factor and unit in which the largest of some energies has one to three digits before the point."""
-    most = max(picojoules, default=0.0)
-    return next(((s, u) for s, u in ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")) if most >= s), (1.0, "pJ"))
 
 
 def rounded(value: float) -> float:

@@ -20,9 +20,10 @@ from reports.columns import (
     percent_change,
 )
 from reports.figures import shorten
-from reports.html.charts import NARROW_NAME, ROW, WIDE_NAME, layer_axis, rounded, scaled
+from reports.html.charts import NARROW_NAME, ROW, WIDE_NAME, layer_axis, rounded
 from reports.html.page import Cell, Chart, Page, Section, label, name_cell, sortable, table, text
 from reports.palette import design_role, named_roles
+from reports.scales import energy_scale
 from reports.terminal import loop_nest
 
 MANY = 8  # columns beyond which points of the trade-off have no names beside them
@@ -153,7 +154,7 @@ def _totals(page: Page, columns: Sequence[Column]) -> Section:
 
 def _trade(columns: Sequence[Column]) -> Chart:
     """A point per design, energy over cycles; below and left of the first one is better in both."""
-    scale, unit = scaled([c.energy_pj for c in columns])
+    scale, unit = energy_scale([c.energy_pj for c in columns])
     base = columns[0]
     middle = (min(c.cycles for c in columns) + max(c.cycles for c in columns)) / 2
     data = [
@@ -207,7 +208,7 @@ def _room(values: Sequence[float], share: float) -> list[float]:
 def _components(page: Page, columns: Sequence[Column]) -> Section:
     components, spent = component_names(columns), [c.by_component_pj() for c in columns]
     roles = named_roles(components)
-    scale, unit = scaled([c.energy_pj for c in columns])
+    scale, unit = energy_scale([c.energy_pj for c in columns])
     names = [c.name for c in columns]
     data: list[dict[str, Any]] = [
         {

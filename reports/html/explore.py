@@ -22,6 +22,7 @@ from reports import units
 from reports.figures import shorten
 from reports.html.charts import rounded
 from reports.html.page import Cell, Chart, Page, Section, label, sortable, table, text
+from reports.scales import axis_scale
 
 Trial = Mapping[str, Any]
 MAX_ROWS = 2000  # designs in table and parallel coordinates: those of the front, then in order
@@ -82,20 +83,6 @@ def shown(value: Any, unit: str) -> str:
     if unit in known:
         return known[unit](value)
     return f"{units.count(value)} {unit}".rstrip()
-
-
-def _axis(values: Sequence[float], unit: str) -> tuple[float, str]:
-    """Factor and unit in which an axis shows figures."""
-    most = max((abs(v) for v in values), default=0.0)
-    steps: dict[str, tuple[tuple[float, str], ...]] = {
-        "pJ": ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")),
-        "bytes": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")),
-        "cycles": ((1e9, "G cycles"), (1e6, "M cycles"), (1e3, "k cycles")),
-        "µm²": ((0.0, "mm²"),),
-    }
-    if unit == "µm²":
-        return 1e6, "mm²"
-    return next(((s, u) for s, u in steps.get(unit, ()) if most >= s), (1.0, unit))
 
 
 def _less(objective: Mapping[str, str]) -> bool:
@@ -187,7 +174,7 @@ def _scatter(
 ) -> Chart:
     (x, y), data, axes = pair, [], []
     for objective in pair:
-        axes.append(_axis([t["objectives"][objective["name"]] for t in complete], objective["unit"]))
+        axes.append(axis_scale([t["objectives"][objective["name"]] for t in complete], objective["unit"]))
     for on_front in (False, True):
         trials = [t for t in complete if bool(t["on_front"]) is on_front]
         trials.sort(key=lambda t: (t["objectives"][x["name"]], t["objectives"][y["name"]], t["number"]))
@@ -225,7 +212,7 @@ def _title(objective: Mapping[str, str], unit: str) -> str:
 def _progress(complete: Sequence[Trial], objective: Mapping[str, str], detail: Mapping[int, int]) -> Chart:
     trials = sorted(complete, key=lambda t: t["number"])
     values = [t["objectives"][objective["name"]] for t in trials]
-    scale, unit = _axis(values, objective["unit"])
+    scale, unit = axis_scale(values, objective["unit"])
     best, bests = None, []
     for value in values:
         best = value if best is None else min(best, value) if _less(objective) else max(best, value)
