@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	mkdir -p build
 	$(BIN)/hwsim profile zoo:mobilenet_v2 --html build/mobilenet_v2.html
+	@echo "Open build/mobilenet_v2.html in a browser."
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto

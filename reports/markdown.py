@@ -52,8 +52,9 @@ def profile_markdown(cost: NetworkCost) -> str:
         )
     totals = (
         f"{_cell(cost.model)} on {_cell(cost.arch)}, every layer at its least {cost.objective}: "
-        f"{units.energy(cost.energy_pj)}, {units.count(cost.cycles)} cycles, "
-        f"EDP {units.edp(cost.edp_j_cycles)} J·cycles, utilization {units.percent(cost.utilization)}, peak activation {units.size(cost.peak_activation_bytes)}.\n\n"
+        f"{units.energy(cost.energy_pj)}, {units.count(cost.cycles)} cycles, EDP {units.edp(cost.edp_j_cycles)} "
+        f"J·cycles, utilization {units.percent(cost.utilization)}, "
+        f"peak activation {units.size(cost.peak_activation_bytes)}.\n\n"
     )
     return totals + table(head, rows, range(3, 8))
 

@@ -14,8 +14,8 @@ from reports.columns import Column, LayerColumn
 
 #: What a reader of a comparison should know about prices.
 PRICES = (
-    "A profile made with --set is priced by hwsim's estimators, another one by its architecture's own table where it has "
-    "one; hwsim whatif prices all columns alike."
+    "A profile made with --set is priced by hwsim's estimators, another one by its architecture's own table where it "
+    "has one; hwsim whatif prices all columns alike."
 )
 MAX_BYTES = 100_000_000
 

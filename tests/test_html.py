@@ -4,7 +4,8 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from io import BytesIO
+from contextlib import redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,18 +83,16 @@ def read_page(browser: Any, file: Path, width: int, scheme: str) -> Opened:
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> dict[str, Path]:
     """One page of every kind."""
-    import subprocess
-    import sys
+    from hwsim.cli import app
 
     folder = tmp_path_factory.mktemp("pages")
     model = zoo.write("lenet5", folder / "lenet5.onnx")
     sets = ("--set", "shared_glb.depth=8192", "--set", "PE.meshX=8")
     score = ("--rubric", "mit-lab1", "--accuracy", "0.75")
-    code = "import sys; from hwsim.cli import main; main()"
     for command in (("profile", model), ("whatif", model, *sets), ("score", model, *score)):
         made = folder / f"{command[0]}.html"
-        run = [sys.executable, "-c", code, *map(str, command), "--html", str(made)]
-        subprocess.run(run, check=True, capture_output=True)
+        with redirect_stdout(StringIO()):
+            app([*map(str, command), "--html", str(made)], standalone_mode=False)
     (folder / "explore.html").write_text(explore_page(exploration(), Inputs("hwsim explore space.yaml", ())))
     return {p.stem: p for p in folder.glob("*.html")}
 
