@@ -50,3 +50,9 @@ $(VENV)/.train: $(READY)
 # docs/trained.md from the committed models and logs.
 trained: $(READY)
 	$(BIN)/python benchmarks/trained.py
+
+# docs/course_lab.ipynb, executed.
+.PHONY: notebook
+notebook: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,notebook]'
+	$(BIN)/python benchmarks/course_lab.py

@@ -13,13 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hwsim.cost import NetworkCost
 from hwsim.errors import HwsimError, did_you_mean
 from workloads.workload import Workload
+
+if TYPE_CHECKING:
+    import pandas
 
 FOLDER = Path(__file__).parent / "rubrics"
 MAX_POPULATION_BYTES = 10_000_000
@@ -217,6 +220,9 @@ class Score:
     marks: tuple[Mark, ...]
     hard: tuple[HardOutcome, ...]
 
+    def __repr__(self) -> str:
+        return f"Score({self.rubric.name}: {self.points.normalize():f} of {self.max_points.normalize():f} points)"
+
     @property
     def points(self) -> Decimal:
         """Points in all."""
@@ -228,6 +234,21 @@ class Score:
     def max_points(self) -> Decimal:
         """Points that the rubric can give."""
         return sum((m.max_points for m in self.marks), Decimal(0))
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A DataFrame with a row per criterion; needs pandas (extra ``notebook``).
+
+        Raises:
+            HwsimError: pandas is not installed.
+        """
+        from hwsim.notebook import data_frame, score_rows
+
+        return data_frame(score_rows(self))
+
+    def _repr_html_(self) -> str:
+        from hwsim.notebook import score_html
+
+        return score_html(self)
 
 
 def shipped() -> list[str]:
