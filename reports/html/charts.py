@@ -173,11 +173,11 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
         "showlegend": True,
         "legend": {"font": {"size": 11.5}},
         "margin": {"t": 52},
-        "xaxis": {"type": "log", "title": {"text": f"MAC per byte at {label(roof.level)}"}, **_decades(low, high)},
+        "xaxis": {"type": "log", "title": {"text": f"MAC per byte at {label(roof.level)}"}, **decades(low, high)},
         "yaxis": {
             "type": "log",
             "title": {"text": "MAC per cycle"},
-            **_decades(bottom, roof.compute_roof * 1.6),
+            **decades(bottom, roof.compute_roof * 1.6),
         },
     }
     return {"data": data, "layout": layout, "narrow": {"margin": {"t": 76}}}
@@ -195,7 +195,7 @@ def _decade(low: float, high: float) -> tuple[float, float]:
     return low / wider, high * wider
 
 
-def _decades(low: float, high: float) -> dict[str, Any]:
+def decades(low: float, high: float) -> dict[str, Any]:
     """Range and ticks of a logarithmic axis: powers of ten, and 2 and 5 between them where they are few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     between = (1, 2, 5) if last - first <= 3 else (1,)

@@ -266,7 +266,13 @@ def _changes(page: Page, columns: Sequence[Column], names: Sequence[str]) -> Sec
     return Section("changes", "What changed, layer by layer", body, lead)
 
 
-RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.33, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 4, 5, 10, 20, 50, 100)
+#: (span of the ratios, ticks that fit) for an axis of multiples
+RATIOS = (
+    (2.0, (0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2)),
+    (6.0, (0.2, 0.25, 0.33, 0.5, 0.7, 1, 1.5, 2, 3, 4, 6)),
+    (40.0, (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20, 40)),
+    (float("inf"), (1e-4, 1e-3, 0.01, 0.1, 1, 10, 100, 1e3, 1e4)),
+)
 
 
 def _ratios(columns: Sequence[Column], names: Sequence[str], word: str) -> Chart:
@@ -279,7 +285,8 @@ def _ratios(columns: Sequence[Column], names: Sequence[str], word: str) -> Chart
         if k
     ]
     values = [float(x) for trace in data for x in trace["x"]] + [1.0]
-    ticks = [t for t in RATIOS if min(values) / 1.2 <= t <= max(values) * 1.2]
+    low, high = min(values), max(values)
+    ticks = [t for t in next(t for span, t in RATIOS if high / low <= span) if low / 1.2 <= t <= high * 1.2]
     line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": 1, "x1": 1, "layer": "below"}
     layout = {
         "height": 56 + ROW * len(names),

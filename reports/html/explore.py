@@ -20,13 +20,15 @@ from typing import Any
 from hwsim.provenance import Inputs
 from reports import units
 from reports.figures import shorten
-from reports.html.charts import rounded
+from reports.html.charts import decades, rounded
 from reports.html.page import Cell, Chart, Page, Section, label, sortable, table, text
 from reports.scales import axis_scale
 
 Trial = Mapping[str, Any]
 MAX_ROWS = 2000  # designs in table and parallel coordinates: those of the front, then in order
 FEW = 12  # different values of a parameter that stand at equal distances
+LINES = 300  # designs off the front that parallel coordinates draw
+SPAN = 15  # ratio of the most to the least from which an axis is logarithmic
 PAIRS = 3  # pairs of objectives that are drawn
 #: figure of a trial → (name, unit)
 FIGURES = {
@@ -199,10 +201,19 @@ def _scatter(
         "height": 440,
         "margin": {"t": 40},
         "showlegend": True,
-        "xaxis": {"title": {"text": _title(x, axes[0][1])}, "zeroline": False, "nticks": 7},
-        "yaxis": {"title": {"text": _title(y, axes[1][1])}, "zeroline": False, "nticks": 7},
+        "xaxis": {"title": {"text": _title(x, axes[0][1])}, "zeroline": False, "nticks": 7}
+        | _kind(complete, x, axes[0][0]),
+        "yaxis": {"title": {"text": _title(y, axes[1][1])}, "zeroline": False, "nticks": 7}
+        | _kind(complete, y, axes[1][0]),
     }
     return {"data": data, "layout": layout}
+
+
+def _kind(complete: Sequence[Trial], objective: Mapping[str, str], scale: float) -> dict[str, Any]:
+    """Type and ticks of an axis: logarithmic where the values span much."""
+    values = [t["objectives"][objective["name"]] / scale for t in complete]
+    low, high = min(values), max(values)
+    return {"type": "log", **decades(low / 1.2, high * 1.2)} if 0 < low <= high / SPAN else {}
 
 
 def _title(objective: Mapping[str, str], unit: str) -> str:
@@ -253,13 +264,16 @@ def _parallel(
     xs = list(range(len(axes)))
     heights = [[axis.heights[k] for axis in axes] for k in range(len(trials))]
     others: dict[str, list[Any]] = {"x": [], "y": []}
-    for k, trial in enumerate(trials):
-        if not trial["on_front"]:
-            others["x"] += [*xs, None]
-            others["y"] += [*heights[k], None]
+    off = [k for k, trial in enumerate(trials) if not trial["on_front"]]
+    drawn = off[:: -(-len(off) // LINES)] if off else []
+    for k in drawn:
+        others["x"] += [*xs, None]
+        others["y"] += [*heights[k], None]
     plain = {"type": "scatter", "mode": "lines"}
     data: list[dict[str, Any]] = [
-        plain | others | {"line": {"color": "@s0", "width": 1}, "opacity": 0.28, "hoverinfo": "skip"}
+        plain
+        | others
+        | {"line": {"color": "@s0", "width": 1 if len(drawn) < 100 else 0.6}, "opacity": 0.3, "hoverinfo": "skip"}
     ]
     for k, trial in enumerate(trials):
         if trial["on_front"]:
@@ -295,12 +309,12 @@ def _parallel(
         "margin": {"t": 30, "b": 70},
         "xaxis": {
             "tickvals": xs,
-            "ticktext": [label(shorten(axis.name, 20)) for axis in axes],
+            "ticktext": [_broken(shorten(axis.name, 26)) for axis in axes],
             "range": [-0.35, len(axes) - 0.65],
             "showgrid": False,
             "zeroline": False,
             "showline": False,
-            "tickangle": -25 if len(axes) > 6 else 0,
+            "tickangle": 0,
             "ticklabelstandoff": 18,
             "tickfont": {"color": "@ink", "size": 12},
         },
@@ -309,13 +323,23 @@ def _parallel(
         "shapes": [{"type": "line", "x0": k, "x1": k, "y0": 0, "y1": 1, "line": line, "layer": "below"} for k in xs],
     }
     narrow: dict[str, Any] = {"xaxis": {"tickangle": -90, "tickfont": {"size": 10.5}}, "height": 480}
-    narrow["annotations"] = [note | {"font": {"size": 8.5, "color": "@muted"}} for note in notes]
+    small = {"size": 8.5, "color": "@muted"}
+    narrow["annotations"] = [n | {"font": small, "text": str(n["text"]).removesuffix(" cycles")} for n in notes]
+    narrow["xaxis"]["ticktext"] = [label(shorten(axis.name, 22)) for axis in axes]
     chart = page.chart("parallel", {"data": data, "layout": layout, "narrow": narrow}, "parallel coordinates")
     lead = (
         "A line per design through its parameters and objectives, from the least below to the most above; the front's "
         "in colour."
     )
+    if len(drawn) < len(off):
+        lead += f" Of the {len(off):,} others {len(drawn)} are drawn."
     return Section("parallel", "Parallel coordinates", chart, lead)
+
+
+def _broken(name: str) -> str:
+    """A name in two lines where it has a joint."""
+    head, dot, tail = name.rpartition(".")
+    return f"{label(head)}{dot}<br>{label(tail)}" if dot else label(name)
 
 
 class _Coordinate:

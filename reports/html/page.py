@@ -18,6 +18,8 @@ FOLDER = Path(__file__).parent
 #: The browser itself refuses whatever is not in the page.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
+TALL = 80  # rows beyond which a table scrolls by itself
+
 Chart = dict[str, Any]
 """A Plotly figure: ``data``, ``layout``; colours are roles as in ``@accent``, filled in by the page's script.
 ``narrow``: changes to the layout where the figure is less than 560 pixels wide."""
@@ -211,8 +213,9 @@ def sortable(
             for cell, (_, kind) in zip(row, head, strict=True)
         )
         body.append(f"<tr{opens}>{cells}</tr>")
+    tall = " tall" if len(rows) > TALL else ""
     return (
-        f'<div class="scroll-x" tabindex="0" aria-label="{text(name)}"><table class="sortable" id="{name}">'
+        f'<div class="scroll-x{tall}" tabindex="0" aria-label="{text(name)}"><table class="sortable" id="{name}">'
         f"<thead>{above}<tr>{titles}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
