@@ -137,6 +137,7 @@ def _saved(figures: Mapping[str, Figure]) -> dict[str, bytes]:
                 content = io.BytesIO()
                 figure.savefig(content, format=kind, dpi=DPI, metadata=data, facecolor=_color("surface"))
                 out[f"{name}.{kind}"] = content.getvalue()
+                figure.set_layout_engine("none")  # laid out once: both kinds look the same
     return out
 
 

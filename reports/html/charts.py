@@ -104,7 +104,9 @@ def cycles(cost: NetworkCost) -> Chart:
         shared | {"x": [100] * len(rows), "xaxis": "x2", "marker": {"color": "@raised"}, "hoverinfo": "skip"},
         shared | {"x": used, "xaxis": "x2", "marker": {"color": "@s0"}, "name": "utilization"},
     ]
-    layout = _rows(names, title={"text": unit}, domain=[0, 0.66], nticks=5)
+    layout = _rows(
+        names, title={"text": "cycles" if scale == 1 else f"cycles ({unit.split()[0]})"}, domain=[0, 0.66], nticks=5
+    )
     layout |= {
         "barmode": "overlay",
         "xaxis2": {
