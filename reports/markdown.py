@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hwsim.cost import NetworkCost
 from hwsim.rubric import Score
@@ -10,6 +11,7 @@ from hwsim.whatif import limited_by
 from reports import units
 from reports.columns import METRICS, Column, change, layer_names, percent_change
 from reports.figures import gap
+from reports.html.explore import shown as figure_text
 from reports.html.score import figure
 from reports.terminal import shape
 
@@ -106,3 +108,18 @@ def score_markdown(score: Score) -> str:
         f"by {_cell(score.rubric.name)}.\n\n"
     )
     return said + table(["criterion", "figure", "band", "points", "for more"], rows, (1, 3))
+
+
+def explore_markdown(result: Mapping[str, Any]) -> str:
+    """A row per design on the front of an exploration (see `reports.html.explore`), by the first objective."""
+    aims, params = result["objectives"], result["params"]
+    front = [t for t in result["trials"] if t["state"] == "complete" and t["on_front"]]
+    front.sort(key=lambda t: (t["objectives"][aims[0]["name"]], t["number"]))
+    rows = [
+        [str(t["number"])]
+        + [str(t["params"].get(name, "")) for name in params]
+        + [figure_text(t["objectives"][o["name"]], o["unit"]) for o in aims]
+        for t in front
+    ]
+    head = ["design", *params, *(o["name"] for o in aims)]
+    return table(head, rows, range(len(params) + 1, len(head)))

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hwsim.provenance import Inputs
 from reports.html.explore import explore_page
 from reports.palette import ROLES
 from tests.conftest import Run
@@ -93,7 +92,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> dict[str
         made = folder / f"{command[0]}.html"
         with redirect_stdout(StringIO()):
             app([*map(str, command), "--html", str(made)], standalone_mode=False)
-    (folder / "explore.html").write_text(explore_page(exploration(), Inputs("hwsim explore space.yaml", ())))
+    (folder / "explore.html").write_text(explore_page(exploration()))
     return {p.stem: p for p in folder.glob("*.html")}
 
 
@@ -129,6 +128,7 @@ def exploration() -> dict[str, Any]:
         "params": ["shared_glb.depth", "PE.meshX", "technology"],
         "trials": trials,
         "hypervolume": [[k, 1 - 0.5**k] for k in range(1, 10)],
+        "inputs": {"command": "hwsim explore space.yaml", "sha256": {"space.yaml": "5e1f"}, "sampler": "grid"},
     }
 
 
@@ -261,6 +261,37 @@ def test_the_front_answers_hover_and_click(pages: dict[str, Path], show: Callabl
     assert "area 9 mm² > 8 mm²" in page.locator("#lost").text_content()
     assert colors(page, "#chart-parallel")[rgb("accent", False)] > 0.0004
     assert faults == []
+
+
+def test_exploration_as_tables() -> None:
+    import csv
+    from io import StringIO as Text
+
+    from reports.data import explore_csv
+    from reports.markdown import explore_markdown
+    from reports.plots import explore_plots
+
+    result = exploration()
+    rows = list(csv.DictReader(Text(explore_csv(result))))
+    assert [int(r["design"]) for r in rows] == list(range(10)) and rows[-1]["reason"] == "area 9 mm² > 8 mm²"
+    assert float(rows[0]["energy (pJ)"]) == result["trials"][0]["objectives"]["energy"]
+    lines = explore_markdown(result).splitlines()
+    assert len(lines) == 2 + 3 and lines[2].startswith("| 6 | 16384 | 8 | 45nm | 3.324 mJ | 5 M cycles |")
+    assert explore_plots(result).keys() == {"front.png", "front.svg", "hypervolume.png", "hypervolume.svg"}
+
+
+@needs_browser
+def test_a_network_without_layers(hwsim: Hwsim, tmp_path: Path, show: Callable[..., Opened]) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"], name="only")], "g", value[:1], value[1:])
+    onnx.save(helper.make_model(graph), str(tmp_path / "relu.onnx"))
+    run = hwsim("profile", tmp_path / "relu.onnx", "--html", tmp_path / "relu.html", "--plots", tmp_path / "plots")
+    assert run.code == 0, run.err
+    page, faults = show(tmp_path / "relu.html")
+    assert "No operator of this network is mapped." in page.locator(".claim").text_content() and faults == []
 
 
 @needs_browser

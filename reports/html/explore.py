@@ -8,7 +8,8 @@ The result is a plain dict::
      "trials": [{"number": int, "state": "complete" | "failed" | "infeasible", "params": {name: value},
                  "objectives": {name: float}, "figures": {"energy_pj": float, …}, "on_front": bool,
                  "reason": str | None}],
-     "hypervolume": [[trials, value], …]}
+     "hypervolume": [[trials, value], …],
+     "inputs": {"command": str, "sha256": {what: digest}, name: value, …}}
 """
 
 from __future__ import annotations
@@ -43,8 +44,17 @@ FIGURES = {
 }
 
 
-def explore_page(result: Mapping[str, Any], inputs: Inputs) -> str:
-    """An exploration as one self-contained page; ``result`` as this module's docstring says."""
+def explore_page(result: Mapping[str, Any], inputs: Inputs | None = None) -> str:
+    """An exploration as one self-contained page.
+
+    Args:
+        result: as this module's docstring says.
+        inputs: for the foot of the page; ``result["inputs"]`` unless given.
+    """
+    if inputs is None:
+        given = dict(result["inputs"])
+        command, digests = given.pop("command"), given.pop("sha256", {})
+        inputs = Inputs(command, tuple(digests.items()), tuple((str(k), str(v)) for k, v in given.items()))
     objectives = result["objectives"]
     complete = [t for t in result["trials"] if t["state"] == "complete"]
     chosen = sorted(complete, key=lambda t: (not t["on_front"], t["number"]))[:MAX_ROWS]
@@ -408,7 +418,7 @@ def _detail(trial: Trial, objectives: Sequence[Mapping[str, str]]) -> str:
     aims = [[text(o["name"]), text(shown(trial["objectives"][o["name"]], o["unit"]))] for o in objectives]
     chosen = [[text(name), text(_value(value))] for name, value in trial["params"].items()]
     figures = []
-    for key, value in trial["figures"].items():
+    for key, value in trial.get("figures", {}).items():
         name, unit = FIGURES.get(key, (key.replace("_", " "), ""))
         figures.append([text(name), text("not known" if value is None else shown(value, unit))])
     parts = (("Parameters", chosen), ("Objectives", aims), ("Figures", figures))
@@ -419,7 +429,7 @@ def _detail(trial: Trial, objectives: Sequence[Mapping[str, str]]) -> str:
 def _lost(lost: Sequence[Trial]) -> Section:
     reasons: dict[tuple[str, str], list[Trial]] = {}
     for trial in lost:
-        reasons.setdefault((trial["state"], trial["reason"] or "no reason given"), []).append(trial)
+        reasons.setdefault((trial["state"], trial.get("reason") or "no reason given"), []).append(trial)
     rows = [
         [text(state), f"{len(trials):,}", text(reason), text(_params(trials[0]))]
         for (state, reason), trials in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))[:50]
