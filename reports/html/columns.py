@@ -146,7 +146,7 @@ def _totals(page: Page, columns: Sequence[Column]) -> Section:
         gain = f'<span class="good">{text(", ".join(better))}</span>' if better else "nothing got better"
         cost = f'it cost <span class="bad">{text(", ".join(worse))}</span>' if worse else "it cost nothing"
         words.append(f"<li>{head}: {gain}; {cost}.</li>")
-    body += f'<h3>What got better, and what it cost</h3><ul class="words">{"".join(words)}</ul>'
+    body += f'<h3>What got better, and what it cost</h3><ul class="said">{"".join(words)}</ul>'
     body += "<h3>Energy against cycles</h3>"
     body += page.chart("trade", _trade(columns), "energy against cycles, a point per design")
     return Section("totals", "Totals", body, lead)
@@ -227,18 +227,18 @@ def _components(page: Page, columns: Sequence[Column]) -> Section:
         for component in components
     ]
     layout = {
-        "height": 96 + 34 * len(names),
+        "height": 60 + 34 * len(names),
         "barmode": "stack",
         "bargap": 0.3,
-        "showlegend": True,
-        "legend": {"traceorder": "normal", "font": {"size": 11.5}},
         "yaxis": layer_axis(names, WIDE_NAME + 8),
         "xaxis": {"title": {"text": f"energy ({unit})"}, "zeroline": False},
-        "margin": {"t": 60},
     }
-    narrow = {"yaxis": layer_axis(names, NARROW_NAME), "height": 170 + 34 * len(names), "margin": {"t": 120}}
+    narrow = {"yaxis": layer_axis(names, NARROW_NAME)}
     chart = page.chart(
         "components", {"data": data, "layout": layout, "narrow": narrow}, "energy by component and design"
+    )
+    keys = "".join(
+        f'<li><i style="background:var(--{roles[name]})"></i><b>{text(name)}</b></li>' for name in components
     )
     base = spent[0]
     rows = []
@@ -250,7 +250,7 @@ def _components(page: Page, columns: Sequence[Column]) -> Section:
             cells.append(_with_change(shown, change(value, base.get(component))))
         rows.append(cells)
     grid = table([("component", "nowrap"), *((c.name, "r") for c in columns)], rows)
-    return Section("components", "Energy by component", chart + grid)
+    return Section("components", "Energy by component", f'<ul class="legend">{keys}</ul>{chart}{grid}')
 
 
 def _changes(page: Page, columns: Sequence[Column], names: Sequence[str]) -> Section:

@@ -54,6 +54,8 @@ def _claim(score: Score) -> str:
     if not open_marks:
         return f"{points}: every criterion is in its best band."
     nearest = max(open_marks, key=lambda m: m.max_points - m.points)
+    if nearest.value is None:
+        return f"{points}. For <b>{text(nearest.name)}</b> it takes {text(nearest.next_band or '')}."
     by = f" ({text(nearest.limited_by)})" if nearest.limited_by else ""
     return (
         f"{points}. Most is still to be had for <b>{text(nearest.name)}</b>: "
