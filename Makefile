@@ -7,7 +7,9 @@ READY := $(VENV)/.ready
 .PHONY: demo test check bench bench-mapper bench-scalesim train-extra train-smoke trained
 
 demo: $(READY)
-	$(BIN)/hwsim profile zoo:mobilenet_v2
+	mkdir -p build
+	$(BIN)/hwsim profile zoo:mobilenet_v2 --html build/mobilenet_v2.html
+	@echo "Open build/mobilenet_v2.html in a browser."
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
@@ -57,3 +59,9 @@ $(VENV)/.train: $(READY)
 # docs/trained.md from the committed models and logs.
 trained: $(READY)
 	$(BIN)/python benchmarks/trained.py
+
+# docs/course_lab.ipynb, executed.
+.PHONY: notebook
+notebook: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,notebook]'
+	$(BIN)/python benchmarks/course_lab.py

@@ -16,7 +16,9 @@ _LAZY: dict[str, str] = {
     "load_architecture": "hwsim.spec",
     "load_specs": "hwsim.spec",
     "profile": "hwsim.network",
+    "score": "hwsim.rubric",
     "search": "hwsim.mapper",
+    "study": "hwsim.whatif",
 }
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hwsim.mapping import Mapping
 from workloads.problem import Problem
 from workloads.workload import Unmapped, Workload
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,9 @@ class LayerCost:
     utilization: float
     certificate: Certificate | None = None
 
+    def __repr__(self) -> str:
+        return f"LayerCost({self.problem.kind}: {self.energy_pj * 1e-6:.4g} µJ, {self.cycles:,} cycles)"
+
     @property
     def edp(self) -> float:
         """Energy–delay product in pJ·cycles."""
@@ -150,6 +157,21 @@ class LayerCost:
                 out[name] += cost.energy_pj
         return out
 
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Accesses as a DataFrame, a row per level and data space; needs pandas (extra ``notebook``).
+
+        Raises:
+            HwsimError: pandas is not installed.
+        """
+        from hwsim.notebook import data_frame, layer_rows
+
+        return data_frame(layer_rows(self))
+
+    def _repr_html_(self) -> str:
+        from hwsim.notebook import layer_html
+
+        return layer_html(self)
+
 
 @dataclass(frozen=True)
 class NetworkLayer:
@@ -160,6 +182,12 @@ class NetworkLayer:
     names: tuple[str, ...]
     count: int
     cost: LayerCost
+
+    def __repr__(self) -> str:
+        return f"NetworkLayer({self.name}, {self.op}, ×{self.count}: {self.cost!r})"
+
+    def _repr_html_(self) -> str:
+        return self.cost._repr_html_()
 
 
 @dataclass(frozen=True)
@@ -187,6 +215,9 @@ class NetworkCost:
     cycle_seconds: float
     notes: tuple[str, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        return f"NetworkCost({self.model} on {self.arch}: {self.energy_pj * 1e-6:.4g} µJ, {self.cycles:,} cycles)"
+
     @property
     def edp_j_cycles(self) -> float:
         """Energy–delay product in J·cycles."""
@@ -196,3 +227,18 @@ class NetworkCost:
     def seconds(self) -> float:
         """Latency at the architecture's clock."""
         return self.cycles * self.cycle_seconds
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A DataFrame with a row per distinct layer, figures of one occurrence; needs pandas (extra ``notebook``).
+
+        Raises:
+            HwsimError: pandas is not installed.
+        """
+        from hwsim.notebook import data_frame, network_rows
+
+        return data_frame(network_rows(self))
+
+    def _repr_html_(self) -> str:
+        from hwsim.notebook import network_html
+
+        return network_html(self)

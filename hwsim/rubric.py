@@ -13,13 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hwsim.cost import NetworkCost
 from hwsim.errors import HwsimError, did_you_mean
 from workloads.workload import Workload
+
+if TYPE_CHECKING:
+    import pandas
 
 FOLDER = Path(__file__).parent / "rubrics"
 MAX_POPULATION_BYTES = 10_000_000
@@ -178,7 +181,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Mark:
-    """One criterion's outcome; ``next_band``: what more points would need, ``limited_by``: what stands in the way."""
+    """One criterion's outcome.
+
+    Attributes:
+        next_band: what more points would need.
+        limited_by: what stands in the way.
+        bands: (bound, points) of every band, best first.
+    """
 
     name: str
     value: Decimal | None
@@ -188,6 +197,7 @@ class Mark:
     max_points: Decimal
     next_band: str | None
     limited_by: str | None
+    bands: tuple[tuple[str, Decimal], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -210,6 +220,9 @@ class Score:
     marks: tuple[Mark, ...]
     hard: tuple[HardOutcome, ...]
 
+    def __repr__(self) -> str:
+        return f"Score({self.rubric.name}: {self.points.normalize():f} of {self.max_points.normalize():f} points)"
+
     @property
     def points(self) -> Decimal:
         """Points in all."""
@@ -222,10 +235,30 @@ class Score:
         """Points that the rubric can give."""
         return sum((m.max_points for m in self.marks), Decimal(0))
 
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A DataFrame with a row per criterion; needs pandas (extra ``notebook``).
+
+        Raises:
+            HwsimError: pandas is not installed.
+        """
+        from hwsim.notebook import data_frame, score_rows
+
+        return data_frame(score_rows(self))
+
+    def _repr_html_(self) -> str:
+        from hwsim.notebook import score_html
+
+        return score_html(self)
+
 
 def shipped() -> list[str]:
     """Names of the rubrics that come with hwsim."""
     return sorted(p.stem for p in FOLDER.glob("*.yaml"))
+
+
+def rubric_file(name: str) -> Path:
+    """The file of a rubric, by its own path or a shipped name; it may not exist."""
+    return Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
 
 
 def load_rubric(name: str) -> Rubric:
@@ -238,7 +271,7 @@ def load_rubric(name: str) -> Rubric:
 
     from hwsim.spec.document import read_document
 
-    file = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    file = rubric_file(name)
     if not file.is_file():
         raise HwsimError(f"no such rubric.{did_you_mean(name, shipped())} A file's name ends in .yaml.", where=name)
     value = read_document(file).value
@@ -330,6 +363,54 @@ def grade(rubric: Rubric, facts: Facts) -> Score:
     return Score(rubric, facts, marks + ranks, hard)
 
 
+def score(
+    model: str | Path | Workload,
+    rubric: str,
+    *,
+    accuracy: str | float | None = None,
+    arch: str | None = None,
+    dataset: str | None = None,
+    population: Mapping[str, tuple[Decimal, ...]] | None = None,
+    jobs: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Score:
+    """Points for a model.
+
+    Args:
+        model: an ONNX file, or a workload that was read already.
+        rubric: name of a shipped rubric, or a file.
+        accuracy: share of the test set that is right; the file's metadata says unless given.
+        arch: architecture, the rubric's own unless given.
+        dataset: what the model is for; the file's metadata says unless given.
+        population: see `read_population`.
+        jobs: layers mapped side by side.
+        progress: called with (layers done, layers, name of the last).
+
+    Raises:
+        HwsimError: a name, file or figure is wrong, or a layer fits no mapping.
+    """
+    from dataclasses import replace
+
+    from hwsim.network import profile_workload
+    from hwsim.spec import load_architecture
+    from workloads.onnx_reader import read_onnx
+
+    chosen = load_rubric(rubric)
+    given = None if accuracy is None else read_accuracy(str(accuracy), "--accuracy")
+    hardware = load_architecture(arch or chosen.arch) if needs_mapping(chosen) or arch else None
+    workload = model if isinstance(model, Workload) else read_onnx(model, {})
+    source = "given by --accuracy"
+    if given is None:
+        stated = workload.metadata.get("test_accuracy")
+        source = "from the file's metadata (test_accuracy)" if stated else "not known: give --accuracy"
+        where = f"{workload.name}: metadata test_accuracy"
+        given = None if stated is None else read_accuracy(stated, where)
+    if dataset is not None:
+        workload = replace(workload, metadata=workload.metadata | {"dataset": dataset})
+    cost = profile_workload(workload, *hardware, jobs=jobs, progress=progress) if hardware is not None else None
+    return grade(chosen, Facts(given, source, workload, cost, population or {}))
+
+
 def _hard(hard: Hard, facts: Facts) -> HardOutcome:
     value, unit = facts.figure(hard.figure), UNITS[hard.figure][0]
     return HardOutcome(hard.name, value, unit, hard.text(unit), value is not None and hard.holds(value))
@@ -345,7 +426,8 @@ def _rank(rank: Rank, facts: Facts) -> Mark:
     own, others = facts.figure(rank.figure), facts.population.get(rank.figure)
     if others is None or own is None:
         best = rank.bands[0].points
-        return Mark(rank.name, None, "% from the best", None, Decimal(0), best, "a population to rank against", None)
+        needs, edges = "a population to rank against", _edges(rank.bands, "% from the best")
+        return Mark(rank.name, None, "% from the best", None, Decimal(0), best, needs, None, edges)
     place = 1 + sum(x < own for x in others)
     share = Decimal(100 * place) / (len(others) + 1)
     return _banded(rank.name, share, "% from the best", rank.bands, _limited_by(rank.figure, facts))
@@ -354,13 +436,18 @@ def _rank(rank: Rank, facts: Facts) -> Mark:
 def _banded(name: str, value: Decimal | None, unit: str, bands: tuple[Band, ...], limited_by: str | None) -> Mark:
     if value is None:
         needs = f"the figure itself ({bands[0].text(unit)} for {bands[0].points:f})"
-        return Mark(name, None, unit, None, Decimal(0), bands[0].points, needs, None)
+        return Mark(name, None, unit, None, Decimal(0), bands[0].points, needs, None, _edges(bands, unit))
     won = next((k for k, band in enumerate(bands) if band.holds(value)), len(bands))
     better = [band for band in bands[:won] if won == len(bands) or band.points > bands[won].points]
     coming = f"{better[-1].text(unit)} for {better[-1].points:f}" if better else None
     points = bands[won].points if won < len(bands) else Decimal(0)
     band = bands[won].text(unit) if won < len(bands) else None
-    return Mark(name, value, unit, band, points, bands[0].points, coming, limited_by if better else None)
+    edges = _edges(bands, unit)
+    return Mark(name, value, unit, band, points, bands[0].points, coming, limited_by if better else None, edges)
+
+
+def _edges(bands: tuple[Band, ...], unit: str) -> tuple[tuple[str, Decimal], ...]:
+    return tuple((band.text(unit), band.points) for band in bands)
 
 
 def _limited_by(figure: str, facts: Facts) -> str | None:

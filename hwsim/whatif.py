@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hwsim.architecture import Architecture
 from hwsim.cost import LayerCost, NetworkCost
@@ -13,6 +15,9 @@ from hwsim.network import profile_workload
 from hwsim.spec import load_architecture
 from hwsim.spec.settings import Setting
 from workloads.workload import Workload
+
+if TYPE_CHECKING:
+    import pandas
 
 #: called with (layers done, layers, name of the column)
 Progress = Callable[[int, int, str], None]
@@ -38,6 +43,31 @@ class Variant:
     area_um2: float
     no_area: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Variant({self.name}: {self.cost!r})"
+
+
+class Study(list[Variant]):
+    """The columns of a study; the first is the architecture as it is."""
+
+    def __repr__(self) -> str:
+        return f"Study({', '.join(repr(v) for v in self)})"
+
+    def to_dataframe(self, *, layers: bool = False) -> pandas.DataFrame:
+        """A DataFrame with a row per design, or per design and layer; needs pandas (extra ``notebook``).
+
+        Raises:
+            HwsimError: pandas is not installed.
+        """
+        from hwsim.notebook import data_frame, study_layer_rows, study_rows
+
+        return data_frame(study_layer_rows(self) if layers else study_rows(self))
+
+    def _repr_html_(self) -> str:
+        from hwsim.notebook import study_html
+
+        return study_html(self)
+
 
 def parse_group(text: str) -> tuple[Setting, ...]:
     """Settings of one column, separated by commas."""
@@ -56,16 +86,24 @@ def columns(groups: Sequence[tuple[Setting, ...]]) -> list[tuple[str, tuple[Sett
 
 
 def study(
-    workload: Workload,
+    model: Workload | str | Path,
     arch: str,
-    groups: Sequence[tuple[Setting, ...]],
+    groups: Sequence[str | tuple[Setting, ...]],
     objective: str = "edp",
     *,
     jobs: int = 1,
     use_cache: bool = True,
     progress: Progress | None = None,
-) -> list[Variant]:
+) -> Study:
     """Cost of a network on an architecture as it is and changed.
+
+    Args:
+        model: a network that was read already, or an ONNX file.
+        arch: name of a shipped architecture, or an architecture file.
+        groups: a column each; text is settings separated by commas, ``shared_glb.depth=8192,PE.meshX=32``.
+        objective: ``edp``, ``energy`` or ``latency``.
+        jobs / use_cache: as in `hwsim.network.profile`.
+        progress: called with (layers done, layers, name of the column).
 
     All columns are priced by hwsim's own estimators, the unchanged one, too, so that a published table's
     rounding does not look like an effect.
@@ -73,9 +111,12 @@ def study(
     Raises:
         HwsimError: a setting is wrong, or a layer fits no mapping (says which column).
     """
-    wanted = columns(groups)
+    from workloads.onnx_reader import read_onnx
+
+    workload = model if isinstance(model, Workload) else read_onnx(model, {})
+    wanted = columns([parse_group(group) if isinstance(group, str) else group for group in groups])
     designs = [load_architecture(arch, settings, own_prices=True) for _, settings in wanted]
-    out = []
+    out = Study()
     for (name, settings), (architecture, energy) in zip(wanted, designs, strict=True):
         tell = None if progress is None else lambda done, total, _, name=name: progress(done, total, name)
         try:

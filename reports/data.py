@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -141,6 +141,23 @@ def score_data(score: Score) -> dict[str, Any]:
     }
 
 
+def score_csv(score: Score) -> str:
+    """A line per criterion and hard constraint (no points of its own), figures in the unit beside them."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["name", "value", "unit", "band", "points", "max_points", "next_band", "limited_by", "met"])
+    for hard in score.hard:
+        writer.writerow([hard.name, _text(hard.value), hard.unit, hard.limit, "", "", "", "", hard.met])
+    for mark in score.marks:
+        given = [mark.band or "", _text(mark.points), _text(mark.max_points), mark.next_band or ""]
+        writer.writerow([mark.name, _text(mark.value), mark.unit, *given, mark.limited_by or "", ""])
+    return out.getvalue()
+
+
+def _text(value: Decimal | None) -> str:
+    return "" if value is None else f"{value.normalize():f}"
+
+
 def whatif_data(variants: Sequence[Variant]) -> dict[str, Any]:
     """A what-if study in schema ``hwsim.whatif/1``: totals per column, and every layer in every column."""
     return {
@@ -203,4 +220,19 @@ def profile_csv(cost: NetworkCost) -> str:
             + [by_level.get(name, 0.0) for name in levels]
             + [bool(certificate and certificate.optimal)]
         )
+    return out.getvalue()
+
+
+def explore_csv(result: Mapping[str, Any]) -> str:
+    """A line per design of an exploration (see `reports.html.explore`), in the order in which they were tried."""
+    trials, aims = result["trials"], [o["name"] for o in result["objectives"]]
+    figures = list(dict.fromkeys(name for t in trials for name in t.get("figures", {})))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    named = [f"{o['name']} ({o['unit']})" if o["unit"] else o["name"] for o in result["objectives"]]
+    writer.writerow(["design", "state", "on_front", *result["params"], *named, *figures, "reason"])
+    for t in sorted(trials, key=lambda t: int(t["number"])):
+        row = [t["number"], t["state"], bool(t["on_front"]), *(t["params"].get(name, "") for name in result["params"])]
+        row += [t["objectives"].get(name, "") for name in aims]
+        writer.writerow([*row, *(t.get("figures", {}).get(name, "") for name in figures), t.get("reason") or ""])
     return out.getvalue()

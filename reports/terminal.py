@@ -17,6 +17,7 @@ from hwsim.energy import EnergyTable
 from hwsim.rubric import Score
 from hwsim.whatif import Variant, limited_by
 from reports import units
+from reports.columns import METRICS, Column, component_names, layer_names
 from workloads.problem import Problem
 
 _SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
@@ -370,6 +371,41 @@ def _change(value: float, base: float, shown: str) -> Text:
         return Text(shown)
     share = value / base - 1
     return Text.assemble(shown, (f"  {100 * share:+.1f}%", "green" if share < 0 else "red"))
+
+
+def columns_report(columns: Sequence[Column]) -> RenderableType:
+    """Saved profiles side by side: a row per figure, then every layer; changes are against the first."""
+    base = columns[0]
+    totals, layers = Table(box=box.SIMPLE_HEAD, padding=(0, 1)), Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    totals.add_column("")
+    layers.add_column("layer")
+    for column in columns:
+        totals.add_column(Text(column.name), justify="right")
+        layers.add_column(Text(f"{column.name}: energy, cycles"), justify="right")
+    for metric in METRICS:
+        values = [metric.value(c) for c in columns]
+        first = values[0]
+        if all(v is None for v in values):
+            continue
+        cells = []
+        for value in values:
+            shown = "not known" if value is None else metric.shown(value)
+            plain = metric.more or value is None or first is None
+            cells.append(Text(shown) if plain else _change(value or 0.0, first or 0.0, shown))
+        totals.add_row(f"EDP ({metric.unit})" if metric.name == "EDP" else metric.name, *cells)
+    for component in component_names(columns):
+        spent = [c.by_component_pj().get(component) for c in columns]
+        cells = [Text() if v is None else _change(v, spent[0] or 0.0, units.energy(v)) for v in spent]
+        totals.add_row(Text(f"  energy in {component}", style="dim"), *cells)
+    for name in layer_names(columns):
+        found, first_layer = [c.layers.get(name) for c in columns], base.layers.get(name)
+        before = first_layer.edp if first_layer else 0.0
+        cells = [
+            Text("–") if x is None else _change(x.edp, before, f"{units.energy(x.energy_pj)}, {units.count(x.cycles)}")
+            for x in found
+        ]
+        layers.add_row(Text(name), *cells)
+    return Group(totals, layers, Text("Percentages of a layer are of its EDP, against the first column.", style="dim"))
 
 
 def whatif_report(variants: Sequence[Variant]) -> RenderableType:

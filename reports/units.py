@@ -40,3 +40,8 @@ def size(n: float) -> str:
 def percent(share: float) -> str:
     """``0.4567`` → ``45.7%``."""
     return f"{100 * share:.1f}%"
+
+
+def edp(j_cycles: float) -> str:
+    """An energy–delay product in J·cycles, without its unit: ``12,290``."""
+    return f"{j_cycles:,.0f}" if j_cycles >= 1e4 else f"{j_cycles:.4g}"

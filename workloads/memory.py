@@ -16,6 +16,16 @@ from workloads.workload import Operator, Workload
 MAX_STATES = 20_000
 
 
+@dataclass(frozen=True)
+class Moment:
+    """While one operator runs: its name and type, whether it is mapped, and the bytes of activations alive."""
+
+    operator: str
+    op: str
+    mapped: bool
+    live_bytes: int
+
+
 def peak_activation_bytes(workload: Workload) -> int:
     """The largest sum of input and output activation bytes of any mapped operator; 0 where there is none.
 
@@ -33,12 +43,46 @@ def peak_live_bytes(workload: Workload) -> int:
     operator to its last reader, a graph output from its operator to the end.
     """
     plan = _plan(workload)
-    live, peak, done = plan.live_at_start, plan.live_at_start, 0
+    return max((plan.live_at_start, *_live_bytes(plan)))
+
+
+def memory_schedule(workload: Workload) -> tuple[Moment, ...]:
+    """What is alive while each operator runs, in the file's order; operators whose results are constant do not run."""
+    plan = _plan(workload)
+    return tuple(
+        Moment(op.name, op.op, op.mapped, live) for op, live in zip(_steps(workload), _live_bytes(plan), strict=True)
+    )
+
+
+def live_tensors(workload: Workload, operator: str) -> tuple[tuple[str, int], ...]:
+    """The activations alive while an operator runs, as (name, bytes), largest first.
+
+    Raises:
+        KeyError: no operator of this name runs.
+    """
+    steps = _steps(workload)
+    now = {op.name: step for step, op in enumerate(steps)}[operator]
+    born, last = dict.fromkeys(workload.graph_inputs, -1), dict.fromkeys(workload.graph_outputs, len(steps))
+    for step, op in enumerate(steps):
+        for name in op.inputs:
+            born.setdefault(name, -1)
+            last[name] = max(last.get(name, 0), step)
+        for name in op.outputs:
+            born[name] = step
+            last.setdefault(name, step)
+    sizes = {n: workload.tensors[n].bytes for n in born if n in last and not workload.tensors[n].constant}
+    alive = [(n, size) for n, size in sizes.items() if born[n] <= now <= last[n]]
+    return tuple(sorted(alive, key=lambda pair: (-pair[1], pair[0])))
+
+
+def _live_bytes(plan: _Plan) -> list[int]:
+    """Bytes alive while each operator runs, in order."""
+    out, live, done = [], plan.live_at_start, 0
     for step in range(len(plan.reads)):
-        peak = max(peak, live + plan.written[step])
+        out.append(live + plan.written[step])
         live += plan.change(step, done)
         done |= 1 << step
-    return peak
+    return out
 
 
 def peak_live_bytes_best_order(workload: Workload, max_states: int = MAX_STATES) -> int | None:
@@ -111,8 +155,13 @@ def _sizes(workload: Workload, op: Operator) -> dict[str, int]:
     return {name: tensors[name].bytes for name in (*op.inputs, *op.outputs) if not tensors[name].constant}
 
 
+def _steps(workload: Workload) -> list[Operator]:
+    """The operators that run, in the file's order."""
+    return [op for op in workload.operators if op.outputs and workload.active(op)]
+
+
 def _plan(workload: Workload) -> _Plan:
-    steps = [op for op in workload.operators if op.outputs and workload.active(op)]
+    steps = _steps(workload)
     sizes = [_sizes(workload, op) for op in steps]
     producer = {name: step for step, op in enumerate(steps) for name in op.outputs}
     readers: dict[str, int] = {}

@@ -163,11 +163,11 @@ class Workload:
         for op in self.operators:
             if not op.mapped:
                 counts[op.op] = counts.get(op.op, 0) + op.repeats
-                moved[op.op] = moved.get(op.op, 0) + op.repeats * self._bytes_moved(op)
+                moved[op.op] = moved.get(op.op, 0) + op.repeats * self.bytes_moved(op)
         return tuple(Unmapped(op, counts[op], moved[op]) for op in sorted(counts))
 
-    def _bytes_moved(self, op: Operator) -> int:
-        """Bytes that one run of an operator reads and writes, constants included."""
+    def bytes_moved(self, op: Operator) -> int:
+        """Bytes that one run of an operator reads and writes, constants included; 0 where it does not run."""
         if not self.active(op):
             return 0
         written = sum(self.tensors[name].bytes for name in op.outputs)

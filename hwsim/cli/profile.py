@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.shared import Objective, dims, json_text, progress_bar, show, zoo_or_file
+from hwsim.cli.shared import Objective, dims, hash_model, json_text, progress_bar, show, sizes, write_plots, zoo_or_file
 from hwsim.errors import HwsimError, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def profile(
     layer: Annotated[str | None, typer.Option(help="Show one layer in depth.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.profile/1).")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write a line per layer.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown tables.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Search again, without looking at or keeping cached mappings.")
@@ -46,6 +49,7 @@ def profile(
     architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
+        hashed = hash_model(path) if html is not None else ("", "")
     with progress_bar("mapping") as progress:
         cost = profile_workload(
             workload, architecture, energy, objective.value, jobs=jobs, use_cache=not no_cache, progress=progress
@@ -54,6 +58,25 @@ def profile(
         write_file(json, json_text(data.profile_data(cost, architecture)))
     if csv is not None:
         write_file(csv, data.profile_csv(cost))
+    if markdown is not None:
+        from reports.markdown import profile_markdown
+
+        write_file(markdown, profile_markdown(cost))
+    if plots is not None:
+        from reports.plots import profile_plots
+
+        write_plots(plots, profile_plots(cost, architecture))
+    if html is not None:
+        from hwsim.provenance import Inputs, command, design_sha256
+        from reports.html.profile import profile_page
+
+        options = [("--arch", arch), ("--objective", objective.value), ("--dim", dim), ("--set", settings)]
+        inputs = Inputs(
+            command("profile", model, options=options),
+            (hashed, ("architecture and prices", design_sha256(architecture, energy))),
+            (("objective", objective.value), *sizes(dim)),
+        )
+        write_file(html, profile_page(cost, architecture, inputs))
     if layer is not None:
         chosen = _layer(cost, layer)
         title = f"{chosen.name} ({chosen.op}, ×{chosen.count}) on {cost.arch}"

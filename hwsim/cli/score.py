@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.shared import json_text, progress_bar, show, zoo_or_file
+from hwsim.cli.shared import hash_model, json_text, progress_bar, show, write_plots, zoo_or_file
+
+if TYPE_CHECKING:
+    from hwsim.rubric import Score
 
 
 def score(
@@ -22,36 +25,73 @@ def score(
         Path | None, typer.Option(help="CSV or JSON of other models' parameters and macs, to rank against.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.score/1.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write a line per criterion.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown tables.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
 ) -> None:
     """Points for a model by a course's rubric, and what the next band would need."""
-    from dataclasses import replace
-
     from hwsim import rubric as rubrics
-    from hwsim.network import profile_workload
-    from hwsim.spec import load_architecture
+    from hwsim.files import write_file
     from reports import data, terminal
     from workloads.onnx_reader import read_onnx
 
-    chosen = rubrics.load_rubric(rubric)
-    others = rubrics.read_population(population) if population is not None else {}
-    given = None if accuracy is None else rubrics.read_accuracy(accuracy, "--accuracy")
-    hardware = load_architecture(arch or chosen.arch) if rubrics.needs_mapping(chosen) or arch else None
+    rubrics.load_rubric(rubric)  # a wrong name before a wrong file
+    others = rubrics.read_population(population) if population is not None else None
     with zoo_or_file(model) as path:
         workload = read_onnx(path, {})
-    source = "given by --accuracy"
-    if given is None:
-        stated = workload.metadata.get("test_accuracy")
-        source = "from the file's metadata (test_accuracy)" if stated else "not known: give --accuracy"
-        given = None if stated is None else rubrics.read_accuracy(stated, f"{model}: metadata test_accuracy")
-    if dataset is not None:
-        workload = replace(workload, metadata=workload.metadata | {"dataset": dataset})
-    cost = None
-    if hardware is not None:
-        with progress_bar("mapping") as progress:
-            cost = profile_workload(workload, *hardware, jobs=jobs, progress=progress)
-    result = rubrics.grade(chosen, rubrics.Facts(given, source, workload, cost, others))
+        hashed = hash_model(path) if html is not None else ("", "")
+    with progress_bar("mapping") as progress:
+        result = rubrics.score(
+            workload,
+            rubric,
+            accuracy=accuracy,
+            arch=arch,
+            dataset=dataset,
+            population=others,
+            jobs=jobs,
+            progress=progress,
+        )
+    if csv is not None:
+        write_file(csv, data.score_csv(result))
+    if markdown is not None:
+        from reports.markdown import score_markdown
+
+        write_file(markdown, score_markdown(result))
+    if plots is not None:
+        from reports.plots import score_plots
+
+        write_plots(plots, score_plots(result))
+    if html is not None:
+        write_file(html, _page(result, model, hashed, rubric, accuracy, arch, dataset, population))
     if json:
         print(json_text(data.score_data(result)), end="")
     else:
         show(terminal.score_report(result))
+
+
+def _page(
+    result: Score,
+    model: str,
+    hashed: tuple[str, str],
+    rubric: str,
+    accuracy: str | None,
+    arch: str | None,
+    dataset: str | None,
+    population: Path | None,
+) -> str:
+    from hwsim.provenance import Inputs, command, design_sha256, file_sha256
+    from hwsim.rubric import rubric_file
+    from hwsim.spec import load_architecture
+    from reports.html.score import score_page
+
+    options = [("--rubric", rubric), ("--accuracy", accuracy), ("--arch", arch), ("--dataset", dataset)]
+    sha256 = [hashed, ("rubric", file_sha256(rubric_file(rubric)))]
+    if result.facts.cost is not None:
+        design = design_sha256(*load_architecture(arch or result.rubric.arch))
+        sha256.append(("architecture and prices", design))
+    if population is not None:
+        options.append(("--population", str(population)))
+        sha256.append(("population", file_sha256(population)))
+    return score_page(result, Inputs(command("score", model, options=options), tuple(sha256)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -92,3 +92,31 @@ def zoo_or_file(model: str) -> Iterator[Path]:
     name = model.removeprefix("zoo:")
     with tempfile.TemporaryDirectory() as folder:
         yield zoo.write(name, Path(folder) / f"{name}.onnx")
+
+
+def hash_model(path: Path) -> tuple[str, str]:
+    """A model's row in `hwsim.provenance.Inputs`."""
+    from hwsim.provenance import file_sha256
+
+    return "model", file_sha256(path)
+
+
+def sizes(workload_dims: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Sizes of symbolic dimensions as facts of a page's inputs."""
+    return (("dimensions", " ".join(workload_dims)),) if workload_dims else ()
+
+
+def write_plots(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write figures into a folder, which is made where it is missing.
+
+    Raises:
+        HwsimError: the folder or a file cannot be written.
+    """
+    from hwsim.files import write_file
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HwsimError(f"the folder cannot be made: {error.strerror}.", where=str(folder)) from error
+    for name, content in files.items():
+        write_file(folder / name, content)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.shared import Objective, dims, json_text, progress_bar, show, zoo_or_file
+from hwsim.cli.shared import Objective, dims, hash_model, json_text, progress_bar, show, sizes, write_plots, zoo_or_file
 
 
 def whatif(
@@ -24,19 +24,45 @@ def whatif(
         list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.whatif/1).")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a line per layer and column.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown tables.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
 ) -> None:
     """What changes if the hardware does: priced and mapped anew, side by side, layer by layer."""
     from hwsim.files import write_file
     from hwsim.whatif import parse_group, study
     from reports import data, terminal
+    from reports.columns import columns_csv, from_variants
     from workloads.onnx_reader import read_onnx
 
     parsed = [parse_group(text) for text in groups]
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
+        hashed = hash_model(path) if html is not None else ("", "")
     with progress_bar("mapping") as progress:
         variants = study(workload, arch, parsed, objective.value, jobs=jobs, progress=progress)
     if json is not None:
         write_file(json, json_text(data.whatif_data(variants)))
+    columns = from_variants(variants)
+    if csv is not None:
+        write_file(csv, columns_csv(columns))
+    if markdown is not None:
+        from reports.markdown import columns_markdown
+
+        write_file(markdown, columns_markdown(columns))
+    if plots is not None:
+        from reports.plots import columns_plots
+
+        write_plots(plots, columns_plots(columns))
+    if html is not None:
+        from hwsim.provenance import Inputs, command, design_sha256
+        from reports.html.columns import whatif_page
+
+        options = [("--arch", arch), ("--objective", objective.value), ("--dim", dim), ("--set", groups)]
+        designs = [(f"{v.name}: architecture and prices", design_sha256(v.architecture, v.energy)) for v in variants]
+        facts = (("objective", objective.value), *sizes(dim))
+        inputs = Inputs(command("whatif", model, options=options), (hashed, *designs), facts)
+        write_file(html, whatif_page(variants, inputs))
     show(terminal.whatif_report(variants))

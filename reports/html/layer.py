@@ -1,0 +1,78 @@
+"""One layer in depth, as it opens on a click."""
+
+from __future__ import annotations
+
+from hwsim.architecture import Architecture
+from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
+from hwsim.whatif import limited_by
+from reports import units
+from reports.html.page import bar, table, text
+from reports.palette import component_roles
+from reports.terminal import loop_nest, shape
+
+
+def detail(layer: NetworkLayer, network: NetworkCost, architecture: Architecture) -> str:
+    """Figures, loop nest, accesses per level and data space, certificate."""
+    cost, count = layer.cost, layer.count
+    energy, cycles = count * cost.energy_pj, count * cost.cycles
+    facts = (
+        ("energy", units.energy(cost.energy_pj)),
+        ("cycles", f"{cost.cycles:,}"),
+        ("utilization", units.percent(cost.utilization)),
+        ("limited by", limited_by(cost)),
+        ("MACs", f"{cost.problem.macs:,}"),
+        ("units in use", f"{cost.compute.instances:,} of {architecture.compute_instances:,}"),
+        ("share of energy", units.percent(energy / network.energy_pj)),
+        ("share of cycles", units.percent(cycles / network.cycles)),
+    )
+    also = [name for name in layer.names if name != layer.name]
+    same = f'<p class="muted">The same problem: {text(", ".join(also))}</p>' if also else ""
+    roles = component_roles(architecture)
+    split = [(n, pj, units.energy(pj), roles[n]) for n, pj in cost.energy_by_level_pj.items()]
+    times = f", {count} times; figures of one" if count > 1 else ""
+    return (
+        f'<h2 id="drawer-title">{text(layer.name)}</h2>'
+        f'<p class="muted">{text(layer.op)} {text(shape(cost.problem))}{times}</p>{same}'
+        f'<dl class="facts">{"".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}</dd></div>" for a, b in facts)}</dl>'
+        f"<h3>Energy</h3>{bar(split)}"
+        f"<h3>Loop nest</h3><pre>{text(loop_nest(cost, architecture))}</pre>"
+        f"<h3>Accesses per instance (words)</h3>{accesses(cost)}"
+        f"<h3>Certificate</h3><p>{text(certificate(cost))}</p>"
+    )
+
+
+def accesses(cost: LayerCost) -> str:
+    """Counts per level and data space, per instance; energy of all instances."""
+    head = [("level", "nowrap"), ("data space", "nowrap")]
+    head += [(n, "r") for n in ("instances", "held", "reads", "fills", "updates", "energy", "share")]
+    rows = []
+    for level in cost.levels:
+        for name, space in level.data_spaces.items():
+            counts = (space.instances, space.capacity, space.reads, space.fills, space.updates)
+            rows.append([text(level.name), text(name), *(f"{n:,}" for n in counts), *_energy(space.energy_pj, cost)])
+        if level.leakage_pj:
+            rows.append([text(level.name), "leakage", *[""] * 5, *_energy(level.leakage_pj, cost)])
+    compute = cost.compute
+    rows.append([text(compute.name), "compute", f"{compute.instances:,}", *[""] * 4, *_energy(compute.energy_pj, cost)])
+    return table(head, rows)
+
+
+def _energy(pj: float, cost: LayerCost) -> tuple[str, str]:
+    return units.energy(pj), units.percent(pj / cost.energy_pj)
+
+
+def certificate(cost: LayerCost) -> str:
+    """What the mapper proved, in a sentence or two; without times, which differ from run to run."""
+    c = cost.certificate
+    if c is None:
+        return "The mapping was given, not searched."
+    what = {"edp": "pJ·cycles", "energy": "pJ", "latency": "cycles"}.get(c.objective, "")
+    if c.optimal:
+        said = f"Proved best: no mapping has a smaller {c.objective} than {c.value:.6g} {what}."
+    else:
+        said = (
+            f"{c.objective} {c.value:.6g} {what}; the bound is {c.lower_bound:.6g}, so that at most "
+            f"{100 * (1 - c.lower_bound / c.value):.2g}% could still be gained."
+        )
+    space = f" The space has {c.space_size:.4g} mappings." if c.space_size else ""
+    return f"{said}{space} {c.argument}"
