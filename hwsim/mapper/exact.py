@@ -26,7 +26,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 AXES = ("", "X", "Y")
 
-BEAMS = (32,)  # labels kept per level by the quick first dive
+BEAMS = (8,)  # labels kept per level by the quick first dive
 # A mapping that is known before the walk (from the dive, or a hint) is a bound for the walk only, wider by this share:
 # so the walk finds the best mapping itself, and which of several equal ones does not depend on what was known.
 SLACK = 1e-9

@@ -25,13 +25,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from hwsim.counting import speed
+
 # Float columns of a label.
-# BANDWIDTH is in cycles; READS and WRITES are the words that the watched storage (see `Space.watch`) moves for sure.
-ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK, READS, WRITES = range(9)
-# Per data space, from column 9: energy of transfers that an open tile may still avoid; accesses of the
-# parent to come; mode; words that the watched storage hands to a tile that was open there.
-SPACE, PER_SPACE = 9, 4
-SAVABLE, PENDING, MODE, SERVED = range(4)
+ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
+# Per data space, from column 7: energy of transfers that an open tile may still avoid; accesses of the
+# parent to come; mode; words that the watched storage (see `Space.watch`) serves for sure, and those that it serves
+# to a tile that was open there.
+SPACE, PER_SPACE = 7, 5
+SAVABLE, PENDING, MODE, SURE, SERVED = range(5)
 CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
 # Of the sliding data space, after the per-space columns: extents of the tile below on its shared ranks;
 # the zone (rank, fetches in units of the tile, cost of the usual step, usual step, swept distance);
@@ -48,6 +50,7 @@ KEY, PRED, DIM, BOUND, AXIS, USED, NEXT, STATE, ALIVE = range(9)
 INTS = 9
 
 EPS = 1e-12
+CLEAR = 1e-9  # a storage that is used to a share of its bandwidth below 1 by this slows nothing down
 
 
 class Space(NamedTuple):
@@ -336,7 +339,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
     if level < space.watch and not outermost:
         _unwatch(space, f, child)
     reads, writes = 0.0, 0.0
-    watched_reads, watched_writes = f[READS] + np.floor(f[z + EREADS] + 0.5), f[WRITES]
+    compute = space.macs / f[SPATIAL]
+    watched_reads, watched_writes = 0.0, 0.0  # words per cycle, summed as the cost model does: it decides the last bit
     for s in range(spaces):
         if not keep[s]:
             continue
@@ -352,22 +356,18 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             _close(space, f, s, child[s])
             pending = np.floor(f[c + PENDING] + 0.5)
             closed = True
-            if f[c + SERVED] > 0:
-                served = np.floor(f[c + SERVED] + 0.5)
-                watched_reads += max(0.0, served - first)
-                watched_writes += served if space.read_write[s] else 0.0
-            if child[s] == space.watch:
-                watched_writes += max(0.0, pending - first)
+            served = f[c + SURE] + f[c + SERVED] + (f[z + EREADS] if s == space.sliding else 0.0)
+            served = np.floor(served + 0.5)
+            fills = max(0.0, pending - first) if child[s] == space.watch else 0.0
+            watched_reads += max(0.0, served - first) / compute
+            watched_writes += (fills + (served if space.read_write[s] else 0.0)) / compute
         if level == space.watch:
             if closed:
-                f[READS] += max(0.0, np.floor(pending + 0.5) - first)
-                f[WRITES] += np.floor(pending + 0.5) if space.read_write[s] else 0.0
+                f[c + SURE] = np.floor(pending + 0.5)
             elif f[c + MODE] == OPEN:
                 f[c + SERVED] = pending
             elif space.read_write[s] or f[c + SAVABLE] + pending * space.read[level] <= 0:
-                sure = min(pending, space.touched[s])
-                f[READS] += max(0.0, sure - first)
-                f[WRITES] += sure if space.read_write[s] else 0.0
+                f[c + SURE] = min(pending, space.touched[s])
             else:  # the echo's
                 f[z + EREADS] = pending
         elif space.top[level]:
@@ -425,8 +425,10 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         _watch(space, f, keep)
     elif space.top[level]:
         f[BANDWIDTH] = max(f[BANDWIDTH], _cycles(space, level, reads, writes))
-    if outermost and space.watch >= 0:
-        f[BANDWIDTH] = max(f[BANDWIDTH], _cycles(space, space.watch, watched_reads, watched_writes))
+    if outermost and space.watch >= 0 and watched_reads + watched_writes > 0:
+        w = space.watch
+        share = speed(watched_reads, watched_writes, space.read_bw[w], space.write_bw[w], space.shared_bw[w])
+        f[BANDWIDTH] = max(f[BANDWIDTH], np.ceil(compute / share))
     return True
 
 
@@ -441,35 +443,42 @@ def _cycles(space, level, reads, writes):  # type: ignore[no-untyped-def]
 def _watch(space, f, keep):  # type: ignore[no-untyped-def]
     """Forget the words of the watched storage where even the most that they may become slow nothing down."""
     z = SPACE + PER_SPACE * space.relevant.shape[0]
-    reads, writes = f[READS] + f[z + EREADS], f[WRITES]
+    reads, writes = f[z + EREADS], 0.0
     for s in range(space.relevant.shape[0]):
         if keep[s]:
             c = SPACE + s * PER_SPACE
             first = space.elements[s] if space.read_write[s] else 0.0
-            reads += max(0.0, f[c + SERVED] - first)
-            writes += f[c + SERVED] if space.read_write[s] else 0.0
+            served = f[c + SURE] + f[c + SERVED]
+            reads += max(0.0, served - first)
+            writes += served if space.read_write[s] else 0.0
             writes += max(0.0, f[c + PENDING] - first)
-    if _cycles(space, space.watch, reads, writes) <= space.macs / f[SPATIAL]:
-        f[READS], f[WRITES], f[z + EREADS] = 0.0, 0.0, 0.0
-        for s in range(space.relevant.shape[0]):
-            f[SPACE + s * PER_SPACE + SERVED] = 0.0
+    if _cycles(space, space.watch, reads, writes) <= space.macs / f[SPATIAL] * (1.0 - CLEAR):
+        _forget(space, f)
+
+
+@njit(cache=True, forceinline=True)
+def _forget(space, f):  # type: ignore[no-untyped-def]
+    """Nothing is known of the watched storage's words any more, or they do not matter."""
+    f[SPACE + PER_SPACE * space.relevant.shape[0] + EREADS] = 0.0
+    for s in range(space.relevant.shape[0]):
+        f[SPACE + s * PER_SPACE + SURE] = 0.0
+        f[SPACE + s * PER_SPACE + SERVED] = 0.0
 
 
 @njit(cache=True, forceinline=True)
 def _watched(space, f, child):  # type: ignore[no-untyped-def]
     """Cycles that the watched storage needs at least, whatever loops come outside it."""
     z = SPACE + PER_SPACE * space.relevant.shape[0]
-    reads, writes = f[READS], f[WRITES]
+    reads, writes = 0.0, 0.0
     if f[z + EREADS] > 0:
         reads += f[z + EREADS] * (1.0 - (1.0 / f[z + EFETCHES] if f[z + EENERGY] > 0 else 0.0))
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
         first = space.elements[s] if space.read_write[s] else 0.0
         least = _least(space, f, s)
-        if f[c + SERVED] > 0:
-            served = f[c + SERVED] * least
-            reads += max(0.0, served - first)
-            writes += served if space.read_write[s] else 0.0
+        served = f[c + SURE] + f[c + SERVED] * least
+        reads += max(0.0, served - first)
+        writes += served if space.read_write[s] else 0.0
         if child[s] == space.watch:
             writes += max(0.0, f[c + PENDING] * least - first)
     return _cycles(space, space.watch, reads, writes)
@@ -479,9 +488,56 @@ def _watched(space, f, child):  # type: ignore[no-untyped-def]
 def _unwatch(space, f, child):  # type: ignore[no-untyped-def]
     """Another storage stands between the watched one and the outermost one: go on with the bound."""
     f[BANDWIDTH] = max(f[BANDWIDTH], _watched(space, f, child))
-    f[READS], f[WRITES], f[SPACE + PER_SPACE * space.relevant.shape[0] + EREADS] = 0.0, 0.0, 0.0
-    for s in range(space.relevant.shape[0]):
-        f[SPACE + s * PER_SPACE + SERVED] = 0.0
+    _forget(space, f)
+
+
+@njit(cache=True)
+def _no_slower(space, a, b):  # type: ignore[no-untyped-def]
+    """Whether the watched storage takes label a no longer than label b, whatever comes (both with the same key).
+
+    The cost model's rounding may add a cycle. So either both are alike in every figure that it depends on, or a
+    is faster by a cycle, or nowhere near the limit.
+
+    Returns:
+        −1 no; 0 both are alike; 1 a is faster, but for a cycle.
+    """
+    spaces = space.relevant.shape[0]
+    z = SPACE + PER_SPACE * spaces
+    alike = a[SPATIAL] == b[SPATIAL] and a[z + EREADS] == b[z + EREADS]
+    counts = a[z + EREADS] > 0
+    for s in range(spaces):
+        c = SPACE + s * PER_SPACE
+        counts = counts or a[c + SURE] > 0 or a[c + SERVED] > 0
+        for k in range(PENDING, PER_SPACE):
+            alike = alike and a[c + k] == b[c + k]
+    if alike or not counts:
+        return 0
+    # what a's words may become at most beyond b's
+    reads, writes = max(0.0, a[z + EREADS] - b[z + EREADS]), 0.0
+    if b[z + EENERGY] > 0:
+        for k in range(ERANK, LMOVE):
+            if a[z + EENERGY] == 0 or a[z + k] != b[z + k]:
+                reads = a[z + EREADS] - b[z + EREADS] * (1.0 - 1.0 / b[z + EFETCHES])
+                break
+    most_reads, most_writes = a[z + EREADS], 0.0
+    for s in range(spaces):
+        c = SPACE + s * PER_SPACE
+        more = a[c + SURE] - b[c + SURE] + max(0.0, a[c + SERVED] - b[c + SERVED])
+        reads += more
+        most_reads += a[c + SURE] + a[c + SERVED]
+        most_writes += a[c + PENDING]
+        if space.read_write[s]:
+            writes += more
+            most_writes += a[c + SURE] + a[c + SERVED]
+    w = space.watch
+    enough = space.macs / a[SPATIAL] * (1.0 - CLEAR)
+    if reads + space.read_bw[w] > 0 and most_reads > enough * space.read_bw[w]:
+        return -1
+    if writes + space.write_bw[w] > 0 and most_writes > enough * space.write_bw[w]:
+        return -1
+    if reads + writes + space.shared_bw[w] > 0 and most_reads + most_writes > enough * space.shared_bw[w]:
+        return -1
+    return 1
 
 
 @njit(cache=True, forceinline=True)
@@ -516,13 +572,10 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
     if b[z + LMOVE] > 0 and (a[z + LBOUND] != b[z + LBOUND] or a[z + LSPATIAL] != b[z + LSPATIAL]):
         return False
     energy = a[ENERGY]
-    reads, writes = a[READS] + max(0.0, a[z + EREADS] - b[z + EREADS]), a[WRITES]
     if b[z + EENERGY] > 0:
         for k in range(ERANK, LMOVE):
             if a[z + EENERGY] == 0 or a[z + k] != b[z + k]:
                 energy += b[z + EENERGY] / b[z + EFETCHES]  # what loops further out could spare b, at most
-                reads += a[z + EREADS] - max(0.0, a[z + EREADS] - b[z + EREADS])
-                reads -= b[z + EREADS] * (1.0 - 1.0 / b[z + EFETCHES])
                 break
         if a[z + EENERGY] < b[z + EENERGY]:
             energy += (b[z + EENERGY] - a[z + EENERGY]) / b[z + EFETCHES]
@@ -530,9 +583,6 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
         c = SPACE + s * PER_SPACE
         if a[c + PENDING] > b[c + PENDING] * slack:
             return False
-        more = max(0.0, a[c + SERVED] - b[c + SERVED])
-        reads += more
-        writes += more if space.read_write[s] else 0.0
         if b[c + MODE] == CLOSED:
             energy += a[c + SAVABLE]
             continue
@@ -543,8 +593,14 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
             for k in range(first, last):
                 if a[z + k] != b[z + k]:
                     return False
-    if reads > b[READS] * slack or writes > b[WRITES] * slack:
+    if energy > b[ENERGY] * slack:
         return False
+    if space.watch >= 0:
+        faster = _no_slower(space, a, b)
+        if faster < 0:
+            return False
+        if faster > 0:
+            energy += a[LEAK] * a[SPATIAL]
     # An open label's own fills at a top level are priced when it closes, and not above its pending words.
     return energy <= b[ENERGY] * slack
 
