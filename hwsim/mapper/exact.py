@@ -30,6 +30,7 @@ BEAMS = (8,)  # labels kept per level by the quick first dive
 # A mapping that is known before the walk (from the dive, or a hint) is a bound for the walk only, wider by this share:
 # so the walk finds the best mapping itself, and which of several equal ones does not depend on what was known.
 SLACK = 1e-9
+LOOSE = 800  # partial mappings: where a hint leaves more than these, it is loose, and a dive pays
 LABEL_LIMIT = 6_000_000
 # A gap that is small, or left in a small space, is closed by pricing every mapping whose bound lies in it,
 # if no level has more labels, and the end no more mappings, than these.
@@ -71,6 +72,7 @@ class _Search:
     limit: int = LABEL_LIMIT
     needed: dict[int, float] = field(default_factory=dict)
     floor: float = 0.0  # what no mapping at all undercuts
+    cautious: bool = False  # give up at `limit` partial mappings in all
 
     def incumbent(self) -> tuple[float, float]:
         """(energy, cycles) that a mapping has to beat."""
@@ -114,7 +116,19 @@ class _Search:
         """Look for a good mapping to bound the walk."""
         for beam in BEAMS:
             self.run(beam)
-        self.known, self.best, self.open_bound = self.best, None, math.inf
+        if self.best is not None:  # else nothing betters what was known before
+            self.known = self.best
+        self.best, self.open_bound = None, math.inf
+
+    def try_known(self) -> None:
+        """The exact run bounded by what is known; where that proves loose, a dive before it."""
+        self.cautious, self.limit = True, LOOSE
+        self.run(None)
+        self.cautious, self.limit = False, LABEL_LIMIT
+        if not self.complete:
+            self.complete = True
+            self.dive()
+            self.run(None)
 
     def gap(self) -> float:
         """Share by which the bound stays below the best mapping."""
@@ -170,8 +184,8 @@ class _Search:
         """Take labels through one level and on outwards, for every choice of what the level keeps."""
         spaces = self.space.problem.data_spaces
         for keep in self.space.keeps[level]:
-            if not (self.prune or self.complete):
-                return  # too much to close the gap
+            if not self.complete and (self.cautious or not self.prune):
+                return  # too much to close the gap, or for the hint that bounds it
             kept = np.array([d.name in keep for d in spaces])
             parents = self._parents(level, keep)
             hopeful = kernel.promising(self.arrays, level, F, I, child, parents, *self.incumbent())
@@ -291,7 +305,7 @@ class _Search:
             self.prune,
         )
         self.labels += len(f)
-        if len(f) >= self.limit:
+        if len(f) >= self.limit or (self.cautious and self.labels >= self.limit):
             self.complete = False
         return f, i
 
@@ -370,9 +384,10 @@ def search(
     deadline = started + (time_limit if time_limit is not None else math.inf)
     state = _Search(space, energy, arrays, objective, deadline, progress)
     try:
-        state.know(hints)
+        if objective != "latency":  # there, ties in cycles are many, and the energy of what is known decides
+            state.know(hints)
         if state.known is not None:
-            state.run(None)
+            state.try_known()
         if not state.proved() and state.complete:
             # Nothing was known, or the bounds are not exact here: without hints, so that they change nothing.
             state = _Search(space, energy, arrays, objective, deadline, progress, labels=state.labels)

@@ -1098,6 +1098,14 @@ def _distinct(orders, mask, out):  # type: ignore[no-untyped-def]
                 break
 
 
+@njit(cache=True, forceinline=True)
+def _nowhere_more(rows, a, b):  # type: ignore[no-untyped-def]
+    for s in range(rows.shape[1]):
+        if rows[a, s] > rows[b, s]:
+            return False
+    return True
+
+
 @njit(cache=True)
 def outer_words(space, orders):  # type: ignore[no-untyped-def]
     """Words that every data space takes from the outermost storage, by what stands inside its loops.
@@ -1155,16 +1163,18 @@ def outer_words(space, orders):  # type: ignore[no-untyped-def]
                 rows[n, s] = np.floor(f[SPACE + s * PER_SPACE + PENDING] + 0.5)
             m = start[key]
             for r in range(start[key], n):
-                if np.all(rows[r] <= rows[n]):
+                if _nowhere_more(rows, r, n):
                     m = -1
                     break
             if m < 0:
                 continue
             for r in range(start[key], n):
-                if not np.all(rows[n] <= rows[r]):
-                    rows[m] = rows[r]
+                if not _nowhere_more(rows, n, r):
+                    for s in range(spaces):
+                        rows[m, s] = rows[r, s]
                     m += 1
-            rows[m] = rows[n]
+            for s in range(spaces):
+                rows[m, s] = rows[n, s]
             n = m + 1
         start[key + 1] = n
     return start, rows[:n].copy()
@@ -1198,30 +1208,46 @@ def outer_floor(space, start, rows):  # type: ignore[no-untyped-def]
             else:
                 e = more * space.read[0] * price + (words * space.update[0] * price if space.read_write[s] else 0.0)
             cost[r, s] = e
+    choices = space.held.shape[0]
     x = np.empty(dims, np.int64)
-    for k in range(space.held.shape[0]):
-        for key in range(keys):
-            _placed(space, key, x)
-            space.outer[k, 0, key] = np.inf
-            allowed = not space.by_keep or _held(space, x, space.held[k]) <= space.capacity[1]
-            for d in range(dims):
-                b = space.size[d] // x[d]
-                allowed = allowed and space.t_min[0, d] <= b <= space.t_max[0, d]
-            if not allowed:
+    tile = np.empty(spaces)
+    space.outer[:] = np.inf
+    for key in range(keys):
+        _placed(space, key, x)
+        allowed = True
+        for d in range(dims):
+            b = space.size[d] // x[d]
+            allowed = allowed and space.t_min[0, d] <= b <= space.t_max[0, d]
+        if not allowed:
+            continue
+        for s in range(spaces):
+            tile[s] = _tile(space, x, s)
+        for k in range(choices):
+            words = 0.0
+            for s in range(spaces):
+                words += tile[s] if space.held[k, s] else 0.0
+            if space.by_keep and words > space.capacity[1]:
                 continue
+            least = np.inf
             for r in range(start[key], start[key + 1]):
                 total = 0.0
                 for s in range(spaces):
                     total += cost[r, s] if space.held[k, s] or not space.by_keep else 0.0
-                space.outer[k, 0, key] = min(space.outer[k, 0, key], total)
+                least = min(least, total)
+            space.outer[k, 0, key] = least
+    for k in range(choices):
         space.outer[k, 1] = space.outer[k, 0]
         for d in range(dims):
-            for key in range(keys - 1, -1, -1):
-                have = digit(space, key, d)
-                for g in range(have + 1, space.ndiv[d]):
-                    if space.div[d, g] % space.div[d, have] == 0:
-                        more = space.outer[k, 1, key + (g - have) * space.stride[d]]
-                        space.outer[k, 1, key] = min(space.outer[k, 1, key], more)
+            step, n = space.stride[d], space.ndiv[d]
+            for have in range(n - 1, -1, -1):
+                for g in range(have + 1, n):
+                    if space.div[d, g] % space.div[d, have] != 0:
+                        continue
+                    for first in range(have * step, keys, step * n):
+                        for key in range(first, first + step):
+                            more = space.outer[k, 1, key + (g - have) * step]
+                            if more < space.outer[k, 1, key]:
+                                space.outer[k, 1, key] = more
 
 
 @njit(cache=True)
