@@ -159,10 +159,16 @@ def test_the_order_of_designs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -
     assert seen[0] == seen[1]
 
 
-@pytest.mark.parametrize(("width", "depth", "words"), [(24, 4096, 16), (64, 2048, 128)])
-def test_a_layer_that_waits_for_the_buffer_is_proved(width: int, depth: int, words: int) -> None:
+@pytest.mark.parametrize(("width", "depth", "words", "node"), [(24, 4096, 16, "45nm"), (64, 2048, 128, "32nm")])
+def test_a_layer_that_waits_for_the_buffer_is_proved(width: int, depth: int, words: int, node: str) -> None:
     """On arrays wider than the buffer's bandwidth, cycles depend on every loop outside, and on the rounding."""
-    settings = {"PE.meshX": width, "PE.meshY": 12, "shared_glb.depth": depth, "pe_spad.depth": words}
+    settings: dict[str, int | str] = {
+        "PE.meshX": width,
+        "PE.meshY": 12,
+        "shared_glb.depth": depth,
+        "pe_spad.depth": words,
+    }
+    settings |= {"*.technology": node}
     listed = [Setting(*target.rsplit(".", 1), value) for target, value in settings.items()]
     architecture, energy = load_architecture("simple_ws", listed, own_prices=True)
     cost = search(depthwise({"C": 576, "R": 3, "S": 3, "P": 14, "Q": 14}), architecture, energy)
