@@ -10,15 +10,30 @@ from hwsim.architecture import Architecture
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
+from hwsim.mapping import Mapping as LoopNest
 from workloads.problem import Problem
 from workloads.workload import Layer, Workload
 
 Progress = Callable[[int, int, str], None]
 Job = tuple[Problem, Architecture, EnergyTable, str, bool]
 
+# What was best lately for a problem on designs with the same levels, latest first: hints for the next design.
+_HINTS: dict[object, list[LoopNest]] = {}
+_MOST_PROBLEMS = 1024
+_MOST_HINTS = 8
+
+
+def _remember(topic: object, mapping: LoopNest) -> None:
+    hints = _HINTS.pop(topic, [])
+    if len(_HINTS) >= _MOST_PROBLEMS:
+        del _HINTS[next(iter(_HINTS))]
+    _HINTS[topic] = [mapping, *(x for x in hints if x != mapping)][:_MOST_HINTS]
+
 
 def map_layer(job: Job) -> LayerCost | Illegal:
     """Best mapping of one problem, from the cache where it is known.
+
+    What was best for the problem on other designs makes the search faster, and does not change what it finds.
 
     Args:
         job: problem, architecture, energy, objective, whether to use the cache.
@@ -28,15 +43,19 @@ def map_layer(job: Job) -> LayerCost | Illegal:
     problem, architecture, energy, objective, use_cache = job
     name = cache.key(problem, architecture, energy, objective)
     known = cache.load(name, problem) if use_cache else None
+    topic = (problem, tuple(x.name for x in architecture.levels), objective)
     if known is not None:
+        _remember(topic, known.mapping)
         return known
     from hwsim import warm
     from hwsim.mapper import search
 
     warm.start()
-    cost = search(problem, architecture, energy, objective)
-    if isinstance(cost, LayerCost) and use_cache:
-        cache.store(name, cost)
+    cost = search(problem, architecture, energy, objective, hints=_HINTS.get(topic, ()))
+    if isinstance(cost, LayerCost):
+        _remember(topic, cost.mapping)
+        if use_cache:
+            cache.store(name, cost)
     return cost
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,11 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 AXES = ("", "X", "Y")
 
-BEAMS = (32,)  # labels kept per level by the quick first dive
+BEAMS = (8,)  # labels kept per level by the quick first dive
+# A mapping that is known before the walk (from the dive, or a hint) is a bound for the walk only, wider by this share:
+# so the walk finds the best mapping itself, and which of several equal ones does not depend on what was known.
+SLACK = 1e-9
+LOOSE = 800  # partial mappings: where a hint leaves more than these, it is loose, and a dive pays
 LABEL_LIMIT = 6_000_000
 # A gap that is small, or left in a small space, is closed by pricing every mapping whose bound lies in it,
 # if no level has more labels, and the end no more mappings, than these.
@@ -58,7 +62,8 @@ class _Search:
     objective: str
     deadline: float
     progress: Progress | None
-    best: LayerCost | None = None
+    known: LayerCost | None = None  # bounds the walk
+    best: LayerCost | None = None  # found by the walk
     open_bound: float = math.inf
     evaluated: int = 0
     labels: int = 0
@@ -67,9 +72,15 @@ class _Search:
     limit: int = LABEL_LIMIT
     needed: dict[int, float] = field(default_factory=dict)
     floor: float = 0.0  # what no mapping at all undercuts
+    cautious: bool = False  # give up at `limit` partial mappings in all
 
     def incumbent(self) -> tuple[float, float]:
-        return (math.inf, math.inf) if self.best is None else (self.best.energy_pj, float(self.best.cycles))
+        """(energy, cycles) that a mapping has to beat."""
+        known, best = self.known, self.best
+        if known is not None and (best is None or self.value(known) * (1 + SLACK) < self.value(best)):
+            ties = math.inf if self.objective == "energy" else float(known.cycles)
+            return known.energy_pj * (1 + SLACK), ties
+        return (math.inf, math.inf) if best is None else (best.energy_pj, float(best.cycles))
 
     def rank(self, cost: LayerCost) -> tuple[float, float]:
         """The objective's value, and the figure that breaks ties; less is better."""
@@ -81,8 +92,8 @@ class _Search:
 
     def tell(self) -> None:
         """Report incumbent, bound and gap."""
-        if self.progress is not None and self.best is not None:
-            value = self.value(self.best)
+        if self.progress is not None:
+            value = min(self.value(x) for x in (self.known, self.best) if x is not None)
             self.progress(value, self.floor, 1 - self.floor / value)
 
     def better(self, cost: LayerCost) -> bool:
@@ -90,6 +101,51 @@ class _Search:
         if cost.cycles > self.arrays.most_cycles:
             return False
         return self.best is None or self.rank(cost) < self.rank(self.best)
+
+    def know(self, hints: Sequence[Mapping]) -> None:
+        """Let the best of some mappings bound the walk; those that are not of this space do not count."""
+        for mapping in hints:
+            cost = None
+            if self.space.could_hold(mapping):
+                cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
+            if isinstance(cost, LayerCost) and self.better(cost):
+                self.best = cost
+        self.known, self.best = self.best, None
+
+    def dive(self) -> None:
+        """Look for a good mapping to bound the walk."""
+        for beam in BEAMS:
+            self.run(beam)
+        if self.best is not None:  # else nothing betters what was known before
+            self.known = self.best
+        self.best, self.open_bound = None, math.inf
+
+    def try_known(self) -> None:
+        """The exact run bounded by what is known; where that proves loose, a dive before it."""
+        self.cautious, self.limit = True, LOOSE
+        self.run(None)
+        self.cautious, self.limit = False, LABEL_LIMIT
+        if not self.complete:
+            self.complete = True
+            self.dive()
+            self.run(None)
+
+    def gap(self) -> float:
+        """Share by which the bound stays below the best mapping."""
+        return math.inf if self.best is None else 1 - min(1.0, self.open_bound / self.value(self.best))
+
+    def proved(self) -> bool:
+        """Whether the walk found the best mapping by itself, with proof."""
+        if not self.complete or self.best is None or self.gap() > SLACK:
+            return False
+        return self.known is None or self.value(self.best) <= self.value(self.known) * (1 + SLACK)
+
+    def decide(self) -> None:
+        """Take what was known before where the walk found nothing better; close the gap that is left."""
+        if not self.proved() and self.known is not None:
+            self.best = self.known if self.best is None or self.rank(self.known) < self.rank(self.best) else self.best
+        if self.best is not None and self.complete and self.gap() > SLACK:
+            self.close(self.gap())
 
     # -- the walk from the datapath outwards -------------------------------------------------------
 
@@ -128,8 +184,8 @@ class _Search:
         """Take labels through one level and on outwards, for every choice of what the level keeps."""
         spaces = self.space.problem.data_spaces
         for keep in self.space.keeps[level]:
-            if not (self.prune or self.complete):
-                return  # too much to close the gap
+            if not self.complete and (self.cautious or not self.prune):
+                return  # too much to close the gap, or for the hint that bounds it
             kept = np.array([d.name in keep for d in spaces])
             parents = self._parents(level, keep)
             hopeful = kernel.promising(self.arrays, level, F, I, child, parents, *self.incumbent())
@@ -249,7 +305,7 @@ class _Search:
             self.prune,
         )
         self.labels += len(f)
-        if len(f) >= self.limit:
+        if len(f) >= self.limit or (self.cautious and self.labels >= self.limit):
             self.complete = False
         return f, i
 
@@ -303,6 +359,7 @@ def search(
     time_limit: float | None = None,
     most_cycles: float = math.inf,
     progress: Progress | None = None,
+    hints: Sequence[Mapping] = (),
 ) -> LayerCost | Illegal:
     """The best mapping of a problem on an architecture, with a certificate.
 
@@ -311,6 +368,8 @@ def search(
         time_limit: seconds after which the best mapping so far is returned, with its gap.
         most_cycles: mappings that take longer do not count.
         progress: called with incumbent, bound and gap whenever the incumbent gets better.
+        hints: mappings that may be good here, such as the best ones of like designs; whether legal or not, they
+            make the search faster at best, and do not change what it finds.
 
     Returns:
         The cost under the best mapping (``certificate`` set), or why no mapping is legal. Interrupted (Ctrl-C) or
@@ -321,34 +380,34 @@ def search(
     empty = contradiction(space)
     if empty is not None:
         return empty
-    state = _Search(
-        space,
-        energy,
-        kernel_space(space, energy, objective, most_cycles),
-        objective,
-        started + (time_limit if time_limit is not None else math.inf),
-        progress,
-    )
+    arrays = kernel_space(space, energy, objective, most_cycles)
+    deadline = started + (time_limit if time_limit is not None else math.inf)
+    state = _Search(space, energy, arrays, objective, deadline, progress)
     try:
-        for beam in BEAMS:
-            state.run(beam)
-        state.open_bound = math.inf
-        state.run(None)
+        if objective != "latency":  # there, ties in cycles are many, and the energy of what is known decides
+            state.know(hints)
+        if state.known is not None:
+            state.try_known()
+        if not state.proved() and state.complete:
+            # Nothing was known, or the bounds are not exact here: without hints, so that they change nothing.
+            state = _Search(space, energy, arrays, objective, deadline, progress, labels=state.labels)
+            state.dive()
+            state.run(None)
+        state.decide()
         if state.best is None:
             return _infeasible(state)
-        gap = 1 - min(1.0, state.open_bound / state.value(state.best))
-        if state.complete and gap > 1e-9:
-            state.close(gap)
     except KeyboardInterrupt:
+        state.complete = False
+        state.decide()
         if state.best is None:
             raise
-        state.complete = False
+    assert state.best is not None
     value = state.value(state.best)
     bound = min(value, state.open_bound) if state.complete else state.floor
     certificate = Certificate(
         objective=objective,
         value=value,
-        optimal=state.complete and bound >= value * (1 - 1e-9),
+        optimal=state.complete and bound >= value * (1 - SLACK),
         lower_bound=bound,
         space_size=0,
         evaluated=state.labels,

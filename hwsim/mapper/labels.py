@@ -25,12 +25,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from hwsim.counting import speed
+
 # Float columns of a label.
 ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
 # Per data space, from column 7: energy of transfers that an open tile may still avoid; accesses of the
-# parent to come; mode.
-SPACE, PER_SPACE = 7, 3
-SAVABLE, PENDING, MODE = range(3)
+# parent to come; mode; words that the watched storage (see `Space.watch`) serves for sure, and those that it serves
+# to a tile that was open there.
+SPACE, PER_SPACE = 7, 5
+SAVABLE, PENDING, MODE, SURE, SERVED = range(5)
 CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
 # Of the sliding data space, after the per-space columns: extents of the tile below on its shared ranks;
 # the zone (rank, fetches in units of the tile, cost of the usual step, usual step, swept distance);
@@ -39,13 +42,15 @@ EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT = 0, 3, 4, 5, 6, 7
 EENERGY, ERANK, EFETCHES, ECOST, EUSUAL, ESWEPT = range(8, 14)
 # links between neighbours that wait for their temporal loop (move and bound of the spatial loop, its rank,
 # instances in use inside the fan-out's parent), and sliding spatial loops at the fan-out at hand.
-LMOVE, LBOUND, LRANK, LSPATIAL, SLIDES = range(14, 19)
-SLIDING = 19
+# SERVED of the echo stands last.
+LMOVE, LBOUND, LRANK, LSPATIAL, SLIDES, EREADS = range(14, 20)
+SLIDING = 20
 # Integer columns.
 KEY, PRED, DIM, BOUND, AXIS, USED, NEXT, STATE, ALIVE = range(9)
 INTS = 9
 
 EPS = 1e-12
+CLEAR = 1e-9  # a storage that is used to a share of its bandwidth below 1 by this slows nothing down
 
 
 class Space(NamedTuple):
@@ -90,8 +95,14 @@ class Space(NamedTuple):
     no_multicast: Any  # (l, s) bool
     no_links: Any  # (l, s) bool
     reach: Any  # (l, s) pJ at least to bring the data space to that level from outside
-    inner_reach: Any  # (l, s) the same without the accesses of the outermost storage
-    outer: Any  # (2, keys) pJ at least of the outermost storage's accesses: with this key inside it; with any larger
+    # Bounds by what the storage next to the outermost one keeps (``k`` choices), see `outer_floor`:
+    held: Any  # (k, s) bool: what it keeps
+    outer: Any  # (k, 2, keys) pJ at least to fill it from the outermost storage: with this key inside; with any larger
+    outer_reach: Any  # (k, l, s) pJ at least from a level up to what `outer` counts; inf: the level may not serve it
+    by_keep: bool  # False: there is no such storage, and `outer` counts the outermost one's accesses of all data spaces
+    watch: int  # the outermost storage with a limited bandwidth but for level 0, if no fan-out is outside it; else −1
+    words: Any  # (s,) scratch of `lower_bound`
+    serve: Any  # (l, s) scratch of `lower_bound`
     fans: Any  # (fan-outs,) their levels, outermost first
     slides: Any  # (s, d) bool: the dimension indexes a shared rank of the data space
     # Filled as needed, 0 where not yet known: the most instances along X and Y (and the furthest that multicast or
@@ -224,9 +235,11 @@ def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
                 elif rank < 0 or rank != f[z + ERANK]:
                     f[z + EENERGY] = 0.0
                 else:
-                    less = f[z + EENERGY] * (1.0 - _zone_step(f, z + ERANK, rank, v, b))
+                    again = _zone_step(f, z + ERANK, rank, v, b)
+                    less = f[z + EENERGY] * (1.0 - again)
                     f[z + EENERGY] -= less
                     f[ENERGY] -= less
+                    f[z + EREADS] *= again
         mode = f[c + MODE]
         if mode == CLOSED:
             continue
@@ -248,6 +261,7 @@ def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
             ratio = _zone_step(f, z + ZRANK, rank, v, b)
         f[c + SAVABLE] *= ratio
         f[c + PENDING] *= ratio
+        f[c + SERVED] *= ratio
     return True
 
 
@@ -322,7 +336,11 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
     f[LEAK] += space.leak[level] / f[SPATIAL]
     f[ENERGY] += space.leak[level] / f[SPATIAL] * space.macs
     outside = _outside(space, x)
+    if level < space.watch and not outermost:
+        _unwatch(space, f, child)
     reads, writes = 0.0, 0.0
+    compute = space.macs / f[SPATIAL]
+    watched_reads, watched_writes = 0.0, 0.0  # words per cycle, summed as the cost model does: it decides the last bit
     for s in range(spaces):
         if not keep[s]:
             continue
@@ -338,7 +356,21 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             _close(space, f, s, child[s])
             pending = np.floor(f[c + PENDING] + 0.5)
             closed = True
-        if space.top[level]:
+            served = f[c + SURE] + f[c + SERVED] + (f[z + EREADS] if s == space.sliding else 0.0)
+            served = np.floor(served + 0.5)
+            fills = max(0.0, pending - first) if child[s] == space.watch else 0.0
+            watched_reads += max(0.0, served - first) / compute
+            watched_writes += (fills + (served if space.read_write[s] else 0.0)) / compute
+        if level == space.watch:
+            if closed:
+                f[c + SURE] = np.floor(pending + 0.5)
+            elif f[c + MODE] == OPEN:
+                f[c + SERVED] = pending
+            elif space.read_write[s] or f[c + SAVABLE] + pending * space.read[level] <= 0:
+                f[c + SURE] = min(pending, space.touched[s])
+            else:  # the echo's
+                f[z + EREADS] = pending
+        elif space.top[level]:
             sure = pending if closed else min(pending, space.touched[s])
             reads += max(0.0, sure - first)
             writes += sure if space.read_write[s] else 0.0
@@ -389,15 +421,138 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
                 f[z + EXTENT + k] = _extent(space, x, s, space.shared_ranks[k])
         if space.no_reuse[level, s]:
             _close(space, f, s, level)
-    if space.top[level]:
-        f[BANDWIDTH] = max(
-            f[BANDWIDTH],
-            max(
-                reads / space.read_bw[level],
-                max(writes / space.write_bw[level], (reads + writes) / space.shared_bw[level]),
-            ),
-        )
+    if level == space.watch:
+        _watch(space, f, keep)
+    elif space.top[level]:
+        f[BANDWIDTH] = max(f[BANDWIDTH], _cycles(space, level, reads, writes))
+    if outermost and space.watch >= 0 and watched_reads + watched_writes > 0:
+        w = space.watch
+        share = speed(watched_reads, watched_writes, space.read_bw[w], space.write_bw[w], space.shared_bw[w])
+        f[BANDWIDTH] = max(f[BANDWIDTH], np.ceil(compute / share))
     return True
+
+
+@njit(cache=True, forceinline=True)
+def _cycles(space, level, reads, writes):  # type: ignore[no-untyped-def]
+    """Cycles that a storage takes for so many words."""
+    apart = max(reads / space.read_bw[level], writes / space.write_bw[level])
+    return max(apart, (reads + writes) / space.shared_bw[level])
+
+
+@njit(cache=True, forceinline=True)
+def _watch(space, f, keep):  # type: ignore[no-untyped-def]
+    """Forget the words of the watched storage where even the most that they may become slow nothing down."""
+    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    reads, writes = f[z + EREADS], 0.0
+    for s in range(space.relevant.shape[0]):
+        if keep[s]:
+            c = SPACE + s * PER_SPACE
+            first = space.elements[s] if space.read_write[s] else 0.0
+            served = f[c + SURE] + f[c + SERVED]
+            reads += max(0.0, served - first)
+            writes += served if space.read_write[s] else 0.0
+            writes += max(0.0, f[c + PENDING] - first)
+    if _cycles(space, space.watch, reads, writes) <= space.macs / f[SPATIAL] * (1.0 - CLEAR):
+        _forget(space, f)
+
+
+@njit(cache=True, forceinline=True)
+def _forget(space, f):  # type: ignore[no-untyped-def]
+    """Nothing is known of the watched storage's words any more, or they do not matter."""
+    f[SPACE + PER_SPACE * space.relevant.shape[0] + EREADS] = 0.0
+    for s in range(space.relevant.shape[0]):
+        f[SPACE + s * PER_SPACE + SURE] = 0.0
+        f[SPACE + s * PER_SPACE + SERVED] = 0.0
+
+
+@njit(cache=True, forceinline=True)
+def _watched(space, f, child):  # type: ignore[no-untyped-def]
+    """Cycles that the watched storage needs at least, whatever loops come outside it."""
+    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    reads, writes = 0.0, 0.0
+    if f[z + EREADS] > 0:
+        reads += f[z + EREADS] * (1.0 - (1.0 / f[z + EFETCHES] if f[z + EENERGY] > 0 else 0.0))
+    for s in range(space.relevant.shape[0]):
+        c = SPACE + s * PER_SPACE
+        first = space.elements[s] if space.read_write[s] else 0.0
+        least = _least(space, f, s)
+        served = f[c + SURE] + f[c + SERVED] * least
+        reads += max(0.0, served - first)
+        writes += served if space.read_write[s] else 0.0
+        if child[s] == space.watch:
+            writes += max(0.0, f[c + PENDING] * least - first)
+    return _cycles(space, space.watch, reads, writes)
+
+
+@njit(cache=True, forceinline=True)
+def _unwatch(space, f, child):  # type: ignore[no-untyped-def]
+    """Another storage stands between the watched one and the outermost one: go on with the bound."""
+    f[BANDWIDTH] = max(f[BANDWIDTH], _watched(space, f, child))
+    _forget(space, f)
+
+
+@njit(cache=True)
+def _no_slower(space, a, b):  # type: ignore[no-untyped-def]
+    """Whether the watched storage takes label a no longer than label b, whatever comes (both with the same key).
+
+    The cost model's rounding may add a cycle. So either both are alike in every figure that it depends on, or a
+    is faster by a cycle, or nowhere near the limit.
+
+    Returns:
+        −1 no; 0 both are alike; 1 a is faster, but for a cycle.
+    """
+    spaces = space.relevant.shape[0]
+    z = SPACE + PER_SPACE * spaces
+    alike = a[SPATIAL] == b[SPATIAL] and a[z + EREADS] == b[z + EREADS]
+    counts = a[z + EREADS] > 0
+    for s in range(spaces):
+        c = SPACE + s * PER_SPACE
+        counts = counts or a[c + SURE] > 0 or a[c + SERVED] > 0
+        for k in range(PENDING, PER_SPACE):
+            alike = alike and a[c + k] == b[c + k]
+    if alike or not counts:
+        return 0
+    # what a's words may become at most beyond b's
+    reads, writes = max(0.0, a[z + EREADS] - b[z + EREADS]), 0.0
+    if b[z + EENERGY] > 0:
+        for k in range(ERANK, LMOVE):
+            if a[z + EENERGY] == 0 or a[z + k] != b[z + k]:
+                reads = a[z + EREADS] - b[z + EREADS] * (1.0 - 1.0 / b[z + EFETCHES])
+                break
+    most_reads, most_writes = a[z + EREADS], 0.0
+    for s in range(spaces):
+        c = SPACE + s * PER_SPACE
+        more = a[c + SURE] - b[c + SURE] + max(0.0, a[c + SERVED] - b[c + SERVED])
+        reads += more
+        most_reads += a[c + SURE] + a[c + SERVED]
+        most_writes += a[c + PENDING]
+        if space.read_write[s]:
+            writes += more
+            most_writes += a[c + SURE] + a[c + SERVED]
+    w = space.watch
+    enough = space.macs / a[SPATIAL] * (1.0 - CLEAR)
+    if reads + space.read_bw[w] > 0 and most_reads > enough * space.read_bw[w]:
+        return -1
+    if writes + space.write_bw[w] > 0 and most_writes > enough * space.write_bw[w]:
+        return -1
+    if reads + writes + space.shared_bw[w] > 0 and most_reads + most_writes > enough * space.shared_bw[w]:
+        return -1
+    return 1
+
+
+@njit(cache=True, forceinline=True)
+def _least(space, f, s):  # type: ignore[no-untyped-def]
+    """By what share loops further out may cut the pending transfers of a data space, at most."""
+    c = SPACE + s * PER_SPACE
+    if f[c + MODE] == CLOSED:
+        return 1.0
+    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    least = min(1.0, space.touched[s] / f[c + PENDING]) if f[c + PENDING] > 0 else 0.0
+    if f[c + MODE] == ZONE:
+        least = max(least, 1.0 - 1.0 / f[z + ZFETCHES])
+    if s == space.sliding and f[z + LMOVE] > 0:
+        least /= f[z + LBOUND]
+    return least
 
 
 @njit(cache=True, forceinline=True)
@@ -438,6 +593,14 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
             for k in range(first, last):
                 if a[z + k] != b[z + k]:
                     return False
+    if energy > b[ENERGY] * slack:
+        return False
+    if space.watch >= 0:
+        faster = _no_slower(space, a, b)
+        if faster < 0:
+            return False
+        if faster > 0:
+            energy += a[LEAK] * a[SPATIAL]
     # An open label's own fills at a top level are priced when it closes, and not above its pending words.
     return energy <= b[ENERGY] * slack
 
@@ -506,44 +669,85 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
         else:
             fan *= space.fill_x[q, 0, key] * space.fill_y[q, 0, key]
     energy = f[ENERGY] - f[FIRST_VISITS] * fan
-    z = SPACE + PER_SPACE * space.relevant.shape[0]
+    spaces = space.relevant.shape[0]
+    z = SPACE + PER_SPACE * spaces
     if f[z + EENERGY] > 0:
         energy -= f[z + EENERGY] / f[z + EFETCHES]
-    # Two bounds, of which the larger counts: each data space moved once through what is still outside; or moved
-    # once up to the outermost storage, whose own accesses cost what the best order of its loops leaves.
-    inner = energy + space.outer[1 if level > 0 else 0, key]
-    for s in range(space.relevant.shape[0]):
+    # What every level that may serve a data space spends on that, at least.
+    direct = 0.0
+    for s in range(spaces):
         c = SPACE + s * PER_SPACE
         words = f[c + PENDING]
         first = space.elements[s] if space.read_write[s] else 0.0
         if f[c + MODE] != CLOSED:
-            least = min(1.0, space.touched[s] / words) if words > 0 else 0.0
-            if f[c + MODE] == ZONE:
-                least = max(least, 1.0 - 1.0 / f[z + ZFETCHES])
-            if s == space.sliding and f[z + LMOVE] > 0:
-                least /= f[z + LBOUND]
+            least = _least(space, f, s)
             words *= least
-            waiting = f[c + SAVABLE] * least
-            if child[s] >= 0 and space.top[child[s]]:
-                waiting += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
-            energy += waiting
-            inner += waiting
+            energy += f[c + SAVABLE] * least
+            # Where the outermost storage fills the next one, `outer` counts the words on both sides.
+            if child[s] >= 0 and space.top[child[s]] and not (space.by_keep and level == 0 and child[s] == 1):
+                energy += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
         for q in range(space.fans.shape[0]):
             if space.fans[q] > level:
                 break
             words /= space.cast[q, start if space.fans[q] == level else 0, key, s]
-        best, best_inner = np.inf, np.inf
+        space.words[s] = words
+        best = np.inf
         for p in range(level + 1):
             if parents[s, p]:
                 e = max(0.0, words - first) * space.read[p]
                 if space.read_write[s]:
                     e += words * space.update[p]
                 e *= space.share[p] / space.block[p]
+                space.serve[p, s] = e
                 best = min(best, e + space.reach[p, s])
-                best_inner = min(best_inner, e + space.inner_reach[p, s] if p > 0 else 0.0)
-        energy += best
-        inner += best_inner
-    return max(energy, inner), max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
+        direct += best
+    cycles = max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
+    if space.watch > level:
+        cycles = max(cycles, _watched(space, f, child))
+    # Each data space moved once through all that is still outside is one bound. The other one knows what the last
+    # transfers from the outermost storage cost, for every choice of what the next storage keeps.
+    least_energy, least_cycles, least_value = np.inf, np.inf, np.inf
+    for k in range(space.held.shape[0]):
+        e = energy + space.outer[k, 1 if level > 0 else 0, key]
+        if e == np.inf:
+            continue
+        reads, writes = 0.0, 0.0
+        for s in range(spaces):
+            if level == 0 and space.by_keep:
+                if space.held[k, s] != (child[s] == 1):
+                    e = np.inf
+                elif not space.held[k, s]:
+                    e += space.serve[0, s]
+                continue
+            best = np.inf
+            near = True
+            for p in range(level + 1):
+                if parents[s, p] and space.outer_reach[k, p, s] < np.inf:
+                    more = space.outer_reach[k, p, s]
+                    if p > 0 or space.by_keep:
+                        more += space.serve[p, s]
+                    best = min(best, more)
+                    near = near and p <= 1
+            e += best
+            if space.watch == 1 and space.held[k, s] and level > 0:
+                first = space.elements[s] if space.read_write[s] else 0.0
+                served = space.words[s] if near else min(space.words[s], space.touched[s])
+                reads += max(0.0, served - first)
+                writes += served if space.read_write[s] else space.touched[s]
+        if e == np.inf:
+            continue
+        e = max(e, energy + direct)
+        n = cycles
+        if space.watch == 1 and level > 0:
+            n = max(n, _cycles(space, 1, reads, writes))
+        if n > space.most_cycles * (1.0 + EPS):
+            continue
+        e += f[LEAK] * max(0.0, f[SPATIAL] * n - space.macs)
+        if space.objective != 0:
+            least_energy, least_cycles = min(least_energy, e), min(least_cycles, n)
+        elif e * n < least_value:
+            least_energy, least_cycles, least_value = e, n, e * n
+    return least_energy, least_cycles
 
 
 @njit(cache=True, forceinline=True)
@@ -683,7 +887,7 @@ def diverse(space, I, bounds, candidates, width):  # type: ignore[no-untyped-def
     A label with little inside has an optimistic bound; so labels are ranked among those with as much inside (to a
     factor of two), and the best ranks go on.
     """
-    order = candidates[np.argsort(bounds[candidates])]
+    order = candidates[np.argsort(bounds[candidates], kind="mergesort")]
     if len(order) <= width:
         return order
     dims = space.size.shape[0]
@@ -851,7 +1055,7 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
         energy, cycles = lower_bound(space, f, I[k, KEY], level - 1, 0, after, parents)
         if not worse(space, energy, cycles, best_energy, best_cycles):
             bounds[k] = _value(space, energy, cycles)
-    order = np.argsort(bounds)
+    order = np.argsort(bounds, kind="mergesort")  # stable: equal labels stay in the order in which they were made
     anything = np.ones((1, 1), np.bool_)
     m = 0
     for q in range(n):
@@ -869,64 +1073,6 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
             alive[a] = order[q]
             a += 1
     return alive[:a], bounds, needed
-
-
-@njit(cache=True)
-def outer_floor(space, held):  # type: ignore[no-untyped-def]
-    """Fill ``space.outer``: the least energy of the outermost storage's accesses, by what stands inside its loops.
-
-    With x inside, a data space crosses once for every iteration of the outermost loops, but for those that do not
-    index it and stand innermost. If no dimension is foreign to two data spaces, the innermost loop spares one
-    data space at most, so that all others pay for every loop that is foreign to them. Data spaces with sliding
-    windows are taken to cross once. Where two data spaces share a foreign dimension, all are.
-
-    Args:
-        held: (s,) what the next storage must keep; x has to fit there.
-    """
-    dims, spaces = space.size.shape[0], space.relevant.shape[0]
-    conflict = True
-    for d in range(dims):
-        foreign = 0
-        for s in range(spaces):
-            foreign += not space.relevant[s, d]
-        conflict = conflict and foreign <= 1
-    x = np.empty(dims, np.int64)
-    keys = space.outer.shape[1]
-    price = space.share[0] / space.block[0]
-    for key in range(keys):
-        _placed(space, key, x)
-        space.outer[0, key] = np.inf
-        allowed = spaces < 1 or not space.storage[1] or _held(space, x, held) <= space.capacity[1]
-        for d in range(dims):
-            b = space.size[d] // x[d]
-            allowed = allowed and space.t_min[0, d] <= b <= space.t_max[0, d]
-        if not allowed:
-            continue
-        total, spared = 0.0, 0.0
-        for s in range(spaces):
-            again = 1.0
-            slides = False
-            for d in range(dims):
-                slides = slides or space.slides[s, d]
-                if not space.relevant[s, d]:
-                    again *= space.size[d] // x[d]
-            if slides or not conflict:
-                again = 1.0
-            each = space.read[0] + (space.update[0] if space.read_write[s] else 0.0)
-            once = space.touched[s] * each * price
-            total += once * again
-            if space.read_write[s]:
-                total -= space.elements[s] * space.read[0] * price
-            spared = max(spared, once * (again - 1.0))
-        space.outer[0, key] = total - spared
-    space.outer[1] = space.outer[0]
-    for d in range(dims):
-        for key in range(keys - 1, -1, -1):
-            have = digit(space, key, d)
-            for g in range(have + 1, space.ndiv[d]):
-                if space.div[d, g] % space.div[d, have] == 0:
-                    more = space.outer[1, key + (g - have) * space.stride[d]]
-                    space.outer[1, key] = min(space.outer[1, key], more)
 
 
 @njit(cache=True)
@@ -950,6 +1096,158 @@ def _distinct(orders, mask, out):  # type: ignore[no-untyped-def]
             if same:
                 out[q] = 0
                 break
+
+
+@njit(cache=True, forceinline=True)
+def _nowhere_more(rows, a, b):  # type: ignore[no-untyped-def]
+    for s in range(rows.shape[1]):
+        if rows[a, s] > rows[b, s]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def outer_words(space, orders):  # type: ignore[no-untyped-def]
+    """Words that every data space takes from the outermost storage, by what stands inside its loops.
+
+    They depend on the problem and the orders alone. Of the orders that a key leaves, those are kept that no
+    other one betters for every data space.
+
+    Args:
+        orders: (orders, d) dimensions, inner → outer.
+
+    Returns:
+        (keys + 1,) where the rows of each key start, and the rows (rows, s).
+    """
+    dims, spaces = space.size.shape[0], space.relevant.shape[0]
+    z = SPACE + PER_SPACE * spaces
+    keys = key_count(space)
+    start = np.zeros(keys + 1, np.int64)
+    rows = np.empty((4 * keys, spaces))
+    n = 0
+    f = np.zeros(z + SLIDING)
+    x = np.empty(dims, np.int64)
+    child = np.full(spaces, -1, np.int64)
+    differs = np.full((1 << dims, orders.shape[0]), -1, np.int8)
+    for key in range(keys):
+        _placed(space, key, x)
+        mask = 0
+        for d in range(dims):
+            if x[d] < space.size[d]:
+                mask |= 1 << d
+        if differs[mask, 0] < 0:
+            _distinct(orders, mask, differs[mask])
+        outside = _outside(space, x)
+        for q in range(orders.shape[0]):
+            if differs[mask, q] == 0:
+                continue
+            _placed(space, key, x)
+            f[:] = 0.0
+            for s in range(spaces):
+                c = SPACE + s * PER_SPACE
+                f[c + PENDING] = _tile(space, x, s) * outside
+                f[c + MODE] = OPEN
+                if s == space.sliding:
+                    for k in range(space.shared_ranks.shape[0]):
+                        f[z + EXTENT + k] = _extent(space, x, s, space.shared_ranks[k])
+            for d in orders[q]:
+                b = space.size[d] // x[d]
+                if b > 1:
+                    add_temporal(space, f, x, d, b, child)
+                    x[d] = space.size[d]
+            if n == rows.shape[0]:
+                more = np.empty((2 * n, spaces))
+                more[:n] = rows
+                rows = more
+            for s in range(spaces):
+                rows[n, s] = np.floor(f[SPACE + s * PER_SPACE + PENDING] + 0.5)
+            m = start[key]
+            for r in range(start[key], n):
+                if _nowhere_more(rows, r, n):
+                    m = -1
+                    break
+            if m < 0:
+                continue
+            for r in range(start[key], n):
+                if not _nowhere_more(rows, n, r):
+                    for s in range(spaces):
+                        rows[m, s] = rows[r, s]
+                    m += 1
+            for s in range(spaces):
+                rows[m, s] = rows[n, s]
+            n = m + 1
+        start[key + 1] = n
+    return start, rows[:n].copy()
+
+
+@njit(cache=True)
+def outer_floor(space, start, rows):  # type: ignore[no-untyped-def]
+    """Fill ``space.outer`` from `outer_words`: the least energy to fill the storage next to the outermost one.
+
+    The words of what it keeps are priced on both sides, for the best order of the outermost loops. What it does not
+    keep is served from outside and not counted here. Where no storage stands next to the outermost one, all data spaces
+    are counted, on the outermost side only.
+    """
+    dims, spaces = space.size.shape[0], space.relevant.shape[0]
+    keys = space.outer.shape[2]
+    price = space.share[0] / space.block[0]
+    slides = np.zeros(spaces, np.bool_)
+    for s in range(spaces):
+        for d in range(dims):
+            slides[s] = slides[s] or space.slides[s, d]
+    cost = np.empty(rows.shape)
+    for r in range(rows.shape[0]):
+        for s in range(spaces):
+            # Tiles that slide may get less from outside than the box that they span: taken to cross once.
+            words = space.touched[s] if slides[s] and not space.by_keep else rows[r, s]
+            more = words - (space.elements[s] if space.read_write[s] else 0.0)
+            if space.by_keep:
+                e = _blocks(more, space.block[0]) * space.read[0] + _blocks(more, space.block[1]) * space.write[1]
+                if space.read_write[s]:
+                    e += _blocks(words, space.block[0]) * space.update[0]
+            else:
+                e = more * space.read[0] * price + (words * space.update[0] * price if space.read_write[s] else 0.0)
+            cost[r, s] = e
+    choices = space.held.shape[0]
+    x = np.empty(dims, np.int64)
+    tile = np.empty(spaces)
+    space.outer[:] = np.inf
+    for key in range(keys):
+        _placed(space, key, x)
+        allowed = True
+        for d in range(dims):
+            b = space.size[d] // x[d]
+            allowed = allowed and space.t_min[0, d] <= b <= space.t_max[0, d]
+        if not allowed:
+            continue
+        for s in range(spaces):
+            tile[s] = _tile(space, x, s)
+        for k in range(choices):
+            words = 0.0
+            for s in range(spaces):
+                words += tile[s] if space.held[k, s] else 0.0
+            if space.by_keep and words > space.capacity[1]:
+                continue
+            least = np.inf
+            for r in range(start[key], start[key + 1]):
+                total = 0.0
+                for s in range(spaces):
+                    total += cost[r, s] if space.held[k, s] or not space.by_keep else 0.0
+                least = min(least, total)
+            space.outer[k, 0, key] = least
+    for k in range(choices):
+        space.outer[k, 1] = space.outer[k, 0]
+        for d in range(dims):
+            step, n = space.stride[d], space.ndiv[d]
+            for have in range(n - 1, -1, -1):
+                for g in range(have + 1, n):
+                    if space.div[d, g] % space.div[d, have] != 0:
+                        continue
+                    for first in range(have * step, keys, step * n):
+                        for key in range(first, first + step):
+                            more = space.outer[k, 1, key + (g - have) * step]
+                            if more < space.outer[k, 1, key]:
+                                space.outer[k, 1, key] = more
 
 
 @njit(cache=True)

@@ -6,7 +6,8 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from hwsim.energy import EnergyTable
 from hwsim.mapper.labels import Space
 from hwsim.mapper.labels import covers as kernel_covers
 from hwsim.mapper.labels import outer_floor as kernel_outer_floor
+from hwsim.mapper.labels import outer_words as kernel_outer_words
+from hwsim.mapping import Mapping
 from hwsim.model import projection_matrix
 from workloads.problem import DataSpace, Problem
 
@@ -78,6 +81,7 @@ class MapSpace:
     architecture: Architecture
     dims: tuple[str, ...]
     keeps: tuple[tuple[frozenset[str], ...], ...]
+    _memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def automaton(self, level: int, movable: frozenset[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """The orders of a level as an automaton over its loops, inner → outer.
@@ -88,7 +92,26 @@ class MapSpace:
             (states, dims) the state that a loop over a dimension leads to, −1 where it may not come next;
             (states, states) whether the first state allows every sequence that the second does.
         """
-        return _automaton(self.orders(level, movable), len(self.dims))
+        if (level, movable) not in self._memo:
+            self._memo[level, movable] = _automaton(self.orders(level, movable), len(self.dims))
+        out: tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]] = self._memo[level, movable]
+        return out
+
+    def could_hold(self, mapping: Mapping) -> bool:
+        """Whether a mapping has this space's levels and dimensions, and keeps what may be kept.
+
+        Bounds and orders of its loops are not looked at.
+        """
+        levels = self.architecture.levels
+        if tuple(x.level for x in mapping.levels) != tuple(x.name for x in levels):
+            return False
+        names = set(self.problem.sizes)
+        return all(
+            placed.keep in keeps
+            and not (placed.temporal if isinstance(level, Fanout) else placed.spatial)
+            and all(x.dim in names and x.bound > 0 for x in (*placed.temporal, *placed.spatial))
+            for level, placed, keeps in zip(levels, mapping.levels, self.keeps, strict=True)
+        )
 
     def orders(self, level: int, movable: frozenset[str]) -> tuple[tuple[int, ...], ...]:
         """Loop orders of a level (dimension indices, inner → outer) that can differ in cost.
@@ -100,12 +123,19 @@ class MapSpace:
         loops = [d for d in self.dims if factor_range(constraint, d, self.problem)[1] > 1]
         if isinstance(node, Fanout):
             return (tuple(self.dims.index(d) for d in loops),)
-        fixed = [d for d in constraint.permutation if d in loops]
-        found: dict[tuple[int, ...], None] = {}
-        for preference in _order_preferences(self.problem, self.dims, movable):
-            free = [d for d in dict.fromkeys(preference) if d in loops and d not in fixed]
-            found[tuple(self.dims.index(d) for d in (*fixed, *free))] = None
-        return tuple(found)
+        fixed = tuple(d for d in constraint.permutation if d in loops)
+        return _orders(self.problem, self.dims, tuple(loops), fixed, movable)
+
+
+@functools.lru_cache(maxsize=4096)
+def _orders(
+    problem: Problem, dims: tuple[str, ...], loops: tuple[str, ...], fixed: tuple[str, ...], movable: frozenset[str]
+) -> tuple[tuple[int, ...], ...]:
+    found: dict[tuple[int, ...], None] = {}
+    for preference in _order_preferences(problem, dims, movable):
+        free = [d for d in dict.fromkeys(preference) if d in loops and d not in fixed]
+        found[tuple(dims.index(d) for d in (*fixed, *free))] = None
+    return tuple(found)
 
 
 def _keep_choices(architecture: Architecture, problem: Problem) -> tuple[tuple[frozenset[str], ...], ...]:
@@ -277,7 +307,16 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
     update = np.array([price(x, "update") for x in levels])
     touched = np.array([_touched(x, sizes) for x in spaces])
     shares = np.array(share)
-    free = np.where(np.arange(len(levels)) == 0, 0.0, 1.0)  # prices without the outermost storage's
+    by_keep = len(levels) > 1 and isinstance(levels[1], Storage)
+    choices = space.keeps[1] if by_keep else (frozenset(),)
+    held = np.array([[x.name in keep for x in spaces] for keep in choices])
+    watch = [
+        k
+        for k, x in enumerate(levels)
+        if 0 < k < (fans[0] if fans else len(levels))
+        and isinstance(x, Storage)
+        and (x.read_bandwidth or x.write_bandwidth or x.shared_bandwidth)
+    ]
     out = Space(
         div=table,
         ndiv=counts,
@@ -320,8 +359,13 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
         no_links=np.array([[x.name in v.constraints.spatial.no_link_transfer for x in spaces] for v in levels]),
         reach=_reach(space, read, write, update, np.array(block), shares, touched),
-        inner_reach=_reach(space, read * free, write, update * free, np.array(block), shares, touched),
-        outer=np.zeros((2, keys)),
+        held=held,
+        outer=np.zeros((len(choices), 2, keys)),
+        outer_reach=_outer_reach(space, by_keep, held, read, write, update, np.array(block), shares, touched),
+        by_keep=by_keep,
+        watch=watch[0] if watch else -1,
+        words=np.zeros(len(spaces)),
+        serve=np.zeros((len(levels), len(spaces))),
         fans=np.array(fans, np.int64),
         slides=slides,
         fill_x=np.zeros((len(fans), len(dims) + 1, keys)),
@@ -336,8 +380,23 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         objective=OBJECTIVES[objective],
         most_cycles=most_cycles,
     )
-    held = [len(levels) > 1 and all(x.name in keep for keep in space.keeps[1]) for x in spaces]
-    kernel_outer_floor(out, np.array(held))
+    kernel_outer_floor(out, *_outer_words(space, out))
+    return out
+
+
+_WORDS: dict[Any, Any] = {}
+_MOST_WORDS = 64  # problems
+
+
+def _outer_words(space: MapSpace, arrays: Space) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """What `labels.outer_words` says of the outermost storage's orders; kept, as prices and sizes do not matter."""
+    orders = space.orders(0, frozenset(x.name for x in space.problem.data_spaces))
+    key = (space.problem, orders)
+    if key not in _WORDS:
+        if len(_WORDS) >= _MOST_WORDS:
+            del _WORDS[next(iter(_WORDS))]
+        _WORDS[key] = kernel_outer_words(arrays, np.array(orders, np.int64).reshape(len(orders), -1))
+    out: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] = _WORDS[key]
     return out
 
 
@@ -377,4 +436,43 @@ def _reach(
                 if all(data_space.name in keep for keep in space.keeps[parent]) and space.keeps[parent]:
                     break
             out[level, s] = min(once, default=0.0)
+    return out
+
+
+def _outer_reach(
+    space: MapSpace,
+    by_keep: bool,
+    held: npt.NDArray[np.bool_],
+    read: npt.NDArray[np.float64],
+    write: npt.NDArray[np.float64],
+    update: npt.NDArray[np.float64],
+    block: npt.NDArray[np.float64],
+    share: npt.NDArray[np.float64],
+    touched: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """(choices, levels, data spaces) like `_reach`, but without what ``outer`` counts (see `hwsim.mapper.labels`).
+
+    A data space that the storage next to the outermost one keeps comes from there, others pass it by; inf where a
+    level may not serve a data space.
+    """
+    if not by_keep:
+        free = np.where(np.arange(len(read)) == 0, 0.0, 1.0)  # prices without the outermost storage's
+        return _reach(space, read * free, write, update * free, block, share, touched)[None]
+    spaces = space.problem.data_spaces
+    out = np.full((len(held), len(space.keeps), len(spaces)), math.inf)
+    for k, s in itertools.product(range(len(held)), range(len(spaces))):
+        x = spaces[s]
+        source = 1 if held[k, s] else 0
+        out[k, source, s] = 0.0
+        for level in range(2, len(space.keeps)):
+            once = []
+            for parent in (*range(level - 1, 1, -1), source):
+                choices = space.keeps[parent]
+                if parent == source or any(x.name in keep for keep in choices):
+                    access = update[parent] if x.read_write else read[parent]
+                    fill = 0.0 if x.read_write else write[level] / block[level] * share[level]
+                    once.append(touched[s] * (access / block[parent] * share[parent] + fill) + out[k, parent, s])
+                if all(x.name in keep for keep in choices):
+                    break
+            out[k, level, s] = min(once)
     return out
