@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from hwsim.architecture import Storage
+from hwsim.array.layout import BOUND, EXTENT, HAS_USUAL, HOLDS, INDEX, IS_RESULT, LEVEL, LOOPS, MOVED, PARENT, REFETCH, USUAL, WORDS
 from hwsim.array.plan import Plan
 
 # `Clock.now`
@@ -78,61 +79,61 @@ def clock_of(plan: Plan, leads: list[int]) -> Clock:
 
 
 @njit(cache=True, error_model="numpy")
-def _next_move(t, s, n):  # type: ignore[no-untyped-def]
+def _next_move(loops, node, rank, step, n):  # type: ignore[no-untyped-def]
     """The loop that advances next among those outside a tile, and the words that the tile will take; -1: none."""
-    for loop in range(t.loops[n] - 1, -1, -1):
-        if s.index[loop] < t.bound[loop] - 1:
-            whole = float(t.words[n])
-            if t.refetch[n]:
+    for loop in range(node[n, LOOPS] - 1, -1, -1):
+        if loops[loop, INDEX] < loops[loop, BOUND] - 1:
+            whole = float(node[n, WORDS])
+            if node[n, REFETCH]:
                 return loop, whole
-            rank = -1
+            along = -1
             several = False
             same = True
-            for r in range(t.extent.shape[1]):
-                shift = t.step[n, loop, r]
+            for r in range(rank.shape[2]):
+                shift = step[n, loop, r]
                 if shift != 0:
-                    several = rank >= 0
-                    rank = r
-                if shift != s.usual[n, r]:
+                    several = along >= 0
+                    along = r
+                if shift != rank[n, USUAL, r]:
                     same = False
-            if rank < 0:
+            if along < 0:
                 return loop, 0.0
-            distance = abs(t.step[n, loop, rank])
-            if several or distance >= t.extent[n, rank] or (s.has_usual[n] and not same):
+            distance = abs(step[n, loop, along])
+            if several or distance >= rank[n, EXTENT, along] or (node[n, HAS_USUAL] and not same):
                 return loop, whole
-            return loop, whole / t.extent[n, rank] * distance
+            return loop, whole / rank[n, EXTENT, along] * distance
     return -1, 0.0
 
 
 @njit(cache=True, error_model="numpy")
-def _demand(t, s, clock, loop):  # type: ignore[no-untyped-def]
+def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
     """Gather the words that have to pass in this step, per level and instance."""
     clock.urgent[:] = 0.0
-    for n in range(t.extent.shape[0]):
-        p = t.parent[n]
+    for n in range(node.shape[0]):
+        p = node[n, PARENT]
         if p < 0 or not clock.touched[n]:
             continue
-        level, above = t.level[n], t.level[p]
-        fresh = loop < t.loops[n]
-        if t.is_result[n]:
+        level, above = node[n, LEVEL], node[p, LEVEL]
+        fresh = loop < node[n, LOOPS]
+        if node[n, IS_RESULT]:
             if above >= 0:
-                clock.urgent[above, 0] += s.moved[n, 0] / clock.used[above]
-                up = s.moved[n, 2] / clock.used[above]
+                clock.urgent[above, 0] += node[n, MOVED] / clock.used[above]
+                up = node[n, MOVED + 2] / clock.used[above]
                 if clock.room[n] and fresh:
                     clock.urgent[above, 1] += clock.backlog[n]
                     clock.backlog[n] = up
                 else:
                     clock.urgent[above, 1] += up
-            if t.holds[n]:
-                clock.urgent[level, 1] += s.moved[n, 1] / clock.used[level]
+            if node[n, HOLDS]:
+                clock.urgent[level, 1] += node[n, MOVED + 1] / clock.used[level]
             continue
         left = 1.0 - clock.progress[n] if fresh else 1.0
         if above >= 0:
-            clock.urgent[above, 0] += left * s.moved[n, 0] / clock.used[above]
-        if t.holds[n]:
+            clock.urgent[above, 0] += left * node[n, MOVED] / clock.used[above]
+        if node[n, HOLDS]:
             if above >= 0:
-                clock.urgent[level, 1] += left * s.moved[n, 1] / clock.used[level]
-            clock.urgent[level, 0] += s.moved[n, 2] / clock.used[level]
+                clock.urgent[level, 1] += left * node[n, MOVED + 1] / clock.used[level]
+            clock.urgent[level, 0] += node[n, MOVED + 2] / clock.used[level]
 
 
 @njit(cache=True, error_model="numpy")
@@ -150,25 +151,25 @@ def _duration(clock):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _look_ahead(t, s, clock, loop):  # type: ignore[no-untyped-def]
+def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let words of next tiles pass through what the step left idle of the ports, inner levels first."""
-    for n in range(t.extent.shape[0] - 1, -1, -1):
+    for n in range(node.shape[0] - 1, -1, -1):
         if not clock.touched[n] or not clock.room[n]:
             continue
-        p = t.parent[n]
-        level, above = t.level[n], t.level[p]
-        if t.is_result[n]:
+        p = node[n, PARENT]
+        level, above = node[n, LEVEL], node[p, LEVEL]
+        if node[n, IS_RESULT]:
             share = min(clock.backlog[n], clock.slack[above, 1], clock.slack[above, 2])
             clock.backlog[n] -= share
             clock.slack[above, 1] -= share
             clock.slack[above, 2] -= share
             continue
-        if loop < t.loops[n]:
+        if loop < node[n, LOOPS]:
             clock.progress[n] = 0.0
-            clock.ahead[n], clock.need[n] = _next_move(t, s, n)
+            clock.ahead[n], clock.need[n] = _next_move(loops, node, rank, step, n)
         if clock.need[n] == 0.0 or clock.progress[n] >= 1.0:
             continue
-        if clock.ahead[n] < t.loops[p] and not (clock.room[p] and (clock.progress[p] >= 1.0 or clock.need[p] == 0.0)):
+        if clock.ahead[n] < node[p, LOOPS] and not (clock.room[p] and (clock.progress[p] >= 1.0 or clock.need[p] == 0.0)):
             continue  # the words come with a tile that the parent does not have yet
         read = clock.need[n] * clock.leads[n] / clock.used[above]
         write = clock.need[n]
@@ -184,11 +185,11 @@ def _look_ahead(t, s, clock, loop):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def pace(t, s, clock, loop):  # type: ignore[no-untyped-def]
+def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let the step that was just made take its time; returns its cycles."""
     cycles = np.int64(1)
     if clock.limited[0]:
-        _demand(t, s, clock, loop)
+        _demand(node, clock, loop)
         cycles, level = _duration(clock)
         cycles = max(np.int64(1), cycles)
         if cycles > 1:
@@ -200,25 +201,25 @@ def pace(t, s, clock, loop):  # type: ignore[no-untyped-def]
             clock.slack[k, 0] = clock.limit[k, 0] * cycles - read
             clock.slack[k, 1] = clock.limit[k, 1] * cycles - write
             clock.slack[k, 2] = clock.limit[k, 2] * cycles - read - write
-        _look_ahead(t, s, clock, loop)
+        _look_ahead(loops, node, rank, step, clock, loop)
     clock.now[CYCLE] += cycles
     clock.now[STEPS] += 1
     return cycles
 
 
 @njit(cache=True, error_model="numpy")
-def settle(t, s, clock):  # type: ignore[no-untyped-def]
+def settle(node, clock):  # type: ignore[no-untyped-def]
     """The drain: what is left of the results goes up level by level; returns its cycles."""
     total = np.int64(0)
     if clock.limited[0]:
-        for n in range(t.extent.shape[0] - 1, -1, -1):
-            p = t.parent[n]
-            if not t.is_result[n] or p < 0 or t.level[p] < 0:
+        for n in range(node.shape[0] - 1, -1, -1):
+            p = node[n, PARENT]
+            if not node[n, IS_RESULT] or p < 0 or node[p, LEVEL] < 0:
                 continue
-            above = t.level[p]
+            above = node[p, LEVEL]
             clock.urgent[:] = 0.0
-            clock.urgent[above, 0] = s.moved[n, 0] / clock.used[above]
-            clock.urgent[above, 1] = s.moved[n, 2] / clock.used[above] + clock.backlog[n]
+            clock.urgent[above, 0] = node[n, MOVED] / clock.used[above]
+            clock.urgent[above, 1] = node[n, MOVED + 2] / clock.used[above] + clock.backlog[n]
             clock.backlog[n] = 0.0
             cycles, _ = _duration(clock)
             total += cycles

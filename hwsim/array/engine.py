@@ -4,6 +4,8 @@ Every buffer of every instance is a piece of one array of words; a tile lies in 
 words that stay keep their place. In each step the kernel moves the words that the control asks for, multiplies what
 stands in the innermost buffers, adds to what stands in the result's, and counts each access where it happens. A word of
 a result has a valid bit: it travels with the word, and a word without it is not read before it is written.
+
+numba sees few arrays: a row per node, columns named below. A tuple of many would be copied at every call.
 """
 
 from __future__ import annotations
@@ -16,91 +18,93 @@ from numba import njit
 
 from hwsim.array.arithmetic import EXACT, SATURATE
 from hwsim.array.clock import Clock, pace, settle
+from hwsim.array.layout import (
+    ABOVE,
+    BASE,
+    BEFORE_KIND,
+    BEFORE_LOW,
+    BEFORE_SIZE,
+    BOUND,
+    COLUMNS,
+    EXTENT,
+    FAN,
+    FILLS,
+    FIRST_READ,
+    HAS_USUAL,
+    HOLDS,
+    INDEX,
+    INSTANCES,
+    IS_RESULT,
+    KIND,
+    KNOWN,
+    LEADER,
+    LEADS,
+    LINKED,
+    LINKS,
+    LOCAL_LEADS,
+    LOOPS,
+    LOW,
+    MOVED,
+    MULTICAST,
+    NODE_COLUMNS,
+    NOTHING,
+    OFFSETS,
+    ORIGIN,
+    OUTER_LEADS,
+    PARENT,
+    PLACE,
+    RANK_COLUMNS,
+    READS,
+    REFETCH,
+    ROWS,
+    SENDS,
+    SIZE,
+    SLAB,
+    SLIDING,
+    SLIDINGS,
+    SOURCE,
+    STRIDE,
+    TO,
+    TURN,
+    UPDATES,
+    USUAL,
+    VISITS,
+    WHOLE,
+    WORDS,
+)
+from hwsim.array.layout import LEVEL as LEVEL_COLUMN
 from hwsim.array.plan import Node, Plan
-
-# Columns of the counters, a row per node.
-READS, FILLS, UPDATES, LINKS, VISITS = range(5)
-COUNTERS = 5
-
-# Kinds of region.
-NOTHING, SLAB, WHOLE = range(3)
 
 # Status of a run.
 DONE, MORE = range(2)
 
-_CACHED_SHIFTS = 8
+_SHIFTS = 8
+"""Patterns of handovers that a node remembers, by how its tile moved."""
 
 
-class Tables(NamedTuple):
-    """A plan as arrays; N nodes, R ranks (padded with extent 1), L temporal loops."""
+class Machine(NamedTuple):
+    """Plan and state of a machine as arrays; N nodes, R ranks (padded with extent 1), L temporal loops."""
 
-    bound: Any  # (L,)
-    extent: Any  # (N, R)
-    stride: Any  # (N, R) of the ring in memory
-    words: Any  # (N,)
-    loops: Any  # (N,)
-    instances: Any  # (N,)
-    parent: Any  # (N,)
-    step: Any  # (N, L, R)
-    holds: Any  # (N,) bool
-    refetch: Any  # (N,) bool
-    first_read: Any  # (N,) bool
-    is_result: Any  # (N,) bool
-    base: Any  # (N,) where the node's buffers start
-    place: Any  # (N,) where its placements start
-    above: Any  # (places,) parent instance
-    offset: Any  # (places, R) of the box in the parent's
-    leader: Any  # (places,) instance that fetches for the group
-    sliding: Any  # (N, R) ranks in which offsets differ, first ones first
-    slidings: Any  # (N,) how many of them
-    linked: Any  # (N,) bool: mesh neighbours may hand words on
-    mesh: Any  # (N, 2) columns and rows
-    fan: Any  # (N,) instances on one such mesh
-    multicast: Any  # (N,) bool
-    outer_lead: Any  # (places,) bool: leads in all meshes but the innermost
-    local_lead: Any  # (places,) bool: leads in the innermost mesh
-    level: Any  # (N,)
-    weights: int  # the multipliers' node of the first operand
-    inputs: int  # … of the second
-    outputs: int  # … of the result
-
-
-class State(NamedTuple):
-    """What changes while the machine runs."""
-
-    index: Any  # (L,) iterations
-    origin: Any  # (N, R)
-    usual: Any  # (N, R) the last stride
-    has_usual: Any  # (N,) bool
-    kind: Any  # (N,) kind of region of this step
-    low: Any  # (N, R) and where it starts
-    size: Any  # (N, R)
-    before_kind: Any  # (N,)
-    before_low: Any
-    before_size: Any
+    loop: Any  # (L, 2) bound and iteration
+    node: Any  # (N, NODE_COLUMNS)
+    rank: Any  # (N, RANK_COLUMNS, R)
+    step: Any  # (N, L, R) how a tile moves when a loop advances
+    place: Any  # (places, OFFSETS + R) per node and instance: where it stands
     buffer: Any  # (words,)
     valid: Any  # (words,) uint8
-    latch: Any  # (3, multipliers) what stands in front of the multipliers, and their sums
-    at: Any  # (multipliers,) where in the result's buffer the sum belongs
-    counter: Any  # (N, COUNTERS) int64
-    moved: Any  # (N, 3) of this step: words read from the parent, taken, handed on
-    link_shift: Any  # (N, _CACHED_SHIFTS, R)
-    link_known: Any  # (N,) how many are known
-    link_useful: Any  # (N, _CACHED_SHIFTS) bool
-    link_source: Any  # (N, _CACHED_SHIFTS, fan)
-    link_lead: Any  # (N, _CACHED_SHIFTS, fan) bool: fetches for its group
-    link_to: Any  # (N, _CACHED_SHIFTS, fan) who takes the sum of this place; -1: the buffer
-    link_sends: Any  # (N, _CACHED_SHIFTS, fan) bool: sends for its group
-    scratch: Any  # (most words of a staged region,)
+    latch: Any  # (4, multipliers) operands, sums, and sums or operands on their way to a neighbour
+    aim: Any  # (3, multipliers) where operands lie and the sum belongs
+    staged: Any  # words on their way to a neighbour
+    shift: Any  # (N, _SHIFTS, R + 1) moves whose handovers are known; the last: whether they save anything
+    link: Any  # (N, _SHIFTS, 4, fan) handovers
+    ends: Any  # (3,) the multipliers' nodes: first operand, second operand, result
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _add(a, b, mode, low, high):  # type: ignore[no-untyped-def]
     """The adder: exact, wrapping or saturating between ``low`` and ``high``."""
     total = a + b
-    if mode == EXACT:
-        return total
-    if low <= total <= high:
+    if mode == EXACT or low <= total <= high:
         return total
     if mode == SATURATE:
         return low if total < low else high
@@ -108,80 +112,82 @@ def _add(a, b, mode, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _control(t, s, n, loop):  # type: ignore[no-untyped-def]
+def _control(node, rank, step, n, loop):  # type: ignore[no-untyped-def]
     """Move a tile and find the region that it takes (see `hwsim.array.control.TileControl`)."""
-    ranks = t.extent.shape[1]
-    if loop < 0:
-        s.kind[n] = WHOLE
-    else:
-        rank = -1
-        several = False
+    ranks = rank.shape[2]
+    kind = WHOLE
+    moved = -1
+    several = False
+    if loop >= 0:
         same = True
         for r in range(ranks):
-            shift = t.step[n, loop, r]
-            s.origin[n, r] += shift
+            shift = step[n, loop, r]
             if shift != 0:
-                several = rank >= 0
-                rank = r
-            if shift != s.usual[n, r]:
+                several = moved >= 0
+                moved = r
+                rank[n, ORIGIN, r] += shift
+                rank[n, TURN, r] = rank[n, ORIGIN, r] - rank[n, ORIGIN, r] % rank[n, EXTENT, r]
+            if shift != rank[n, USUAL, r]:
                 same = False
-        if t.refetch[n]:
-            s.kind[n] = WHOLE
-        elif rank < 0:
-            s.kind[n] = NOTHING
-            return
-        elif s.has_usual[n] and not same:
-            s.has_usual[n] = False
-            s.kind[n] = WHOLE
-        else:
-            s.has_usual[n] = True
-            for r in range(ranks):
-                s.usual[n, r] = t.step[n, loop, r]
-            distance = abs(t.step[n, loop, rank])
-            if several or distance >= t.extent[n, rank]:
-                s.kind[n] = WHOLE
-            else:
-                s.kind[n] = SLAB
-                for r in range(ranks):
-                    s.low[n, r] = s.origin[n, r]
-                    s.size[n, r] = t.extent[n, r]
-                if t.step[n, loop, rank] > 0:
-                    s.low[n, rank] += t.extent[n, rank] - distance
-                s.size[n, rank] = distance
+        if not node[n, REFETCH]:
+            if moved < 0:
+                node[n, KIND] = NOTHING
                 return
+            if node[n, HAS_USUAL] and not same:
+                node[n, HAS_USUAL] = 0
+            else:
+                node[n, HAS_USUAL] = 1
+                for r in range(ranks):
+                    rank[n, USUAL, r] = step[n, loop, r]
+                if not several and abs(step[n, loop, moved]) < rank[n, EXTENT, moved]:
+                    kind = SLAB
     for r in range(ranks):
-        s.low[n, r] = s.origin[n, r]
-        s.size[n, r] = t.extent[n, r]
+        rank[n, LOW, r] = rank[n, ORIGIN, r]
+        rank[n, SIZE, r] = rank[n, EXTENT, r]
+    if kind == SLAB:
+        distance = abs(step[n, loop, moved])
+        if step[n, loop, moved] > 0:
+            rank[n, LOW, moved] += rank[n, EXTENT, moved] - distance
+        rank[n, SIZE, moved] = distance
+    node[n, KIND] = kind
 
 
 @njit(cache=True, error_model="numpy")
-def _links(t, s, n):  # type: ignore[no-untyped-def]
+def _links(node, rank, place, shift, link, n):  # type: ignore[no-untyped-def]
     """Which remembered pattern of handovers serves this step; -1 where neighbours do not help."""
-    if s.kind[n] == NOTHING or s.before_kind[n] == NOTHING:
+    if not node[n, LINKED] or node[n, KIND] == NOTHING or node[n, BEFORE_KIND] == NOTHING:
         return -1
-    ranks = t.extent.shape[1]
+    ranks = rank.shape[2]
     for r in range(ranks):
-        if s.size[n, r] != s.before_size[n, r]:
+        if rank[n, SIZE, r] != rank[n, BEFORE_SIZE, r]:
             return -1
-    for k in range(min(s.link_known[n], _CACHED_SHIFTS)):
+    for k in range(min(node[n, KNOWN], _SHIFTS)):
         hit = True
         for r in range(ranks):
-            if s.link_shift[n, k, r] != s.low[n, r] - s.before_low[n, r]:
+            if shift[n, k, r] != rank[n, LOW, r] - rank[n, BEFORE_LOW, r]:
                 hit = False
                 break
         if hit:
-            return k if s.link_useful[n, k] else -1
-    k = s.link_known[n] % _CACHED_SHIFTS
-    s.link_known[n] += 1
+            return k if shift[n, k, ranks] else -1
+    k = node[n, KNOWN] % _SHIFTS
+    node[n, KNOWN] += 1
     for r in range(ranks):
-        s.link_shift[n, k, r] = s.low[n, r] - s.before_low[n, r]
-    columns, rows, fan = t.mesh[n, 0], t.mesh[n, 1], t.fan[n]
-    first = t.place[n]  # the first mesh stands for all: they are alike
+        shift[n, k, r] = rank[n, LOW, r] - rank[n, BEFORE_LOW, r]
+    shift[n, k, ranks] = _find_links(node[n], place[node[n, PLACE] :, :], shift[n, k], link[n, k])
+    return k if shift[n, k, ranks] else -1
+
+
+@njit(cache=True, error_model="numpy")
+def _find_links(node, place, shift, link):  # type: ignore[no-untyped-def]
+    """Find the handovers of one move on the first mesh, which stands for all; whether they save an access."""
+    ranks = shift.shape[0] - 1
+    columns, rows, fan = node[COLUMNS], node[ROWS], node[FAN]
     usual = 0
     left = 0
     for x in range(fan):
-        usual += t.local_lead[first + x]
-        s.link_source[n, k, x] = -1
+        usual += place[x, LOCAL_LEADS]
+        link[SOURCE, x] = -1
+        link[TO, x] = -1
         column, row = x % columns, x // columns
         for side in range(4):
             c = column + (1 if side == 0 else -1 if side == 1 else 0)
@@ -191,36 +197,32 @@ def _links(t, s, n):  # type: ignore[no-untyped-def]
                 continue
             same = True
             for r in range(ranks):
-                apart = t.offset[first + y, r] - t.offset[first + x, r]
-                if apart != s.link_shift[n, k, r]:
+                if place[y, OFFSETS + r] - place[x, OFFSETS + r] != shift[r]:
                     same = False
                     break
             if same:
-                s.link_source[n, k, x] = y
+                link[SOURCE, x] = y
                 break
-    for x in range(fan):
-        s.link_to[n, k, x] = -1
     for x in range(fan):  # a sum goes to the first neighbour that wants it
-        y = s.link_source[n, k, x]
-        if y >= 0 and s.link_to[n, k, y] < 0:
-            s.link_to[n, k, y] = x
+        y = link[SOURCE, x]
+        if y >= 0 and link[TO, y] < 0:
+            link[TO, y] = x
     for x in range(fan):
-        s.link_lead[n, k, x] = s.link_source[n, k, x] < 0
-        s.link_sends[n, k, x] = s.link_to[n, k, x] < 0
-        if t.multicast[n]:
+        link[LEADS, x] = link[SOURCE, x] < 0
+        link[SENDS, x] = link[TO, x] < 0
+        if node[MULTICAST]:
             for y in range(x):
                 same = True
                 for r in range(ranks):
-                    if t.offset[first + y, r] != t.offset[first + x, r]:
+                    if place[y, OFFSETS + r] != place[x, OFFSETS + r]:
                         same = False
                         break
-                if same and s.link_source[n, k, y] < 0:
-                    s.link_lead[n, k, x] = False
-                if same and s.link_to[n, k, y] < 0:
-                    s.link_sends[n, k, x] = False
-        left += s.link_lead[n, k, x]
-    s.link_useful[n, k] = left < usual
-    return k if s.link_useful[n, k] else -1
+                if same and link[SOURCE, y] < 0:
+                    link[LEADS, x] = 0
+                if same and link[TO, y] < 0:
+                    link[SENDS, x] = 0
+        left += link[LEADS, x]
+    return 1 if left < usual else 0
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -235,528 +237,454 @@ def _advance(element, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _aim(t, n, low, element, there):  # type: ignore[no-untyped-def]
-    """Where an element of a region lies: in the own ring, and in the parent's but for the instance's offset.
-
-    ``there[r]`` is the ring position in the parent per rank; returns (own address, parent's address of the ranks in
-    which no instance is offset).
-    """
-    p = t.parent[n]
-    address = 0
-    common = 0
-    for r in range(t.extent.shape[1]):
-        at = low[r] + element[r]
-        e = t.extent[n, r]
-        if e > 1:
-            address += (at % e) * t.stride[n, r]
-        e = t.extent[p, r]
-        if e > 1:
-            there[r] = at % e
-        else:
-            there[r] = 0
-    for r in range(t.extent.shape[1]):
-        common += there[r] * t.stride[p, r]
-    for k in range(t.slidings[n]):
-        r = t.sliding[n, k]
-        common -= there[r] * t.stride[p, r]
-    return address, common
+def _ring(rank, n, r, at):  # type: ignore[no-untyped-def]
+    """Where coordinate ``at`` lies in rank r of node n's ring."""
+    e = rank[n, EXTENT, r]
+    if e == 1:
+        return np.int64(0)
+    at -= rank[n, TURN, r]
+    if at >= e:
+        at -= e
+    if at < 0 or at >= e:  # the tile has moved on since
+        at %= e
+    return at
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _source(t, n, x, common, there):  # type: ignore[no-untyped-def]
+def _own(rank, n, low, element):  # type: ignore[no-untyped-def]
+    """Place of an element of a region in the buffer of each instance."""
+    address = np.int64(0)
+    for r in range(rank.shape[2]):
+        address += _ring(rank, n, r, low[r] + element[r]) * rank[n, STRIDE, r]
+    return address
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _theirs(node, rank, n, low, element, there):  # type: ignore[no-untyped-def]
+    """Place of an element in the parent's buffer in the ranks in which instances are alike; ``there``: in the others."""
+    p = node[n, PARENT]
+    common = np.int64(0)
+    for r in range(rank.shape[2]):
+        there[r] = _ring(rank, p, r, low[r] + element[r])
+        common += there[r] * rank[p, STRIDE, r]
+    for k in range(node[n, SLIDINGS]):
+        r = rank[n, SLIDING, k]
+        common -= there[r] * rank[p, STRIDE, r]
+    return common
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _source(node, rank, place, n, x, common, there):  # type: ignore[no-untyped-def]
     """Address of the element in the parent instance of instance x."""
-    p = t.parent[n]
-    place = t.place[n] + x
-    address = t.base[p] + t.above[place] * t.words[p] + common
-    for k in range(t.slidings[n]):
-        r = t.sliding[n, k]
-        at = there[r] + t.offset[place, r]
-        e = t.extent[p, r]
-        if at >= e:
-            at -= e
-        address += at * t.stride[p, r]
+    at = node[n, PLACE] + x
+    address = place[at, ABOVE] + common
+    for k in range(node[n, SLIDINGS]):
+        r = rank[n, SLIDING, k]
+        p = node[n, PARENT]
+        c = there[r] + place[at, OFFSETS + r]
+        if c >= rank[p, EXTENT, r]:
+            c -= rank[p, EXTENT, r]
+        address += c * rank[p, STRIDE, r]
     return address
 
 
 @njit(cache=True, error_model="numpy")
-def _take_operands(t, s, n, pattern, element, there):  # type: ignore[no-untyped-def]
-    """Fill the new region of an operand's tile in every instance, from the parent or from mesh neighbours."""
-    p = t.parent[n]
-    fan = t.fan[n]
-    count = t.instances[n]
-    reads = fills = handed = 0
-    staged = 0
-    if pattern >= 0:  # neighbours' words are picked up before anything is written over
-        element[:] = 0
-        while True:
-            for r in range(element.shape[0]):
-                there[r] = 0
-            for x in range(count):
-                y = s.link_source[n, pattern, x % fan]
-                if y >= 0:
-                    giver = x - x % fan + y
-                    address = 0
-                    for r in range(element.shape[0]):
-                        e = t.extent[n, r]
-                        if e > 1:
-                            # the neighbour took the very element; relative to its own box it lay where the region was
-                            address += ((s.before_low[n, r] + element[r]) % e) * t.stride[n, r]
-                    s.scratch[staged] = s.buffer[t.base[n] + giver * t.words[n] + address]
-                    staged += 1
-                    handed += 1
-            if not _advance(element, s.size[n]):
-                break
+def _take_operands(node, rank, place, buffer, n, element, there):  # type: ignore[no-untyped-def]
+    """Fill the new region of an operand's tile in every instance, from the parent."""
+    p = node[n, PARENT]
+    count, words, first = node[n, INSTANCES], node[n, WORDS], node[n, PLACE]
+    reads = fills = np.int64(0)
     element[:] = 0
     while True:
-        own, common = _aim(t, n, s.low[n], element, there)
-        if pattern >= 0:
-            for x in range(count):
-                if s.link_source[n, pattern, x % fan] < 0:
-                    source = _source(t, n, x, common, there)
-                    s.buffer[t.base[n] + x * t.words[n] + own] = s.buffer[source]
-                    fills += 1
-                    if s.link_lead[n, pattern, x % fan] and t.outer_lead[t.place[n] + x]:
-                        reads += 1
-        else:
-            to = t.base[n] + own
-            for x in range(count):
-                s.buffer[to] = s.buffer[_source(t, n, x, common, there)]
-                to += t.words[n]
-                fills += 1
-                reads += t.leader[t.place[n] + x] == x
-        if not _advance(element, s.size[n]):
+        to = node[n, BASE] + _own(rank, n, rank[n, LOW], element)
+        common = _theirs(node, rank, n, rank[n, LOW], element, there)
+        for x in range(count):
+            buffer[to] = buffer[_source(node, rank, place, n, x, common, there)]
+            to += words
+            fills += 1
+            reads += place[first + x, LEADER] == x
+        if not _advance(element, rank[n, SIZE]):
             break
-    if pattern >= 0:
-        staged = 0
-        element[:] = 0
-        while True:
-            own, common = _aim(t, n, s.low[n], element, there)
-            for x in range(count):
-                if s.link_source[n, pattern, x % fan] >= 0:
-                    s.buffer[t.base[n] + x * t.words[n] + own] = s.scratch[staged]
-                    staged += 1
-            if not _advance(element, s.size[n]):
-                break
-    s.counter[p, READS] += reads
-    s.counter[n, FILLS] += fills + handed
-    s.counter[n, READS] += handed
-    s.counter[n, LINKS] += handed
-    s.moved[n, 0] = reads
-    s.moved[n, 1] = fills + handed
-    s.moved[n, 2] = handed
+    node[p, READS] += reads
+    node[n, FILLS] += fills
+    node[n, MOVED] = reads
+    node[n, MOVED + 1] = fills
 
 
 @njit(cache=True, error_model="numpy")
-def _take_results(t, s, n, element, there):  # type: ignore[no-untyped-def]
+def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  # type: ignore[no-untyped-def]
+    """The same where mesh neighbours hand on what they took in the step before; ``link``: the handovers."""
+    p = node[n, PARENT]
+    count, words, fan = node[n, INSTANCES], node[n, WORDS], node[n, FAN]
+    reads = fills = handed = np.int64(0)
+    element[:] = 0
+    while True:  # neighbours' words are picked up before anything is written over
+        own = node[n, BASE] + _own(rank, n, rank[n, BEFORE_LOW], element)
+        for x in range(count):
+            y = link[SOURCE, x % fan]
+            if y >= 0:
+                staged[handed] = buffer[own + (x - x % fan + y) * words]
+                handed += 1
+        if not _advance(element, rank[n, SIZE]):
+            break
+    element[:] = 0
+    handed = 0
+    while True:
+        own = node[n, BASE] + _own(rank, n, rank[n, LOW], element)
+        common = _theirs(node, rank, n, rank[n, LOW], element, there)
+        for x in range(count):
+            fills += 1
+            if link[SOURCE, x % fan] >= 0:
+                buffer[own + x * words] = staged[handed]
+                handed += 1
+            else:
+                buffer[own + x * words] = buffer[_source(node, rank, place, n, x, common, there)]
+                reads += link[LEADS, x % fan] and place[node[n, PLACE] + x, OUTER_LEADS]
+        if not _advance(element, rank[n, SIZE]):
+            break
+    node[p, READS] += reads
+    node[n, FILLS] += fills
+    node[n, READS] += handed
+    node[n, LINKS] += handed
+    node[n, MOVED] = reads
+    node[n, MOVED + 1] = fills
+    node[n, MOVED + 2] = handed
+
+
+@njit(cache=True, error_model="numpy")
+def _take_results(node, rank, place, buffer, valid, n, element, there):  # type: ignore[no-untyped-def]
     """Fetch the partial sums of a result's new region; words that nobody has written yet stay where they are.
 
     A sum goes to the leader of a group; the others of the group start from zero, and both are valid where it was.
     """
-    p = t.parent[n]
-    reads = fills = 0
+    p = node[n, PARENT]
+    words = node[n, WORDS]
+    reads = fills = visits = np.int64(0)
     element[:] = 0
     while True:
-        own, common = _aim(t, n, s.low[n], element, there)
-        for x in range(t.instances[n]):
-            mine = t.base[n] + x * t.words[n] + own
-            leader = t.leader[t.place[n] + x]
+        own = node[n, BASE] + _own(rank, n, rank[n, LOW], element)
+        common = _theirs(node, rank, n, rank[n, LOW], element, there)
+        for x in range(node[n, INSTANCES]):
+            mine = own + x * words
+            leader = place[node[n, PLACE] + x, LEADER]
             if leader == x:
-                source = _source(t, n, x, common, there)
-                s.buffer[mine] = s.buffer[source]
-                s.valid[mine] = s.valid[source]
-                reads += s.valid[source]
-                s.valid[source] = 0
-                s.buffer[source] = 0
+                source = _source(node, rank, place, n, x, common, there)
+                buffer[mine] = buffer[source]
+                valid[mine] = valid[source]
+                reads += valid[source]
+                valid[source] = 0
+                buffer[source] = 0
             else:
-                s.buffer[mine] = 0
-                s.valid[mine] = s.valid[t.base[n] + leader * t.words[n] + own]
-            if t.first_read[n]:
-                s.valid[mine] = 1
-            fills += s.valid[mine]
-        if not _advance(element, s.size[n]):
+                buffer[mine] = 0
+                valid[mine] = valid[own + leader * words]
+            if node[n, FIRST_READ]:
+                valid[mine] = 1
+            fills += valid[mine]
+            visits += 1
+        if not _advance(element, rank[n, SIZE]):
             break
-    s.counter[p, READS] += reads
-    s.counter[n, FILLS] += fills
-    s.counter[n, VISITS] += _volume(s.size[n]) * t.instances[n]
-    s.moved[n, 0] += reads
-    s.moved[n, 1] += fills
-
-
-@njit(cache=True, error_model="numpy", inline="always")
-def _volume(size):  # type: ignore[no-untyped-def]
-    v = 1
-    for r in range(size.shape[0]):
-        v *= size[r]
-    return v
-
-
-@njit(cache=True, error_model="numpy", inline="always")
-def _update(s, address, value, leads, mode, low, high):  # type: ignore[no-untyped-def]
-    """Add to a word of a result: (updates, reads) that it takes. One that is not valid is written without a read."""
-    updates = reads = 0
-    if leads:
-        updates = 1
-        if s.valid[address]:
-            reads = 1
-        else:
-            s.valid[address] = 1
-            s.buffer[address] = 0
-    s.buffer[address] = _add(s.buffer[address], value, mode, low, high)
-    return updates, reads
+    node[p, READS] += reads
+    node[n, FILLS] += fills
+    node[n, VISITS] += visits
+    node[n, MOVED] += reads
+    node[n, MOVED + 1] += fills
 
 
 @njit(cache=True, error_model="numpy")
-def _leave(t, s, n, low_of, size, element, there, mode, low, high):  # type: ignore[no-untyped-def]
+def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mode, low, high):  # type: ignore[no-untyped-def]
     """Send the region of a result that leaves every instance to its parent, reduced on the way."""
-    p = t.parent[n]
-    updates = reads = 0
+    p = node[n, PARENT]
+    words = node[n, WORDS]
+    updates = reads = np.int64(0)
     element[:] = 0
     while True:
-        own, common = _aim(t, n, low_of, element, there)
-        for x in range(t.instances[n]):
-            mine = t.base[n] + x * t.words[n] + own
-            target = _source(t, n, x, common, there)
-            u, r = _update(s, target, s.buffer[mine], t.leader[t.place[n] + x] == x, mode, low, high)
-            updates += u
-            reads += r
-            s.buffer[mine] = 0
-            s.valid[mine] = 0
+        mine = node[n, BASE] + _own(rank, n, low_of, element)
+        common = _theirs(node, rank, n, low_of, element, there)
+        for x in range(node[n, INSTANCES]):
+            to = _source(node, rank, place, n, x, common, there)
+            if place[node[n, PLACE] + x, LEADER] == x:
+                updates += 1
+                reads += valid[to]
+                if not valid[to]:
+                    valid[to] = 1
+                    buffer[to] = 0
+            buffer[to] = _add(buffer[to], buffer[mine], mode, low, high)
+            buffer[mine] = 0
+            valid[mine] = 0
+            mine += words
         if not _advance(element, size):
             break
-    s.counter[p, UPDATES] += updates
-    s.counter[p, READS] += reads
-    s.moved[n, 0] += reads
-    s.moved[n, 2] += updates
+    node[p, UPDATES] += updates
+    node[p, READS] += reads
+    node[n, MOVED] += reads
+    node[n, MOVED + 2] += updates
 
 
 @njit(cache=True, error_model="numpy")
-def _leaving_region(t, s, n, loop, low_of):  # type: ignore[no-untyped-def]
-    """Where the region that leaves starts, once the tile has moved: the old tile, or the slab at its other end."""
-    for r in range(low_of.shape[0]):
-        low_of[r] = s.origin[n, r] - t.step[n, loop, r]
-        if s.kind[n] == SLAB and t.step[n, loop, r] < 0:
-            low_of[r] += t.extent[n, r] - s.size[n, r]
+def _aim(node, rank, place, n, element, there, aim):  # type: ignore[no-untyped-def]
+    """Where in the innermost buffers the words of the multipliers lie."""
+    element[:] = 0
+    common = _theirs(node, rank, n, rank[n, ORIGIN], element, there)
+    for x in range(node[n, INSTANCES]):
+        aim[x] = _source(node, rank, place, n, x, common, there)
 
 
 @njit(cache=True, error_model="numpy")
-def _send_sums(t, s, pattern, mode, low, high):  # type: ignore[no-untyped-def]
-    """Between two steps: sums in the multipliers' latches go to a neighbour that goes on with them, or to the buffer."""
-    n = t.outputs
-    p = t.parent[n]
-    fan = t.fan[n]
-    count = t.instances[n]
-    updates = reads = 0
-    for x in range(count):
-        s.scratch[x] = 0
-    for x in range(count):
+def _multiply(node, place, buffer, valid, aim, ends, mode, low, high):  # type: ignore[no-untyped-def]
+    """One multiply-accumulate in every multiplier: operands out of their buffers, the sum into its buffer."""
+    w, i, o = ends[0], ends[1], ends[2]
+    first_w, first_i, first_o = node[w, PLACE], node[i, PLACE], node[o, PLACE]
+    updates = reads = from_w = from_i = np.int64(0)
+    for x in range(node[o, INSTANCES]):
+        product = buffer[aim[0, x]] * buffer[aim[1, x]]
+        from_w += place[first_w + x, LEADER] == x
+        from_i += place[first_i + x, LEADER] == x
+        to = aim[2, x]
+        if place[first_o + x, LEADER] == x:
+            updates += 1
+            reads += valid[to]
+            if not valid[to]:
+                valid[to] = 1
+                buffer[to] = 0
+        buffer[to] = _add(buffer[to], product, mode, low, high)
+    node[node[w, PARENT], READS] += from_w
+    node[node[i, PARENT], READS] += from_i
+    node[node[o, PARENT], UPDATES] += updates
+    node[node[o, PARENT], READS] += reads
+    node[w, MOVED] = from_w
+    node[i, MOVED] = from_i
+    node[o, MOVED] = reads
+    node[o, MOVED + 2] = updates
+
+
+@njit(cache=True, error_model="numpy")
+def _latch_operand(node, place, buffer, latch, row, link, pattern, n, aim):  # type: ignore[no-untyped-def]
+    """Operands into the latches where neighbouring multipliers may hand theirs on."""
+    fan, first = node[n, FAN], node[n, PLACE]
+    reads = np.int64(0)
+    latch[3, :] = latch[row, :]
+    for x in range(node[n, INSTANCES]):
+        y = link[n, pattern, SOURCE, x % fan] if pattern >= 0 else -1
+        if y >= 0:
+            latch[row, x] = latch[3, x - x % fan + y]
+            continue
+        latch[row, x] = buffer[aim[row, x]]
         if pattern >= 0:
-            to = s.link_to[n, pattern, x % fan]
+            reads += link[n, pattern, LEADS, x % fan] and place[first + x, OUTER_LEADS]
+        else:
+            reads += place[first + x, LEADER] == x
+    node[node[n, PARENT], READS] += reads
+    node[n, MOVED] = reads
+
+
+@njit(cache=True, error_model="numpy")
+def _send_sums(node, place, buffer, valid, latch, aim, link, pattern, n, mode, low, high):  # type: ignore[no-untyped-def]
+    """Between two steps: sums in the multipliers' latches go to a neighbour that goes on with them, or to the buffer."""
+    fan, first = node[n, FAN], node[n, PLACE]
+    updates = reads = np.int64(0)
+    latch[3, :] = 0
+    for x in range(node[n, INSTANCES]):
+        if pattern >= 0:
+            to = link[n, pattern, TO, x % fan]
             if to >= 0:
                 to += x - x % fan
-                s.scratch[to] = _add(s.scratch[to], s.latch[2, x], mode, low, high)
+                latch[3, to] = _add(latch[3, to], latch[2, x], mode, low, high)
                 continue
-            lead = s.link_sends[n, pattern, x % fan] and t.outer_lead[t.place[n] + x]
+            leads = link[n, pattern, SENDS, x % fan] and place[first + x, OUTER_LEADS]
         else:
-            lead = t.leader[t.place[n] + x] == x
-        u, r = _update(s, s.at[x], s.latch[2, x], lead, mode, low, high)
-        updates += u
-        reads += r
-    for x in range(count):
-        s.latch[2, x] = s.scratch[x]
-    s.counter[p, UPDATES] += updates
-    s.counter[p, READS] += reads
-    s.moved[n, 0] += reads
-    s.moved[n, 2] += updates
+            leads = place[first + x, LEADER] == x
+        to = aim[2, x]
+        if leads:
+            updates += 1
+            reads += valid[to]
+            if not valid[to]:
+                valid[to] = 1
+                buffer[to] = 0
+        buffer[to] = _add(buffer[to], latch[2, x], mode, low, high)
+    latch[2, :] = latch[3, :]
+    node[node[n, PARENT], UPDATES] += updates
+    node[node[n, PARENT], READS] += reads
+    node[n, MOVED] += reads
+    node[n, MOVED + 2] += updates
 
 
 @njit(cache=True, error_model="numpy")
-def _operand_addresses(t, s, n, there, element):  # type: ignore[no-untyped-def]
-    element[:] = 0
-    own, common = _aim(t, n, s.origin[n], element, there)
-    return common
-
-
-@njit(cache=True, error_model="numpy")
-def _latch_operands(t, s, n, row, pattern, element, there):  # type: ignore[no-untyped-def]
-    """Operands into the latches where neighbouring multipliers may hand theirs on."""
-    count, fan, p = t.instances[n], t.fan[n], t.parent[n]
-    reads = 0
-    common = _operand_addresses(t, s, n, there, element)
-    if pattern >= 0:
-        for x in range(count):
-            s.scratch[x] = s.latch[row, x]
-    for x in range(count):
-        y = s.link_source[n, pattern, x % fan] if pattern >= 0 else -1
-        if y >= 0:
-            s.latch[row, x] = s.scratch[x - x % fan + y]
-        else:
-            s.latch[row, x] = s.buffer[_source(t, n, x, common, there)]
-            if pattern >= 0:
-                reads += s.link_lead[n, pattern, x % fan] and t.outer_lead[t.place[n] + x]
-            else:
-                reads += t.leader[t.place[n] + x] == x
-    s.counter[p, READS] += reads
-    s.moved[n, 0] = reads
-
-
-@njit(cache=True, error_model="numpy")
-def _multiply(t, s, element, there, there_w, there_x, mode, low, high):  # type: ignore[no-untyped-def]
-    """One multiply-accumulate in every multiplier; no neighbour hands anything on."""
-    w, x_, o = t.weights, t.inputs, t.outputs
-    cw = _operand_addresses(t, s, w, there_w, element)
-    cx = _operand_addresses(t, s, x_, there_x, element)
-    co = _operand_addresses(t, s, o, there, element)
-    updates = reads = rw = rx = 0
-    for k in range(t.instances[o]):
-        a = s.buffer[_source(t, w, k, cw, there_w)]
-        b = s.buffer[_source(t, x_, k, cx, there_x)]
-        rw += t.leader[t.place[w] + k] == k
-        rx += t.leader[t.place[x_] + k] == k
-        u, r = _update(s, _source(t, o, k, co, there), a * b, t.leader[t.place[o] + k] == k, mode, low, high)
-        updates += u
-        reads += r
-    s.counter[t.parent[w], READS] += rw
-    s.counter[t.parent[x_], READS] += rx
-    s.counter[t.parent[o], UPDATES] += updates
-    s.counter[t.parent[o], READS] += reads
-    s.moved[w, 0] = rw
-    s.moved[x_, 0] = rx
-    s.moved[o, 0] = reads
-    s.moved[o, 2] = updates
-
-
-@njit(cache=True, error_model="numpy")
-def _multiply_latched(t, s, element, there, mode, low, high):  # type: ignore[no-untyped-def]
-    """The same with operands and sums in latches, between which neighbours hand on."""
-    o = t.outputs
-    co = _operand_addresses(t, s, o, there, element)
-    for k in range(t.instances[o]):
-        s.latch[2, k] = _add(s.latch[2, k], s.latch[0, k] * s.latch[1, k], mode, low, high)
-        s.at[k] = _source(t, o, k, co, there)
-
-
-@njit(cache=True, error_model="numpy")
-def _step(t, s, loop, latched, element, there, there_w, there_x, place, mode, low, high):  # type: ignore[no-untyped-def]
-    """Everything between one multiply-accumulate and the next; ``loop`` advanced (-1: the first step)."""
-    nodes = t.extent.shape[0]
-    s.moved[:] = 0
-    ranks = t.extent.shape[1]
+def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
+    """Everything of one step; ``loop`` advanced (-1: the first step). ``work`` (3, R): room for coordinates."""
+    node, rank, place, buffer, valid = m.node, m.rank, m.place, m.buffer, m.valid
+    ends, aim, latch = m.ends, m.aim, m.latch
+    element, there, low_of = work[0], work[1], work[2]
+    nodes, ranks = node.shape[0], rank.shape[2]
     for n in range(nodes):
-        if loop < t.loops[n] and t.parent[n] >= 0:
-            if t.linked[n]:
-                s.before_kind[n] = s.kind[n] if loop >= 0 else NOTHING
+        node[n, MOVED] = node[n, MOVED + 1] = node[n, MOVED + 2] = 0
+        if loop < node[n, LOOPS] and node[n, PARENT] >= 0:
+            if node[n, LINKED]:
+                node[n, BEFORE_KIND] = node[n, KIND] if loop >= 0 else NOTHING
                 for r in range(ranks):
-                    s.before_low[n, r] = s.low[n, r]
-                    s.before_size[n, r] = s.size[n, r]
-            _control(t, s, n, loop)
-    # Results leave, inner to outer, while the outer tiles lie where they lay.
+                    rank[n, BEFORE_LOW, r] = rank[n, LOW, r]
+                    rank[n, BEFORE_SIZE, r] = rank[n, SIZE, r]
+            _control(node, rank, m.step, n, loop)
+    # Results leave, inner to outer, into the words where they lay before the tiles moved.
     if loop >= 0:
         if latched:
-            _send_sums(t, s, _links(t, s, t.outputs) if t.linked[t.outputs] else -1, mode, low, high)
+            pattern = _links(node, rank, place, m.shift, m.link, ends[2])
+            _send_sums(node, place, buffer, valid, latch, aim, m.link, pattern, ends[2], mode, low, high)
         for n in range(nodes - 1, -1, -1):
-            if t.is_result[n] and t.holds[n] and t.parent[n] >= 0 and loop < t.loops[n] and s.kind[n] != NOTHING:
-                _leaving_region(t, s, n, loop, place)
-                _leave(t, s, n, place, s.size[n], element, there, mode, low, high)
+            if node[n, IS_RESULT] and node[n, HOLDS] and loop < node[n, LOOPS] and node[n, KIND] != NOTHING:
+                for r in range(ranks):  # the old tile, or the slab at the end that it leaves
+                    low_of[r] = rank[n, ORIGIN, r] - m.step[n, loop, r]
+                    if node[n, KIND] == SLAB and m.step[n, loop, r] < 0:
+                        low_of[r] += rank[n, EXTENT, r] - rank[n, SIZE, r]
+                _leave(node, rank, place, buffer, valid, n, low_of, rank[n, SIZE], element, there, mode, low, high)
     # New words come, outer to inner.
     for n in range(nodes):
-        if t.holds[n] and t.parent[n] >= 0 and loop < t.loops[n] and s.kind[n] != NOTHING:
-            if t.is_result[n]:
-                _take_results(t, s, n, element, there)
+        if node[n, HOLDS] and node[n, PARENT] >= 0 and loop < node[n, LOOPS] and node[n, KIND] != NOTHING:
+            if node[n, IS_RESULT]:
+                _take_results(node, rank, place, buffer, valid, n, element, there)
+                continue
+            pattern = _links(node, rank, place, m.shift, m.link, n)
+            if pattern >= 0:
+                _take_linked(node, rank, place, buffer, m.staged, m.link[n, pattern], n, element, there)
             else:
-                _take_operands(t, s, n, _links(t, s, n) if t.linked[n] else -1, element, there)
+                _take_operands(node, rank, place, buffer, n, element, there)
+    for k in range(3):
+        moved = loop < 0
+        for r in range(ranks):
+            moved |= loop >= 0 and m.step[ends[k], loop, r] != 0
+        if moved:
+            _aim(node, rank, place, ends[k], element, there, aim[k])
     if latched:
-        _latch_operands(t, s, t.weights, 0, _links(t, s, t.weights) if t.linked[t.weights] else -1, element, there)
-        _latch_operands(t, s, t.inputs, 1, _links(t, s, t.inputs) if t.linked[t.inputs] else -1, element, there)
-        _multiply_latched(t, s, element, there, mode, low, high)
+        for k in range(2):
+            pattern = _links(node, rank, place, m.shift, m.link, ends[k])
+            _latch_operand(node, place, buffer, latch, k, m.link, pattern, ends[k], aim)
+        for x in range(aim.shape[1]):
+            latch[2, x] = _add(latch[2, x], latch[0, x] * latch[1, x], mode, low, high)
     else:
-        _multiply(t, s, element, there, there_w, there_x, mode, low, high)
+        _multiply(node, place, buffer, valid, aim, ends, mode, low, high)
 
 
 @njit(cache=True, error_model="numpy")
-def _finish(t, s, latched, element, there, mode, low, high):  # type: ignore[no-untyped-def]
+def _finish(m, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
     """After the last step every result goes home."""
-    s.moved[:] = 0
+    node, rank, place = m.node, m.rank, m.place
+    for n in range(node.shape[0]):
+        node[n, MOVED] = node[n, MOVED + 1] = node[n, MOVED + 2] = 0
     if latched:
-        _send_sums(t, s, -1, mode, low, high)
-    for n in range(t.extent.shape[0] - 1, -1, -1):
-        if t.is_result[n] and t.holds[n] and t.parent[n] >= 0:
-            _leave(t, s, n, s.origin[n], t.extent[n], element, there, mode, low, high)
+        _send_sums(node, place, m.buffer, m.valid, m.latch, m.aim, m.link, -1, m.ends[2], mode, low, high)
+    for n in range(node.shape[0] - 1, -1, -1):
+        if node[n, IS_RESULT] and node[n, HOLDS] and node[n, PARENT] >= 0:
+            low_of, size = rank[n, ORIGIN], rank[n, EXTENT]
+            _leave(node, rank, place, m.buffer, m.valid, n, low_of, size, work[0], work[1], mode, low, high)
 
 
 @njit(cache=True, error_model="numpy")
-def run_steps(t, s, clock, most, mode, low, high):  # type: ignore[no-untyped-def]
+def run_steps(m, clock, most, mode, low, high):  # type: ignore[no-untyped-def]
     """Run up to ``most`` steps from where the machine stands; `DONE` after the last, else `MORE`."""
-    ranks = t.extent.shape[1]
-    element, there, place = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
-    there_w, there_x = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
-    latched = t.linked[t.weights] or t.linked[t.inputs] or t.linked[t.outputs]
-    loops = t.bound.shape[0]
+    work = np.zeros((3, m.rank.shape[2]), np.int64)
+    latched = m.node[m.ends[0], LINKED] or m.node[m.ends[1], LINKED] or m.node[m.ends[2], LINKED]
     for _ in range(most):
         loop = -1
         if clock.now[1] > 0:
-            loop = loops - 1
-            while loop >= 0 and s.index[loop] == t.bound[loop] - 1:
-                s.index[loop] = 0
+            loop = m.loop.shape[0] - 1
+            while loop >= 0 and m.loop[loop, INDEX] == m.loop[loop, BOUND] - 1:
                 loop -= 1
             if loop < 0:
-                for k in range(loops):
-                    s.index[k] = t.bound[k] - 1
-                _finish(t, s, latched, element, there, mode, low, high)
-                settle(t, s, clock)
+                _finish(m, latched, work, mode, low, high)
+                settle(m.node, clock)
                 return DONE
-            s.index[loop] += 1
-        _step(t, s, loop, latched, element, there, there_w, there_x, place, mode, low, high)
-        pace(t, s, clock, loop)
+            m.loop[loop, INDEX] += 1
+            for k in range(loop + 1, m.loop.shape[0]):
+                m.loop[k, INDEX] = 0
+        _step(m, loop, latched, work, mode, low, high)
+        pace(m.loop, m.node, m.rank, m.step, clock, loop)
     return MORE
 
 
-def tables(plan: Plan) -> Tables:
-    """Lay a plan out as arrays."""
-    ranks = max(1, *(len(node.extent) for node in plan.nodes))
-    count, loops = len(plan.nodes), len(plan.loops)
-    extent = np.ones((count, ranks), np.int64)
-    step = np.zeros((count, loops, ranks), np.int64)
-    above: list[int] = []
-    offset: list[list[int]] = []
-    leader: list[int] = []
-    outer_lead: list[bool] = []
-    local_lead: list[bool] = []
-    place = np.zeros(count, np.int64)
-    sliding = np.zeros((count, ranks), np.int64)
-    slidings = np.zeros(count, np.int64)
-    for n, node in enumerate(plan.nodes):
-        extent[n, : len(node.extent)] = node.extent
-        for k, shift in enumerate(node.step):
-            step[n, k, : len(shift)] = shift
-        place[n] = len(above)
-        _place(node, ranks, above, offset, leader, outer_lead, local_lead)
-        apart = [r for r in range(ranks) if any(o[r] for o in offset[place[n] :])]
-        sliding[n, : len(apart)] = apart
-        slidings[n] = len(apart)
-    stride = np.ones((count, ranks), np.int64)
-    for r in range(ranks - 2, -1, -1):
-        stride[:, r] = stride[:, r + 1] * extent[:, r + 1]
-    instances = np.array([node.instances for node in plan.nodes], np.int64)
-    words = np.prod(extent, axis=1)
-    sizes = words * instances * np.array([node.holds for node in plan.nodes])
-    local = [node.meshes[-1] if node.meshes else None for node in plan.nodes]
-    results = {k for k, space in enumerate(plan.problem.data_spaces) if space.read_write}
-    operands = [chain[-1] for k, chain in enumerate(plan.chains) if k not in results]
-    return Tables(
-        bound=np.array([loop.bound for loop in plan.loops], np.int64),
-        extent=extent,
-        stride=stride,
-        words=words,
-        loops=np.array([node.loops for node in plan.nodes], np.int64),
-        instances=instances,
-        parent=np.array([node.parent for node in plan.nodes], np.int64),
-        step=step,
-        holds=np.array([node.holds for node in plan.nodes], np.bool_),
-        refetch=np.array([node.refetch for node in plan.nodes], np.bool_),
-        first_read=np.array([node.first_read for node in plan.nodes], np.bool_),
-        is_result=np.array([node.space in results for node in plan.nodes], np.bool_),
-        base=np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64),
-        place=place,
-        above=np.array(above, np.int64),
-        offset=np.array(offset, np.int64).reshape(-1, ranks),
-        leader=np.array(leader, np.int64),
-        sliding=sliding,
-        slidings=slidings,
-        linked=np.array([_linked(node, node.space in results) for node in plan.nodes], np.bool_),
-        mesh=np.array([(m.columns, m.rows) if m else (1, 1) for m in local], np.int64),
-        fan=np.array([m.size if m else 1 for m in local], np.int64),
-        multicast=np.array([m.multicast if m else True for m in local], np.bool_),
-        outer_lead=np.array(outer_lead, np.bool_),
-        local_lead=np.array(local_lead, np.bool_),
-        level=np.array([node.level for node in plan.nodes], np.int64),
-        weights=operands[0],
-        inputs=operands[1],
-        outputs=plan.chains[results.pop()][-1],
-    )
-
-
-def _linked(node: Node, is_result: bool) -> bool:
-    """Whether the machine's neighbours hand on: partial sums stay with the buffer that holds them."""
-    return bool(node.meshes) and node.meshes[-1].links and not (is_result and node.holds)
-
-
-def _place(
-    node: Node,
-    ranks: int,
-    above: list[int],
-    offset: list[list[int]],
-    leader: list[int],
-    outer_lead: list[bool],
-    local_lead: list[bool],
-) -> None:
-    """Append the placements of one node's instances."""
-    fan = node.meshes[-1].size if node.meshes else 1
-    inner = node.meshes[-1] if node.meshes else None
-    for x, (parent, at, _) in enumerate(node.placements()):
-        above.append(parent)
-        offset.append([*at, *[0] * (ranks - len(at))])
-        path, rest = [], x
-        for mesh in reversed(node.meshes):
-            path.insert(0, rest % mesh.size)
-            rest //= mesh.size
-        lead, scale = 0, 1
-        for mesh, p in zip(reversed(node.meshes), reversed(path), strict=True):
-            lead += scale * (mesh.offsets.index(mesh.offsets[p]) if mesh.multicast else p)
-            scale *= mesh.size
-        lead += rest * scale
-        leader.append(lead)
-        local_lead.append(inner is None or lead % fan == x % fan)
-        outer_lead.append(lead // fan == x // fan)
-
-
-def fresh_state(
-    t: Tables, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLike
-) -> State:
+def build(plan: Plan, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLike) -> Machine:
     """A machine before its first step: operands stand in the outermost buffers, everything else is empty.
 
     Args:
-        operands: node → the whole tensor as (ranks) array.
+        operands: node → the whole tensor, an axis per rank.
+        dtype: of a word, int64 or float64.
     """
-    count, ranks = t.extent.shape
-    total = int(np.sum(t.words * t.instances * t.holds))
-    buffer = np.zeros(max(1, total), dtype)
-    for node, tensor in operands.items():
-        buffer[t.base[node] : t.base[node] + t.words[node]] = tensor.reshape(-1)
-    valid = np.zeros(max(1, total), np.uint8)
+    ranks = max(1, *(len(node.extent) for node in plan.nodes))
+    count = len(plan.nodes)
+    results = {k for k, space in enumerate(plan.problem.data_spaces) if space.read_write}
+    nodes = np.zeros((count, NODE_COLUMNS), np.int64)
+    rank = np.zeros((count, RANK_COLUMNS, ranks), np.int64)
+    rank[:, [EXTENT, SIZE, BEFORE_SIZE, STRIDE]] = 1
+    step = np.zeros((count, len(plan.loops), ranks), np.int64)
+    places: list[list[int]] = []
+    base = 0
+    for n, node in enumerate(plan.nodes):
+        is_result = node.space in results
+        mesh = node.meshes[-1] if node.meshes else None
+        rank[n, EXTENT, : len(node.extent)] = node.extent
+        for r in range(ranks - 2, -1, -1):
+            rank[n, STRIDE, r] = rank[n, STRIDE, r + 1] * rank[n, EXTENT, r + 1]
+        for k, shift in enumerate(node.step):
+            step[n, k, : len(shift)] = shift
+        placed = _places(node, ranks, nodes, n)
+        apart = [r for r in range(ranks) if any(row[OFFSETS + r] for row in placed)]
+        rank[n, SLIDING, : len(apart)] = apart
+        nodes[n, [WORDS, LOOPS, INSTANCES, PARENT]] = node.words, node.loops, node.instances, node.parent
+        nodes[n, [BASE, PLACE, SLIDINGS, LEVEL_COLUMN]] = base, len(places), len(apart), node.level
+        nodes[n, [HOLDS, REFETCH, FIRST_READ]] = node.holds, node.refetch, node.first_read
+        nodes[n, IS_RESULT] = is_result
+        if mesh is not None:
+            nodes[n, [FAN, COLUMNS, ROWS, MULTICAST]] = mesh.size, mesh.columns, mesh.rows, mesh.multicast
+            nodes[n, LINKED] = mesh.links and not (is_result and node.holds)
+        else:
+            nodes[n, [FAN, COLUMNS, ROWS, MULTICAST]] = 1
+        places += placed
+        base += node.words * node.instances if node.holds else 0
+    buffer = np.zeros(max(1, base), dtype)
+    valid = np.zeros(max(1, base), np.uint8)
+    for n, tensor in operands.items():
+        buffer[nodes[n, BASE] : nodes[n, BASE] + nodes[n, WORDS]] = tensor.reshape(-1)
     for n in range(count):
-        if t.is_result[n] and t.parent[n] < 0 and t.first_read[n]:
-            valid[t.base[n] : t.base[n] + t.words[n]] = 1
-    multipliers = int(t.instances[t.outputs])
-    fan = max([1, *(int(f) for f, on in zip(t.fan, t.linked, strict=True) if on)])
-    staged = max(
-        [multipliers, *(int(w * i) for w, i, on in zip(t.words, t.instances, t.linked, strict=True) if on)]
-    )
-    return State(
-        index=np.zeros(t.bound.shape[0], np.int64),
-        origin=np.zeros((count, ranks), np.int64),
-        usual=np.zeros((count, ranks), np.int64),
-        has_usual=np.zeros(count, np.bool_),
-        kind=np.zeros(count, np.int64),
-        low=np.zeros((count, ranks), np.int64),
-        size=np.ones((count, ranks), np.int64),
-        before_kind=np.zeros(count, np.int64),
-        before_low=np.zeros((count, ranks), np.int64),
-        before_size=np.ones((count, ranks), np.int64),
+        if nodes[n, IS_RESULT] and nodes[n, PARENT] < 0 and nodes[n, FIRST_READ]:
+            valid[nodes[n, BASE] : nodes[n, BASE] + nodes[n, WORDS]] = 1
+    linked = nodes[nodes[:, LINKED] > 0]
+    fan = max([1, *linked[:, FAN].tolist()])
+    staged = max([1, *(linked[:, WORDS] * linked[:, INSTANCES]).tolist()])
+    return Machine(
+        loop=np.array([(loop.bound, 0) for loop in plan.loops], np.int64).reshape(-1, 2),
+        node=nodes,
+        rank=rank,
+        step=step,
+        place=np.array(places, np.int64),
         buffer=buffer,
         valid=valid,
-        latch=np.zeros((3, multipliers), dtype),
-        at=np.zeros(multipliers, np.int64),
-        counter=np.zeros((count, COUNTERS), np.int64),
-        moved=np.zeros((count, 3), np.int64),
-        link_shift=np.zeros((count, _CACHED_SHIFTS, ranks), np.int64),
-        link_known=np.zeros(count, np.int64),
-        link_useful=np.zeros((count, _CACHED_SHIFTS), np.bool_),
-        link_source=np.zeros((count, _CACHED_SHIFTS, fan), np.int64),
-        link_lead=np.zeros((count, _CACHED_SHIFTS, fan), np.bool_),
-        link_to=np.zeros((count, _CACHED_SHIFTS, fan), np.int64),
-        link_sends=np.zeros((count, _CACHED_SHIFTS, fan), np.bool_),
-        scratch=np.zeros(staged, dtype),
+        latch=np.zeros((4, plan.multipliers), dtype),
+        aim=np.zeros((3, plan.multipliers), np.int64),
+        staged=np.zeros(staged, dtype),
+        shift=np.zeros((count, _SHIFTS, ranks + 1), np.int64),
+        link=np.zeros((count, _SHIFTS, 4, fan), np.int64),
+        ends=np.array(
+            [c[-1] for k, c in enumerate(plan.chains) if k not in results] + [plan.chains[k][-1] for k in results],
+            np.int64,
+        ),
     )
 
 
-__all__ = ["Clock", "Tables", "fresh_state", "run_steps", "tables"]
+def _places(node: Node, ranks: int, nodes: npt.NDArray[np.int64], n: int) -> list[list[int]]:
+    """Rows of `Machine.place` for one node's instances."""
+    fan = node.meshes[-1].size if node.meshes else 1
+    rows = []
+    for x, (parent, offset, _) in enumerate(node.placements()):
+        lead, scale, rest = 0, 1, x
+        for mesh in reversed(node.meshes):
+            place = rest % mesh.size
+            rest //= mesh.size
+            lead += scale * (mesh.offsets.index(mesh.offsets[place]) if mesh.multicast else place)
+            scale *= mesh.size
+        lead += rest * scale
+        above = 0
+        if node.parent >= 0:
+            above = int(nodes[node.parent, BASE] + parent * nodes[node.parent, WORDS])
+        rows.append([above, lead, lead // fan == x // fan, lead % fan == x % fan, *offset, *[0] * (ranks - len(offset))])
+    return rows
+
+
+__all__ = ["DONE", "MORE", "Clock", "Machine", "build", "run_steps"]

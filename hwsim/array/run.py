@@ -143,23 +143,23 @@ def simulate(
     fault = too_large(made) or may_overflow(problem, operands, how)
     if fault is not None:
         return fault
-    from hwsim.array import engine
+    from hwsim.array import engine, layout
     from hwsim.array.clock import clock_of
 
-    t = engine.tables(made)
     homes = {chain[0]: made.problem.data_spaces[k] for k, chain in enumerate(made.chains)}
-    s = engine.fresh_state(t, {n: operands[x.name] for n, x in homes.items() if not x.read_write}, how.dtype)
+    m = engine.build(made, {n: operands[x.name] for n, x in homes.items() if not x.read_write}, how.dtype)
     clock = clock_of(made, [sum(leads for _, _, leads in node.placements()) for node in made.nodes])
     chunk = max(1, CHUNK_MACS // made.multipliers)
     while True:
-        done = engine.run_steps(t, s, clock, chunk, how.mode, *how.limits) == engine.DONE
+        done = engine.run_steps(m, clock, chunk, how.mode, *how.limits) == engine.DONE
         if progress is not None:
             progress(int(clock.now[1]) * made.multipliers, problem.macs)
         if done:
             break
     home = next(n for n, x in homes.items() if x.read_write)
-    words = s.buffer[t.base[home] : t.base[home] + t.words[home]]
-    counter = {n: tuple(int(c) for c in s.counter[n]) for n in range(len(made.nodes))}
+    start = int(m.node[home, layout.BASE])
+    words = m.buffer[start : start + made.nodes[home].words]
+    counter = {n: tuple(int(c) for c in row[layout.READS : layout.VISITS + 1]) for n, row in enumerate(m.node)}
     now = [int(c) for c in clock.now]
     waits = {level.name: int(w) for level, w in zip(architecture.levels, clock.waits, strict=True) if w}
     cycles = Cycles(now[0], now[1], now[2], now[3], now[4], waits)
