@@ -80,15 +80,15 @@ def arithmetic(architecture: Architecture, *, floating: bool) -> Arithmetic:
             value = unit.attributes.get(name)
             if value is not None:
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= WORD_BITS:
-                    raise HwsimError(f"expected a width of 1 to {WORD_BITS} bits, found {value!r}.", where=f"{where}.{name}")
+                    raise HwsimError(
+                        f"expected a width of 1 to {WORD_BITS} bits, found {value!r}.", where=f"{where}.{name}"
+                    )
                 return int(value)
         return None
 
     declared = unit.attributes.get("overflow", "exact")
     if declared not in tuple(Overflow):
-        raise HwsimError(
-            f"expected one of {', '.join(Overflow)}, found {declared!r}.", where=f"{where}.overflow"
-        )
+        raise HwsimError(f"expected one of {', '.join(Overflow)}, found {declared!r}.", where=f"{where}.overflow")
     overflow = Overflow(declared)
     bits = width("adder_width")
     if overflow is not Overflow.exact and bits is None and not floating:

@@ -3,7 +3,8 @@
 Every storage instance has a read port and a write port (or one for both), each so many words per cycle. The words that
 a step needs have to pass before its multiply-accumulate is done. Where a storage has room for the next tile beside
 the present one, the next tile's words pass in cycles that leave the ports idle, and results wait in the second half
-for theirs; where it has not, everything passes in the step itself. Instances of one level run in lockstep and share evenly.
+for theirs; where it has not, everything passes in the step itself. Instances of one level run in lockstep and share
+evenly.
 """
 
 from __future__ import annotations
@@ -14,7 +15,21 @@ import numpy as np
 from numba import njit
 
 from hwsim.architecture import Storage
-from hwsim.array.layout import BOUND, EXTENT, HAS_USUAL, HOLDS, INDEX, IS_RESULT, LEVEL, LOOPS, MOVED, PARENT, REFETCH, USUAL, WORDS
+from hwsim.array.layout import (
+    BOUND,
+    EXTENT,
+    HAS_USUAL,
+    HOLDS,
+    INDEX,
+    IS_RESULT,
+    LEVEL,
+    LOOPS,
+    MOVED,
+    PARENT,
+    REFETCH,
+    USUAL,
+    WORDS,
+)
 from hwsim.array.plan import Plan
 
 # `Clock.now`
@@ -51,14 +66,13 @@ def clock_of(plan: Plan, leads: list[int]) -> Clock:
     held = [sum(node.words for node in plan.nodes if node.level == k) for k in range(len(levels))]
     room, touched = [], []
     for node in plan.nodes:
-        inside = 0 <= node.level < len(levels)
-        level = levels[node.level] if inside else None
-        free = isinstance(level, Storage) and (level.depth is None or level.depth * level.block_size >= 2 * held[node.level])
-        room.append(free and node.parent >= 0 and plan.nodes[node.parent].level >= 0)
-        near = [node.level] if inside else []
-        if node.parent >= 0 and plan.nodes[node.parent].level >= 0:
-            near.append(plan.nodes[node.parent].level)
-        touched.append(any(np.isfinite(limit[k]).any() for k in near))
+        near = [k for k in (node.level, plan.nodes[node.parent].level) if 0 <= k < len(levels)]
+        here = levels[node.level] if near and near[0] == node.level else None
+        free = isinstance(here, Storage) and (
+            here.depth is None or here.depth * here.block_size >= 2 * held[node.level]
+        )
+        room.append(free and node.parent >= 0 and len(near) == 2)
+        touched.append(node.parent >= 0 and any(np.isfinite(limit[k]).any() for k in near))
     count = len(plan.nodes)
     return Clock(
         now=np.zeros(5, np.int64),
@@ -169,7 +183,9 @@ def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untype
             clock.ahead[n], clock.need[n] = _next_move(loops, node, rank, step, n)
         if clock.need[n] == 0.0 or clock.progress[n] >= 1.0:
             continue
-        if clock.ahead[n] < node[p, LOOPS] and not (clock.room[p] and (clock.progress[p] >= 1.0 or clock.need[p] == 0.0)):
+        if clock.ahead[n] < node[p, LOOPS] and not (
+            clock.room[p] and (clock.progress[p] >= 1.0 or clock.need[p] == 0.0)
+        ):
             continue  # the words come with a tile that the parent does not have yet
         read = clock.need[n] * clock.leads[n] / clock.used[above]
         write = clock.need[n]

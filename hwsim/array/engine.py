@@ -261,7 +261,7 @@ def _own(rank, n, low, element):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy", inline="always")
 def _theirs(node, rank, n, low, element, there):  # type: ignore[no-untyped-def]
-    """Place of an element in the parent's buffer in the ranks in which instances are alike; ``there``: in the others."""
+    """Place of an element in the parent's buffer by ranks in which instances are alike; ``there``: by the others."""
     p = node[n, PARENT]
     common = np.int64(0)
     for r in range(rank.shape[2]):
@@ -328,7 +328,7 @@ def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  #
         if not _advance(element, rank[n, SIZE]):
             break
     element[:] = 0
-    handed = 0
+    handed = np.int64(0)
     while True:
         own = node[n, BASE] + _own(rank, n, rank[n, LOW], element)
         common = _theirs(node, rank, n, rank[n, LOW], element, there)
@@ -479,7 +479,7 @@ def _latch_operand(node, place, buffer, latch, row, link, pattern, n, aim):  # t
 
 @njit(cache=True, error_model="numpy")
 def _send_sums(node, place, buffer, valid, latch, aim, link, pattern, n, mode, low, high):  # type: ignore[no-untyped-def]
-    """Between two steps: sums in the multipliers' latches go to a neighbour that goes on with them, or to the buffer."""
+    """Between two steps: a sum in a multiplier's latch goes to a neighbour that goes on with it, or to the buffer."""
     fan, first = node[n, FAN], node[n, PLACE]
     updates = reads = np.int64(0)
     latch[3, :] = 0
@@ -516,7 +516,7 @@ def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-d
     element, there, low_of = work[0], work[1], work[2]
     nodes, ranks = node.shape[0], rank.shape[2]
     for n in range(nodes):
-        node[n, MOVED] = node[n, MOVED + 1] = node[n, MOVED + 2] = 0
+        node[n, MOVED : MOVED + 3] = 0
         if loop < node[n, LOOPS] and node[n, PARENT] >= 0:
             if node[n, LINKED]:
                 node[n, BEFORE_KIND] = node[n, KIND] if loop >= 0 else NOTHING
@@ -568,7 +568,7 @@ def _finish(m, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
     """After the last step every result goes home."""
     node, rank, place = m.node, m.rank, m.place
     for n in range(node.shape[0]):
-        node[n, MOVED] = node[n, MOVED + 1] = node[n, MOVED + 2] = 0
+        node[n, MOVED : MOVED + 3] = 0
     if latched:
         _send_sums(node, place, m.buffer, m.valid, m.latch, m.aim, m.link, -1, m.ends[2], mode, low, high)
     for n in range(node.shape[0] - 1, -1, -1):
@@ -683,7 +683,9 @@ def _places(node: Node, ranks: int, nodes: npt.NDArray[np.int64], n: int) -> lis
         above = 0
         if node.parent >= 0:
             above = int(nodes[node.parent, BASE] + parent * nodes[node.parent, WORDS])
-        rows.append([above, lead, lead // fan == x // fan, lead % fan == x % fan, *offset, *[0] * (ranks - len(offset))])
+        rows.append(
+            [above, lead, lead // fan == x // fan, lead % fan == x % fan, *offset, *[0] * (ranks - len(offset))]
+        )
     return rows
 
 

@@ -1,7 +1,8 @@
 """The machine as objects: storages, networks and multipliers that pass tagged words on, one step per `Machine.cycle`.
 
 What `hwsim.array.engine` does in bulk can be watched here word by word: every word knows which element it is and where
-it has been, every result how many products are in it. For small layers, traces and lessons; tests hold the two together.
+it has been, every result how many products are in it. For small layers, traces and lessons; tests hold the two
+together.
 """
 
 from __future__ import annotations
@@ -225,7 +226,9 @@ class Machine:
         self.events: list[Event] = []
         self.place_names = _names(plan)
         spaces = plan.problem.data_spaces
-        self.storages = [self._storages(node) for node in plan.nodes]
+        self.storages: list[list[Storage]] = []
+        for node in plan.nodes:
+            self.storages.append(self._storages(node))
         self.control = [TileControl(node, node.step) for node in plan.nodes]
         self.region: list[Region | None] = [None] * len(plan.nodes)
         self.before: list[Region | None] = [None] * len(plan.nodes)
@@ -259,16 +262,10 @@ class Machine:
         space = self.plan.problem.data_spaces[node.space].name
         origins: list[Vector] = [(0,) * len(node.extent)]
         if node.parent >= 0:
-            parents = self.storages_of(node.parent)
+            parents = self.storages[node.parent]
             origins = [_plus(parents[above].origin, offset) for above, offset, _ in node.placements()]
         names = self.place_names[node.level] if node.level >= 0 else ["outside"]
-        made = [Storage(name, space, self.adder, origin) for name, origin in zip(names, origins, strict=True)]
-        self._made = [*getattr(self, "_made", []), made]
-        return made
-
-    def storages_of(self, number: int) -> list[Storage]:
-        """The instances of a node."""
-        return self._made[number]
+        return [Storage(name, space, self.adder, origin) for name, origin in zip(names, origins, strict=True)]
 
     # --- stepping -------------------------------------------------------------------
 

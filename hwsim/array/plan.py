@@ -17,7 +17,7 @@ from hwsim.mapping import Loop, Mapping
 from workloads.problem import DataSpace, Problem
 
 OUTSIDE = -1
-"""Level of the world outside: it holds a data space that the outermost level does not keep whole, and is not counted."""
+"""Level of the world outside: it has what the outermost level does not keep whole, and is not counted."""
 
 Vector = tuple[int, ...]
 """One number per rank of a data space."""
@@ -180,7 +180,19 @@ def plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan
         for level in (*keepers, len(mapping.levels)):
             outer = max(0, nodes[chain[-1]].level) if chain else level
             meshes = tuple(make_mesh(architecture, problem, space, k, across[k]) for k in range(outer, level))
-            nodes.append(make_node(problem, architecture, number, level, loops, sizes[max(0, level)], used[max(0, level)], chain, meshes))
+            nodes.append(
+                make_node(
+                    problem,
+                    architecture,
+                    number,
+                    level,
+                    loops,
+                    sizes[max(0, level)],
+                    used[max(0, level)],
+                    chain,
+                    meshes,
+                )
+            )
             chain.append(len(nodes) - 1)
         chains.append(tuple(chain))
     fault = _too_small(architecture, mapping, nodes)
@@ -230,9 +242,7 @@ def _too_small(architecture: Architecture, mapping: Mapping, nodes: list[Node]) 
     return None
 
 
-def strides(
-    problem: Problem, mapping: Mapping
-) -> tuple[tuple[TimeLoop, ...], dict[int, tuple[tuple[Loop, int], ...]]]:
+def strides(problem: Problem, mapping: Mapping) -> tuple[tuple[TimeLoop, ...], dict[int, tuple[tuple[Loop, int], ...]]]:
     """Temporal loops outer → inner, and per level its spatial loops, each with its stride."""
     stride = {name: 1 for name, _ in problem.dims}
     times: list[TimeLoop] = []
@@ -264,6 +274,7 @@ def sizes_inside(problem: Problem, mapping: Mapping) -> list[dict[str, int]]:
 def make_mesh(
     architecture: Architecture, problem: Problem, space: DataSpace, level: int, loops: tuple[tuple[Loop, int], ...]
 ) -> Mesh:
+    """The wires below a level for one data space; ``loops``: its spatial loops with their strides."""
     offsets = []
     for index in itertools.product(*(range(loop.bound) for loop, _ in loops)):
         offset = [0] * len(space.projection)
@@ -299,6 +310,12 @@ def make_node(
     chain: list[int],
     meshes: tuple[Mesh, ...],
 ) -> Node:
+    """The node of data space ``number`` at a level.
+
+    Args:
+        loops: all temporal loops. sizes: extents of the dimensions inside. instances: in use.
+        chain: the data space's nodes outside so far. meshes: between the last of these and the level.
+    """
     space = problem.data_spaces[number]
     holds = level < len(architecture.levels)
     real = 0 <= level < len(architecture.levels)

@@ -76,7 +76,9 @@ def traffic(plan: Plan, space: int) -> list[Traffic]:
     data_space = problem.data_spaces[space]
     for level in range(len(mapping.levels)):
         mesh = make_mesh(architecture, problem, data_space, level, across[level])
-        node = make_node(problem, architecture, space, level + 1, loops, sizes[level + 1], plan.used[level + 1], [], (mesh,))
+        node = make_node(
+            problem, architecture, space, level + 1, loops, sizes[level + 1], plan.used[level + 1], [], (mesh,)
+        )
         out.append(_serve(node, data_space, list(loops)))
     return out
 
@@ -117,9 +119,9 @@ def presume(plan: Plan, first_visits: dict[int, int]) -> dict[tuple[int, int], P
             counted them (all instances together).
     """
     out = {}
-    for space, chain in enumerate(plan.chains):
+    for space, nodes_of in enumerate(plan.chains):
         served = traffic(plan, space)
-        chain = tuple(k for k in chain if plan.nodes[k].level != OUTSIDE)
+        chain = tuple(k for k in nodes_of if plan.nodes[k].level != OUTSIDE)
         nodes = [plan.nodes[k] for k in chain]
         _pass_on(served, nodes)
         shares = _shares(plan, space)
@@ -133,9 +135,7 @@ def presume(plan: Plan, first_visits: dict[int, int]) -> dict[tuple[int, int], P
     return out
 
 
-def _walked(
-    plan: Plan, served: list[Traffic], node: Node, child: Node, outermost: bool
-) -> tuple[int, int, int, int]:
+def _walked(plan: Plan, served: list[Traffic], node: Node, child: Node, outermost: bool) -> tuple[int, int, int, int]:
     """The machine's own totals over the short walk: requests of the children, and what arrives here."""
     requests = served[child.level - 1].requested * node.instances
     for mesh in child.meshes[:-1]:
@@ -179,9 +179,7 @@ def _shares(plan: Plan, space: int) -> list[int]:
     return shares
 
 
-def _figure(
-    plan: Plan, served: list[Traffic], node: Node, first: float, outermost: bool
-) -> tuple[int, int, int, int]:
+def _figure(plan: Plan, served: list[Traffic], node: Node, first: float, outermost: bool) -> tuple[int, int, int, int]:
     """Reads, fills, updates and links as a result states them (per instance, rounded), times the instances."""
     level = node.level
     asked = served[level].asked * served[level].scale
@@ -209,4 +207,3 @@ def _delivered_share(inward: Traffic) -> float:
 
 def _round(words: float) -> int:
     return math.floor(words + 0.5)
-

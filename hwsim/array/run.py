@@ -172,9 +172,7 @@ def finish(
     """Put what a machine counted (node → reads, fills, updates, links, visits) beside what the model presumes."""
     # A word of a result is read once less often than it is updated, for every time it was not there before.
     first = {
-        n: c[2] - c[0] + c[3]
-        for n, c in counter.items()
-        if made.problem.data_spaces[made.nodes[n].space].read_write
+        n: c[2] - c[0] + c[3] for n, c in counter.items() if made.problem.data_spaces[made.nodes[n].space].read_write
     }
     presumed = presume(made, first)
     counts = []
@@ -186,7 +184,11 @@ def finish(
         outermost = number == next(n for n in made.chains[space] if made.nodes[n].level != OUTSIDE)
         if outermost:
             fills = visits = 0
-        walked, figure, with_first = (presumed[level, space].walked, presumed[level, space].figure, presumed[level, space].counted_first)
+        walked, figure, with_first = (
+            presumed[level, space].walked,
+            presumed[level, space].figure,
+            presumed[level, space].counted_first,
+        )
         # What the short walk has for results are updates and visits; first visits are as counted.
         walked_reads = walked[0] - first[number] if is_result else walked[0]
         walked_fills = walked[1] - (visits - fills) if is_result else walked[1]
@@ -215,7 +217,9 @@ def too_large(made: Plan) -> Illegal | None:
     needed = made.memory_words * 9  # a word of 8 bytes and its valid bit
     if needed <= MEMORY_BYTES:
         return None
-    return Illegal("", "", "the buffers of all instances need more bytes than the simulator may take", needed, MEMORY_BYTES)
+    return Illegal(
+        "", "", "the buffers of all instances need more bytes than the simulator may take", needed, MEMORY_BYTES
+    )
 
 
 def may_overflow(problem: Problem, operands: dict[str, Array], how: Arithmetic) -> Illegal | None:
