@@ -131,8 +131,7 @@ def _pack(weights: Tensor, inputs: Tensor, done: Callable[[Tensor], Tensor]) -> 
 
 def _per_channel(values: Tensor, ndim: int) -> Tensor:
     """A bias or scale per output channel (axis 1), to be broadcast."""
-    shaped: Tensor = values.reshape(-1, *[1] * (ndim - 2)) if values.ndim else values
-    return shaped
+    return np.asarray(np.reshape(values, (-1, *[1] * (ndim - 2)))) if values.ndim else values
 
 
 def _conv(call: Call) -> Contraction:

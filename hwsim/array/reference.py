@@ -98,23 +98,27 @@ def run_model(model: onnx.ModelProto, feed: Mapping[str, Tensor]) -> tuple[dict[
         HwsimError: neither onnxruntime nor ONNX's reference implementation runs it.
     """
     names = [out.name for out in model.graph.output]
-    try:
-        if find_spec("onnxruntime") is not None:
-            import onnxruntime as ort
+    missing = ""
+    if find_spec("onnxruntime") is not None:
+        import onnxruntime as ort
 
-            options = ort.SessionOptions()
-            options.log_severity_level = 4
-            options.intra_op_num_threads = 1
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 1
+        try:
             session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
             found: list[Any] = session.run(names, dict(feed))
             return dict(zip(names, found, strict=True)), f"onnxruntime {ort.__version__}"
-        import onnx
-        from onnx.reference import ReferenceEvaluator
+        except Exception as error:  # a runtime's own errors, of many kinds; not every type has a kernel there
+            missing = f"; onnxruntime: {str(error).splitlines()[0]}"
+    import onnx
+    from onnx.reference import ReferenceEvaluator
 
-        found = ReferenceEvaluator(model).run(names, dict(feed))  # type: ignore[assignment]
-        return dict(zip(names, found, strict=True)), f"numpy (onnx {onnx.__version__}'s reference)"
-    except Exception as error:  # a runtime's own errors, of many kinds
-        raise HwsimError(f"the reference cannot compute this: {error}") from error
+    try:
+        computed = ReferenceEvaluator(model).run(names, dict(feed))
+    except Exception as error:
+        raise HwsimError(f"no reference computes this: {error}{missing}") from error
+    return dict(zip(names, computed, strict=True)), f"onnx {onnx.__version__}'s numpy code{missing}"
 
 
 def check_operator(call: Call, found: Tensor, opset: int) -> Verdict:
