@@ -55,14 +55,17 @@ class LayerRun:
 class Graph:
     """An ONNX file's main graph, operator by operator, with the workload that was read from it.
 
+    Args:
+        where: what messages call it; the file where it is left out.
+
     Raises:
         HwsimError: the graph has functions or control flow.
     """
 
-    def __init__(self, path: Path, workload: Workload) -> None:
+    def __init__(self, path: Path, workload: Workload, where: str = "") -> None:
         import onnx
 
-        self.where = str(path)
+        self.where = where or str(path)
         self.model = load_model(path)
         onnx.load_external_data_for_model(self.model, str(path.parent))
         graph = self.model.graph

@@ -131,7 +131,9 @@ def _pack(weights: Tensor, inputs: Tensor, done: Callable[[Tensor], Tensor]) -> 
 
 def _per_channel(values: Tensor, ndim: int) -> Tensor:
     """A bias or scale per output channel (axis 1), to be broadcast."""
-    return np.asarray(np.reshape(values, (-1, *[1] * (ndim - 2)))) if values.ndim else values
+    if not values.ndim:
+        return values
+    return np.expand_dims(values, tuple(range(1, ndim - 1)))
 
 
 def _conv(call: Call) -> Contraction:

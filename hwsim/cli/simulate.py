@@ -71,7 +71,7 @@ def simulate(
     rng = np.random.default_rng(seed)
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
-        graph = Graph(path, workload)
+        graph = Graph(path, workload, model)
         graph.fill_weights(rng)
 
     def cost_of(problem: Problem, name: str) -> LayerCost:
