@@ -40,12 +40,12 @@ class Clock(NamedTuple):
     """State of the clock; levels count as in the architecture."""
 
     now: Any  # (5,) cycle, steps done, cycles before the first MAC's, idle cycles between MACs, cycles after the last
-    limited: Any  # (1,) bool: some port has a limit
+    limited: Any  # levels with a port that has a limit
+    nodes: Any  # nodes whose words pass such a port, outer → inner
     limit: Any  # (levels, 3) words per cycle: read, write, both; inf without limit
     used: Any  # (levels,) instances
     leads: Any  # (N,) reads of all parents that one word of all instances' tiles takes
     room: Any  # (N,) bool: the next tile's words fit beside the present ones
-    touched: Any  # (N,) bool: its words pass a port with a limit
     progress: Any  # (N,) share of the next tile that is there already
     backlog: Any  # (N,) words of results that still wait for the parent's port, per parent instance
     ahead: Any  # (N,) loop that moves the tile next, -1 none
@@ -76,18 +76,18 @@ def clock_of(plan: Plan, leads: list[int]) -> Clock:
     count = len(plan.nodes)
     return Clock(
         now=np.zeros(5, np.int64),
-        limited=np.array([np.isfinite(limit).any()]),
+        limited=np.flatnonzero(np.isfinite(limit).any(axis=1)),
+        nodes=np.flatnonzero(touched),
         limit=limit,
         used=np.array(plan.used[:-1], np.float64),
         leads=np.array(leads, np.float64),
         room=np.array(room, np.bool_),
-        touched=np.array(touched, np.bool_),
         progress=np.zeros(count),
         backlog=np.zeros(count),
         ahead=np.full(count, -1, np.int64),
         need=np.zeros(count),
         urgent=np.zeros((len(levels), 2)),
-        slack=np.zeros((len(levels), 3)),
+        slack=np.full((len(levels), 3), np.inf),
         waits=np.zeros(len(levels), np.int64),
     )
 
@@ -123,10 +123,8 @@ def _next_move(loops, node, rank, step, n):  # type: ignore[no-untyped-def]
 def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
     """Gather the words that have to pass in this step, per level and instance."""
     clock.urgent[:] = 0.0
-    for n in range(node.shape[0]):
+    for n in clock.nodes:
         p = node[n, PARENT]
-        if p < 0 or not clock.touched[n]:
-            continue
         level, above = node[n, LEVEL], node[p, LEVEL]
         fresh = loop < node[n, LOOPS]
         if node[n, IS_RESULT]:
@@ -154,7 +152,7 @@ def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
 def _duration(clock):  # type: ignore[no-untyped-def]
     """Cycles that the urgent words take through the slowest port, and its level."""
     longest, level = 0.0, -1
-    for k in range(clock.urgent.shape[0]):
+    for k in clock.limited:
         read, write = clock.urgent[k, 0], clock.urgent[k, 1]
         for j in range(3):
             words = read if j == 0 else write if j == 1 else read + write
@@ -167,8 +165,8 @@ def _duration(clock):  # type: ignore[no-untyped-def]
 @njit(cache=True, error_model="numpy")
 def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let words of next tiles pass through what the step left idle of the ports, inner levels first."""
-    for n in range(node.shape[0] - 1, -1, -1):
-        if not clock.touched[n] or not clock.room[n]:
+    for n in clock.nodes[::-1]:
+        if not clock.room[n]:
             continue
         p = node[n, PARENT]
         level, above = node[n, LEVEL], node[p, LEVEL]
@@ -204,7 +202,7 @@ def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untype
 def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let the step that was just made take its time; returns its cycles."""
     cycles = np.int64(1)
-    if clock.limited[0]:
+    if clock.limited.shape[0] > 0:
         _demand(node, clock, loop)
         cycles, level = _duration(clock)
         cycles = max(np.int64(1), cycles)
@@ -212,7 +210,7 @@ def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
             clock.now[START if clock.now[STEPS] == 0 else STALLS] += cycles - 1
             if clock.now[STEPS]:
                 clock.waits[level] += cycles - 1
-        for k in range(clock.limit.shape[0]):
+        for k in clock.limited:
             read, write = clock.urgent[k, 0], clock.urgent[k, 1]
             clock.slack[k, 0] = clock.limit[k, 0] * cycles - read
             clock.slack[k, 1] = clock.limit[k, 1] * cycles - write
@@ -227,7 +225,7 @@ def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
 def settle(node, clock):  # type: ignore[no-untyped-def]
     """The drain: what is left of the results goes up level by level; returns its cycles."""
     total = np.int64(0)
-    if clock.limited[0]:
+    if clock.limited.shape[0] > 0:
         for n in range(node.shape[0] - 1, -1, -1):
             p = node[n, PARENT]
             if not node[n, IS_RESULT] or p < 0 or node[p, LEVEL] < 0:

@@ -516,7 +516,9 @@ def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-d
     element, there, low_of = work[0], work[1], work[2]
     nodes, ranks = node.shape[0], rank.shape[2]
     for n in range(nodes):
-        node[n, MOVED : MOVED + 3] = 0
+        node[n, MOVED] = 0
+        node[n, MOVED + 1] = 0
+        node[n, MOVED + 2] = 0
         if loop < node[n, LOOPS] and node[n, PARENT] >= 0:
             if node[n, LINKED]:
                 node[n, BEFORE_KIND] = node[n, KIND] if loop >= 0 else NOTHING

@@ -155,7 +155,7 @@ def _centred(tensor: Tensor, zero: Tensor | None, axis: int | None = None) -> Te
         return wide - zero[0]
     shape = [1] * tensor.ndim
     shape[axis] = zero.size
-    return wide - zero.reshape(shape)
+    return wide - zero.reshape(tuple(shape))
 
 
 def _conv_integer(call: Call) -> Contraction:
