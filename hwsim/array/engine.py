@@ -39,6 +39,7 @@ from hwsim.array.layout import (
     KNOWN,
     LEADER,
     LEADS,
+    LEAVES,
     LINKED,
     LINKS,
     LOCAL_LEADS,
@@ -126,7 +127,11 @@ def _control(node, rank, step, n, loop):  # type: ignore[no-untyped-def]
                 several = moved >= 0
                 moved = r
                 rank[n, ORIGIN, r] += shift
-                rank[n, TURN, r] = rank[n, ORIGIN, r] - rank[n, ORIGIN, r] % rank[n, EXTENT, r]
+                extent = rank[n, EXTENT, r]
+                if extent > 1:
+                    turned = rank[n, ORIGIN, r] - rank[n, TURN, r]
+                    if turned < 0 or turned >= extent:
+                        rank[n, TURN, r] += turned - turned % extent
             if shift != rank[n, USUAL, r]:
                 same = False
         if not node[n, REFETCH]:
@@ -226,11 +231,11 @@ def _find_links(node, place, shift, link):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _advance(element, size):  # type: ignore[no-untyped-def]
-    """Next element of a region, the last rank fastest; False after the last."""
+def _advance(element, rank, n, size):  # type: ignore[no-untyped-def]
+    """Next element of a region of that size, the last rank fastest; False after the last."""
     for r in range(element.shape[0] - 1, -1, -1):
         element[r] += 1
-        if element[r] < size[r]:
+        if element[r] < rank[n, size, r]:
             return True
         element[r] = 0
     return False
@@ -255,7 +260,7 @@ def _own(rank, n, low, element):  # type: ignore[no-untyped-def]
     """Place of an element of a region in the buffer of each instance."""
     address = np.int64(0)
     for r in range(rank.shape[2]):
-        address += _ring(rank, n, r, low[r] + element[r]) * rank[n, STRIDE, r]
+        address += _ring(rank, n, r, rank[n, low, r] + element[r]) * rank[n, STRIDE, r]
     return address
 
 
@@ -265,7 +270,7 @@ def _theirs(node, rank, n, low, element, there):  # type: ignore[no-untyped-def]
     p = node[n, PARENT]
     common = np.int64(0)
     for r in range(rank.shape[2]):
-        there[r] = _ring(rank, p, r, low[r] + element[r])
+        there[r] = _ring(rank, p, r, rank[n, low, r] + element[r])
         common += there[r] * rank[p, STRIDE, r]
     for k in range(node[n, SLIDINGS]):
         r = rank[n, SLIDING, k]
@@ -296,14 +301,14 @@ def _take_operands(node, rank, place, buffer, n, element, there):  # type: ignor
     reads = fills = np.int64(0)
     element[:] = 0
     while True:
-        to = node[n, BASE] + _own(rank, n, rank[n, LOW], element)
-        common = _theirs(node, rank, n, rank[n, LOW], element, there)
+        to = node[n, BASE] + _own(rank, n, LOW, element)
+        common = _theirs(node, rank, n, LOW, element, there)
         for x in range(count):
             buffer[to] = buffer[_source(node, rank, place, n, x, common, there)]
             to += words
             fills += 1
             reads += place[first + x, LEADER] == x
-        if not _advance(element, rank[n, SIZE]):
+        if not _advance(element, rank, n, SIZE):
             break
     node[p, READS] += reads
     node[n, FILLS] += fills
@@ -319,19 +324,19 @@ def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  #
     reads = fills = handed = np.int64(0)
     element[:] = 0
     while True:  # neighbours' words are picked up before anything is written over
-        own = node[n, BASE] + _own(rank, n, rank[n, BEFORE_LOW], element)
+        own = node[n, BASE] + _own(rank, n, BEFORE_LOW, element)
         for x in range(count):
             y = link[SOURCE, x % fan]
             if y >= 0:
                 staged[handed] = buffer[own + (x - x % fan + y) * words]
                 handed += 1
-        if not _advance(element, rank[n, SIZE]):
+        if not _advance(element, rank, n, SIZE):
             break
     element[:] = 0
     handed = np.int64(0)
     while True:
-        own = node[n, BASE] + _own(rank, n, rank[n, LOW], element)
-        common = _theirs(node, rank, n, rank[n, LOW], element, there)
+        own = node[n, BASE] + _own(rank, n, LOW, element)
+        common = _theirs(node, rank, n, LOW, element, there)
         for x in range(count):
             fills += 1
             if link[SOURCE, x % fan] >= 0:
@@ -340,7 +345,7 @@ def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  #
             else:
                 buffer[own + x * words] = buffer[_source(node, rank, place, n, x, common, there)]
                 reads += link[LEADS, x % fan] and place[node[n, PLACE] + x, OUTER_LEADS]
-        if not _advance(element, rank[n, SIZE]):
+        if not _advance(element, rank, n, SIZE):
             break
     node[p, READS] += reads
     node[n, FILLS] += fills
@@ -362,8 +367,8 @@ def _take_results(node, rank, place, buffer, valid, n, element, there):  # type:
     reads = fills = visits = np.int64(0)
     element[:] = 0
     while True:
-        own = node[n, BASE] + _own(rank, n, rank[n, LOW], element)
-        common = _theirs(node, rank, n, rank[n, LOW], element, there)
+        own = node[n, BASE] + _own(rank, n, LOW, element)
+        common = _theirs(node, rank, n, LOW, element, there)
         for x in range(node[n, INSTANCES]):
             mine = own + x * words
             leader = place[node[n, PLACE] + x, LEADER]
@@ -381,7 +386,7 @@ def _take_results(node, rank, place, buffer, valid, n, element, there):  # type:
                 valid[mine] = 1
             fills += valid[mine]
             visits += 1
-        if not _advance(element, rank[n, SIZE]):
+        if not _advance(element, rank, n, SIZE):
             break
     node[p, READS] += reads
     node[n, FILLS] += fills
@@ -412,7 +417,7 @@ def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mo
             buffer[mine] = 0
             valid[mine] = 0
             mine += words
-        if not _advance(element, size):
+        if not _advance(element, rank, n, size):
             break
     node[p, UPDATES] += updates
     node[p, READS] += reads
@@ -424,7 +429,7 @@ def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mo
 def _aim(node, rank, place, n, element, there, aim):  # type: ignore[no-untyped-def]
     """Where in the innermost buffers the words of the multipliers lie."""
     element[:] = 0
-    common = _theirs(node, rank, n, rank[n, ORIGIN], element, there)
+    common = _theirs(node, rank, n, ORIGIN, element, there)
     for x in range(node[n, INSTANCES]):
         aim[x] = _source(node, rank, place, n, x, common, there)
 
@@ -508,12 +513,12 @@ def _send_sums(node, place, buffer, valid, latch, aim, link, pattern, n, mode, l
     node[n, MOVED + 2] += updates
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", inline="always")
 def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
-    """Everything of one step; ``loop`` advanced (-1: the first step). ``work`` (3, R): room for coordinates."""
+    """Everything of one step; ``loop`` advanced (-1: the first step). ``work`` (2, R): room for coordinates."""
     node, rank, place, buffer, valid = m.node, m.rank, m.place, m.buffer, m.valid
     ends, aim, latch = m.ends, m.aim, m.latch
-    element, there, low_of = work[0], work[1], work[2]
+    element, there = work[0], work[1]
     nodes, ranks = node.shape[0], rank.shape[2]
     for n in range(nodes):
         node[n, MOVED] = 0
@@ -534,10 +539,10 @@ def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-d
         for n in range(nodes - 1, -1, -1):
             if node[n, IS_RESULT] and node[n, HOLDS] and loop < node[n, LOOPS] and node[n, KIND] != NOTHING:
                 for r in range(ranks):  # the old tile, or the slab at the end that it leaves
-                    low_of[r] = rank[n, ORIGIN, r] - m.step[n, loop, r]
+                    rank[n, LEAVES, r] = rank[n, ORIGIN, r] - m.step[n, loop, r]
                     if node[n, KIND] == SLAB and m.step[n, loop, r] < 0:
-                        low_of[r] += rank[n, EXTENT, r] - rank[n, SIZE, r]
-                _leave(node, rank, place, buffer, valid, n, low_of, rank[n, SIZE], element, there, mode, low, high)
+                        rank[n, LEAVES, r] += rank[n, EXTENT, r] - rank[n, SIZE, r]
+                _leave(node, rank, place, buffer, valid, n, LEAVES, SIZE, element, there, mode, low, high)
     # New words come, outer to inner.
     for n in range(nodes):
         if node[n, HOLDS] and node[n, PARENT] >= 0 and loop < node[n, LOOPS] and node[n, KIND] != NOTHING:
@@ -575,14 +580,13 @@ def _finish(m, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
         _send_sums(node, place, m.buffer, m.valid, m.latch, m.aim, m.link, -1, m.ends[2], mode, low, high)
     for n in range(node.shape[0] - 1, -1, -1):
         if node[n, IS_RESULT] and node[n, HOLDS] and node[n, PARENT] >= 0:
-            low_of, size = rank[n, ORIGIN], rank[n, EXTENT]
-            _leave(node, rank, place, m.buffer, m.valid, n, low_of, size, work[0], work[1], mode, low, high)
+            _leave(node, rank, place, m.buffer, m.valid, n, ORIGIN, EXTENT, work[0], work[1], mode, low, high)
 
 
 @njit(cache=True, error_model="numpy")
 def run_steps(m, clock, most, mode, low, high):  # type: ignore[no-untyped-def]
     """Run up to ``most`` steps from where the machine stands; `DONE` after the last, else `MORE`."""
-    work = np.zeros((3, m.rank.shape[2]), np.int64)
+    work = np.zeros((2, m.rank.shape[2]), np.int64)
     latched = m.node[m.ends[0], LINKED] or m.node[m.ends[1], LINKED] or m.node[m.ends[2], LINKED]
     for _ in range(most):
         loop = -1

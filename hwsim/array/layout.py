@@ -42,8 +42,8 @@ BOUND, INDEX = range(2)
 NODE_COLUMNS = MOVED + 3
 
 # `Machine.rank`
-EXTENT, STRIDE, SLIDING, ORIGIN, TURN, USUAL, LOW, SIZE, BEFORE_LOW, BEFORE_SIZE = range(10)
-RANK_COLUMNS = 10
+EXTENT, STRIDE, SLIDING, ORIGIN, TURN, USUAL, LOW, SIZE, BEFORE_LOW, BEFORE_SIZE, LEAVES = range(11)
+RANK_COLUMNS = 11
 
 # `Machine.place`: where the parent's buffer starts, who fetches for the group, whether the instance leads in the outer
 # meshes and in the innermost one, then its offset per rank.

@@ -150,12 +150,12 @@ def _centred(tensor: Tensor, zero: Tensor | None, axis: int | None = None) -> Te
     wide = tensor.astype(np.int64)
     if zero is None:
         return wide
-    zero = zero.astype(np.int64).reshape(-1)
-    if zero.size == 1 or axis is None:
-        return wide - zero[0]
+    points = zero.astype(np.int64).reshape(-1)
     shape = [1] * tensor.ndim
-    shape[axis] = zero.size
-    return wide - zero.reshape(tuple(shape))
+    if points.size > 1 and axis is not None:
+        shape[axis] = points.size
+    centred: Tensor = wide - points.reshape(tuple(shape))
+    return centred
 
 
 def _conv_integer(call: Call) -> Contraction:

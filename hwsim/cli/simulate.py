@@ -79,16 +79,19 @@ def simulate(
 
     if layer is None:
         runs, verdicts, seconds, final = _network(graph, architecture, cost_of, input, rng)
-        show(report.network_table(runs, verdicts, seconds), *(report.verdict_line(n, v) for n, v in final.items()))
-        right = all(v.agrees for v in (*verdicts, *final.values()))
+        outputs = final or {}
+        show(report.network_table(runs, verdicts, seconds), *(report.verdict_line(n, v) for n, v in outputs.items()))
+        right = all(v.agrees for v in (*verdicts, *outputs.values()))
     else:
         run, verdict, took = _layer(graph, architecture, cost_of, layer, input, rng, trace, watch)
         show(report.layer_tables(run, verdict, f"{layer} ({run.op}) on {architecture.name}"))
         runs, verdicts, seconds = [run], [verdict], [took]
-        right = verdict.agrees
+        right, final = verdict.agrees, {}
     if json is not None:
         data = report.simulation_data(workload.name, architecture.name, runs, verdicts, seconds)
         write_file(json, json_text(data))
+    if final is None:
+        raise KeyboardInterrupt
     if not right or not _explained(runs):
         raise typer.Exit(1)
 
@@ -123,8 +126,8 @@ def _network(
     cost_of: Callable[[Problem, str], LayerCost],
     source: str,
     rng: np.random.Generator,
-) -> tuple[list[LayerRun], list[Verdict], list[float], dict[str, Verdict]]:
-    """Run the whole network; its runs with verdicts and seconds, and verdicts on the network's outputs."""
+) -> tuple[list[LayerRun], list[Verdict], list[float], dict[str, Verdict] | None]:
+    """Run the whole network; its runs with verdicts and seconds, and verdicts on its outputs (None: interrupted)."""
     from hwsim.array.network import LayerRun, run_network
     from hwsim.array.reference import check_operator, compare, run_model
 
@@ -138,17 +141,20 @@ def _network(
     feed = graph.feed(source, rng)
     runs, verdicts, seconds = [], [], []
     outputs: dict[str, Tensor] = {}
-    with progress_bar("simulating") as tick:
-        last = perf_counter()
-        for item in run_network(graph, architecture, costs, feed, lambda n, done, total: tick(done, total, n)):
-            now = perf_counter()
-            if isinstance(item, LayerRun):
-                runs.append(item)
-                seconds.append(now - last)
-                verdicts.append(check_operator(item.call, item.output, graph.opset))
-            else:
-                outputs = item
+    try:
+        with progress_bar("simulating") as tick:
             last = perf_counter()
+            for item in run_network(graph, architecture, costs, feed, lambda n, done, total: tick(done, total, n)):
+                now = perf_counter()
+                if isinstance(item, LayerRun):
+                    verdicts.append(check_operator(item.call, item.output, graph.opset))
+                    runs.append(item)
+                    seconds.append(now - last)
+                else:
+                    outputs = item
+                last = perf_counter()
+    except KeyboardInterrupt:
+        return runs, verdicts[: len(runs)], seconds, None
     expected, who = run_model(graph.model, feed)
     return runs, verdicts, seconds, {name: compare(value, expected[name], who) for name, value in outputs.items()}
 
