@@ -171,8 +171,21 @@ def pairs_table() -> list[str]:
     return ["| line | pairs of 1,000 |", "|---|---|", *(f"| {name} | {n} |" for name, n in found.most_common())]
 
 
+def warm() -> None:
+    """Compile the kernels for whole numbers and for floats, or load them."""
+    problem = matmul({"C": 2})
+    architecture, cost = mapped(problem, "simple_ws")
+    for kind, dtype in ((False, np.int64), (True, np.float64)):
+        ones = {
+            space.name: np.ones(2, dtype).reshape((1, 2, 1) if space.name == "Weights" else (1, 1, 2))
+            for space in problem.data_spaces[:2]
+        }
+        assert isinstance(simulate(problem, architecture, cost.mapping, ones, Arithmetic(floating=kind)), Simulation)
+
+
 def main() -> None:
     """Measure and write the page."""
+    warm()
     parts = [
         "# The array simulator, measured",
         "",
