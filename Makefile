@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper bench-scalesim train-extra train-smoke trained
+.PHONY: demo test check bench bench-mapper bench-array bench-scalesim train-extra train-smoke trained
 
 demo: $(READY)
 	mkdir -p build
@@ -26,13 +26,16 @@ bench: $(READY)
 bench-mapper: $(READY)
 	$(BIN)/python benchmarks/bench_mapper.py
 
+bench-array: $(READY)
+	$(BIN)/python benchmarks/bench_array.py
+
 # SCALE-Sim wants an older NumPy, so it gets an environment of its own.
 bench-scalesim: build/scalesim/.ready
 	build/scalesim/bin/python benchmarks/bench_scalesim.py
 
 build/scalesim/.ready: pyproject.toml
 	$(PYTHON) -m venv build/scalesim
-	build/scalesim/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[compare]'
+	build/scalesim/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[scalesim]'
 	touch $@
 
 $(READY): pyproject.toml

@@ -1,6 +1,6 @@
 """The systolic array beside SCALE-Sim: three layers, two arrays, weight-stationary.
 
-Needs SCALE-Sim (`pip install -e '.[compare]'`). Run it by ``make bench-scalesim``, or with ``--page`` to write the page
+Needs SCALE-Sim (`pip install -e '.[scalesim]'`). Run it by ``make bench-scalesim``, or with ``--page`` to write the page
 anew from stored figures. It writes ``tests/reference/scalesim.json`` (SCALE-Sim's figures) and ``benchmarks/scalesim.md``.
 """
 

@@ -1,6 +1,8 @@
 """Data goes one way: a room imports only what lies to its left."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,15 @@ def test_only_the_cli_prints_and_exits() -> None:
             if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
         }
         assert not calls & {"print", "exit", "eval", "exec"}, path
+
+
+def test_the_array_simulator_shares_no_counting_with_the_model() -> None:
+    """The independent witness: neither its imports nor theirs reach the formulas or the search."""
+    shared = ("hwsim.counting", "hwsim.model", "hwsim.batch", "hwsim.mapper")
+    for path in sorted((ROOT / "hwsim" / "array").rglob("*.py")):
+        for name in imported(path):
+            assert not name.startswith(shared), f"{path.name} imports {name}"
+    modules = [f"hwsim.array.{path.stem}" for path in sorted((ROOT / "hwsim" / "array").glob("[!_]*.py"))]
+    code = f"import sys, {', '.join(modules)}; print([m for m in sys.modules if m.startswith({shared!r})])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]"

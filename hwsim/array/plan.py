@@ -1,0 +1,348 @@
+"""What the machine is built from: who stands where, what each buffer holds, and how its tile moves.
+
+A plan is geometry, worked out from the mapping once before the run: loops with their strides, tiles as boxes, and where
+every instance's box lies relative to its parent's. Nothing is counted here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hwsim.architecture import Architecture, Fanout, Storage
+from hwsim.cost import Illegal
+from hwsim.mapping import Loop, Mapping
+from workloads.problem import DataSpace, Problem
+
+OUTSIDE = -1
+"""Level of the world outside: it has what the outermost level does not keep whole, and is not counted."""
+
+Vector = tuple[int, ...]
+"""One number per rank of a data space."""
+
+
+@dataclass(frozen=True)
+class TimeLoop:
+    """A temporal loop: ``dim`` advances by ``stride`` in each of ``bound`` iterations; it stands at ``level``."""
+
+    dim: str
+    bound: int
+    stride: int
+    level: int
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The wires below one level: how its instances lie and what they may do for one data space.
+
+    Attributes:
+        offsets: where the box of each instance lies relative to the first, in the order of the spatial loops.
+        columns / rows: of the mesh on which neighbours are looked up.
+        multicast: instances with equal boxes share one access.
+        links: mesh neighbours may hand words on.
+    """
+
+    offsets: tuple[Vector, ...]
+    columns: int
+    rows: int
+    multicast: bool
+    links: bool
+
+    @property
+    def size(self) -> int:
+        """Instances below one instance of the level."""
+        return len(self.offsets)
+
+    def neighbours(self, place: int) -> Iterator[int]:
+        """Places beside a place: below, above, right, left where these exist."""
+        row, column = divmod(place, self.columns)
+        if row >= self.rows:
+            return
+        for r, c in ((row, column + 1), (row, column - 1), (row + 1, column), (row - 1, column)):
+            near = r * self.columns + c
+            if 0 <= r < self.rows and 0 <= c < self.columns and near < self.size:
+                yield near
+
+
+@dataclass(frozen=True)
+class Node:
+    """One data space at one level: a buffer in every instance, or the latches of the multipliers.
+
+    Attributes:
+        level: index in the architecture; ``len(levels)`` for the multipliers, `OUTSIDE` for the world outside.
+        name: of the level.
+        extent: elements of the tile per rank.
+        loops: how many of the plan's temporal loops stand outside the tile (the outermost ones).
+        instances: in use.
+        parent: index of the node that it is filled from; -1 for the outermost.
+        meshes: of the levels between parent (included) and this one, outer → inner.
+        step: per loop outside: how far the tile moves when the loop advances and all loops inside it rewind.
+        holds: False for the multipliers' latches, which take their word anew in every step.
+        refetch: takes its tile anew in every step (``no_reuse``).
+        first_read: partial sums are read for the first update, too (``rmw_first_update``).
+    """
+
+    space: int
+    level: int
+    name: str
+    extent: Vector
+    loops: int
+    instances: int
+    parent: int
+    meshes: tuple[Mesh, ...]
+    step: tuple[Vector, ...]
+    holds: bool
+    refetch: bool
+    first_read: bool
+
+    @property
+    def words(self) -> int:
+        """Words of one tile."""
+        return math.prod(self.extent)
+
+    def placements(self) -> Iterator[tuple[int, Vector, bool]]:
+        """Per instance: its parent instance, its box's offset in the parent's, and whether it leads its group.
+
+        Of the instances that want the same box one leads: it fetches, the others listen. Groups form mesh by mesh.
+        """
+        ranks = len(self.extent)
+        fan = math.prod(mesh.size for mesh in self.meshes)
+        for parent in range(self.instances // fan):
+            for path in itertools.product(*(range(mesh.size) for mesh in self.meshes)):
+                offset = [0] * ranks
+                leads = True
+                for mesh, place in zip(self.meshes, path, strict=True):
+                    for r in range(ranks):
+                        offset[r] += mesh.offsets[place][r]
+                    leads &= not mesh.multicast or mesh.offsets.index(mesh.offsets[place]) == place
+                yield parent, tuple(offset), leads
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the machine needs to know before the first cycle.
+
+    Attributes:
+        loops: temporal loops, outer → inner.
+        nodes: per data space outer → inner, the multipliers last; data spaces in the problem's order.
+        chains: per data space the indices of its nodes, outer → inner.
+        used: instances in use per level; one more entry for the multipliers.
+        box: per data space the extents of the whole tensor's hull.
+    """
+
+    problem: Problem
+    architecture: Architecture
+    mapping: Mapping
+    loops: tuple[TimeLoop, ...]
+    nodes: tuple[Node, ...]
+    chains: tuple[tuple[int, ...], ...]
+    used: tuple[int, ...]
+    box: tuple[Vector, ...] = field(default=())
+
+    @property
+    def steps(self) -> int:
+        """Steps that the temporal loops take: multiply-accumulates per multiplier."""
+        return math.prod(loop.bound for loop in self.loops)
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers in use."""
+        return self.used[-1]
+
+    @property
+    def memory_words(self) -> int:
+        """Words that all buffers in use hold together."""
+        return sum(node.words * node.instances for node in self.nodes)
+
+
+def plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
+    """The plan of a layer, or why the mapping cannot run.
+
+    The checks are the machine's own: factors, fan-outs, what is kept, and whether the tiles fit.
+    """
+    fault = _fault(problem, architecture, mapping)
+    if fault is not None:
+        return fault
+    loops, across = strides(problem, mapping)
+    used = [1]
+    for placed in mapping.levels:
+        used.append(used[-1] * math.prod(loop.bound for loop in placed.spatial))
+    sizes = sizes_inside(problem, mapping)
+    nodes: list[Node] = []
+    chains: list[tuple[int, ...]] = []
+    for number, space in enumerate(problem.data_spaces):
+        chain: list[int] = []
+        keepers = [k for k, placed in enumerate(mapping.levels) if space.name in placed.keep]
+        if used[keepers[0]] > 1 or any(loop.level < keepers[0] for loop in loops):
+            keepers.insert(0, OUTSIDE)
+        for level in (*keepers, len(mapping.levels)):
+            outer = max(0, nodes[chain[-1]].level) if chain else level
+            meshes = tuple(make_mesh(architecture, problem, space, k, across[k]) for k in range(outer, level))
+            nodes.append(
+                make_node(
+                    problem,
+                    architecture,
+                    number,
+                    level,
+                    loops,
+                    sizes[max(0, level)],
+                    used[max(0, level)],
+                    chain,
+                    meshes,
+                )
+            )
+            chain.append(len(nodes) - 1)
+        chains.append(tuple(chain))
+    fault = _too_small(architecture, mapping, nodes)
+    if fault is not None:
+        return fault
+    boxes = tuple(_extent(space, problem.sizes) for space in problem.data_spaces)
+    return Plan(problem, architecture, mapping, loops, tuple(nodes), tuple(chains), tuple(used), boxes)
+
+
+def coefficients(space: DataSpace, dim: str) -> Vector:
+    """How far one step of a dimension moves each rank of a data space."""
+    return tuple(sum(c for c, d in rank if d == dim) for rank in space.projection)
+
+
+def _extent(space: DataSpace, sizes: dict[str, int]) -> Vector:
+    return tuple(1 + sum(c * (sizes[d] - 1) for c, d in rank) for rank in space.projection)
+
+
+def _fault(problem: Problem, architecture: Architecture, mapping: Mapping) -> Illegal | None:
+    sizes = {name: 1 for name, _ in problem.dims}
+    for placed in mapping.levels:
+        for loop in (*placed.temporal, *placed.spatial):
+            sizes[loop.dim] *= loop.bound
+    for name, size in problem.dims:
+        if sizes[name] != size:
+            return Illegal("", "", f"the factors of dimension {name} multiply to {sizes[name]}", sizes[name], size)
+    for level, placed in zip(architecture.levels, mapping.levels, strict=True):
+        mesh = {"X": level.mesh_x, "Y": level.mesh_y} if isinstance(level, Fanout) else {"X": 1, "Y": 1}
+        for axis, there in mesh.items():
+            wanted = math.prod(loop.bound for loop in placed.spatial if loop.axis == axis)
+            if wanted > there:
+                return Illegal(level.name, "", f"the fan-out along {axis} is exceeded", wanted, there)
+    for space in problem.data_spaces:
+        if not any(space.name in placed.keep for placed in mapping.levels):
+            return Illegal("", space.name, "no level keeps the data space", 1, 0)
+    return None
+
+
+def _too_small(architecture: Architecture, mapping: Mapping, nodes: list[Node]) -> Illegal | None:
+    for index, level in enumerate(architecture.levels):
+        if not isinstance(level, Storage) or level.capacity is None:
+            continue
+        tiles = [(node.words, mapping, node.space) for node in nodes if node.level == index]
+        needed = sum(words for words, _, _ in tiles)
+        if needed > level.capacity:
+            return Illegal(level.name, "", "the tiles do not fit", needed, level.capacity)
+    return None
+
+
+def strides(problem: Problem, mapping: Mapping) -> tuple[tuple[TimeLoop, ...], dict[int, tuple[tuple[Loop, int], ...]]]:
+    """Temporal loops outer → inner, and per level its spatial loops, each with its stride."""
+    stride = {name: 1 for name, _ in problem.dims}
+    times: list[TimeLoop] = []
+    across: dict[int, tuple[tuple[Loop, int], ...]] = {}
+    for level in reversed(range(len(mapping.levels))):
+        spatial: list[tuple[Loop, int]] = []
+        for loop in reversed(mapping.levels[level].spatial):
+            spatial.insert(0, (loop, stride[loop.dim]))
+            stride[loop.dim] *= loop.bound
+        across[level] = tuple(spatial)
+        for loop in reversed(mapping.levels[level].temporal):
+            if loop.bound > 1:
+                times.insert(0, TimeLoop(loop.dim, loop.bound, stride[loop.dim], level))
+            stride[loop.dim] *= loop.bound
+    return tuple(times), across
+
+
+def sizes_inside(problem: Problem, mapping: Mapping) -> list[dict[str, int]]:
+    """Per level the extent of every dimension in its own and all inner loops; 1 for the multipliers."""
+    sizes = [{name: 1 for name, _ in problem.dims}]
+    for placed in reversed(mapping.levels):
+        inside = dict(sizes[0])
+        for loop in (*placed.temporal, *placed.spatial):
+            inside[loop.dim] *= loop.bound
+        sizes.insert(0, inside)
+    return sizes
+
+
+def make_mesh(
+    architecture: Architecture, problem: Problem, space: DataSpace, level: int, loops: tuple[tuple[Loop, int], ...]
+) -> Mesh:
+    """The wires below a level for one data space; ``loops``: its spatial loops with their strides."""
+    offsets = []
+    for index in itertools.product(*(range(loop.bound) for loop, _ in loops)):
+        offset = [0] * len(space.projection)
+        for i, (loop, stride) in zip(index, loops, strict=True):
+            for r, c in enumerate(coefficients(space, loop.dim)):
+                offset[r] += i * c * stride
+        offsets.append(tuple(offset))
+    at = architecture.levels[level]
+    mapped = {axis: math.prod(loop.bound for loop, _ in loops if loop.axis == axis) for axis in "XY"}
+    mesh_x, mesh_y = (at.mesh_x, at.mesh_y) if isinstance(at, Fanout) else (1, 1)
+    limits = at.constraints.spatial
+    # Buffers are wired to their neighbours where a window slides across them; multipliers always are.
+    feeds_multipliers = level + 1 == len(architecture.levels)
+    shared = [{d for c, d in rank if c} for rank in space.projection]
+    slides = any(len(dims) > 1 and loop.dim in dims for dims in shared for loop, _ in loops if loop.bound > 1)
+    return Mesh(
+        tuple(offsets),
+        max(mesh_x, mapped["X"]),
+        max(mesh_y, mapped["Y"]),
+        space.name not in limits.no_multicast,
+        bool(offsets[1:]) and space.name not in limits.no_link_transfer and (feeds_multipliers or slides),
+    )
+
+
+def make_node(
+    problem: Problem,
+    architecture: Architecture,
+    number: int,
+    level: int,
+    loops: tuple[TimeLoop, ...],
+    sizes: dict[str, int],
+    instances: int,
+    chain: list[int],
+    meshes: tuple[Mesh, ...],
+) -> Node:
+    """The node of data space ``number`` at a level.
+
+    Args:
+        loops: all temporal loops. sizes: extents of the dimensions inside. instances: in use.
+        chain: the data space's nodes outside so far. meshes: between the last of these and the level.
+    """
+    space = problem.data_spaces[number]
+    holds = level < len(architecture.levels)
+    real = 0 <= level < len(architecture.levels)
+    outside = [loop for loop in loops if loop.level < level]
+    limits = architecture.levels[level].constraints.temporal if real else None
+    return Node(
+        number,
+        level,
+        architecture.levels[level].name if real else architecture.compute.name if level > 0 else "outside",
+        _extent(space, sizes),
+        len(outside),
+        instances,
+        chain[-1] if chain else -1,
+        meshes,
+        steps_of(space, outside, [loop.bound for loop in outside]),
+        holds,
+        not holds or (limits is not None and space.name in limits.no_reuse),
+        limits is not None and space.name in limits.rmw_first_update,
+    )
+
+
+def steps_of(space: DataSpace, loops: list[TimeLoop], bounds: list[int]) -> tuple[Vector, ...]:
+    """How far a tile moves when a loop advances by one and the loops inside it go back from their last iteration."""
+    moves = [tuple(c * loop.stride for c in coefficients(space, loop.dim)) for loop in loops]
+    rewound = [0] * len(space.projection)
+    steps: list[Vector] = []
+    for move, bound in zip(reversed(moves), reversed(bounds), strict=True):
+        steps.insert(0, tuple(m - back for m, back in zip(move, rewound, strict=True)))
+        rewound = [back + m * (bound - 1) for m, back in zip(move, rewound, strict=True)]
+    return tuple(steps)
