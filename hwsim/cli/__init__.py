@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from hwsim.cli import profile, score, specs, train, whatif
+from hwsim.cli import explore, profile, score, specs, train, whatif
 from hwsim.errors import HwsimError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(profile.profile)
 app.command()(whatif.whatif)
+app.command()(explore.explore)
 app.command()(specs.archs)
 app.command()(specs.energy)
 app.command()(specs.zoo)

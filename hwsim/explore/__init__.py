@@ -1,0 +1,1 @@
+"""Design-space exploration: a space in a file, designs evaluated side by side, results in one store, the front."""
