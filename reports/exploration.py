@@ -135,11 +135,12 @@ def explore_report(found: Exploration) -> RenderableType:
 
 def _nothing(found: Exploration) -> str:
     """Why no design is complete: the most frequent reason."""
-    reasons = [t.outcome.reason or "" for t in found.trials]
+    reasons = [(t.outcome.reason or "").partition(" does not hold")[0] for t in found.trials]
     if not reasons:
         return "No trial was finished."
     common = max(dict.fromkeys(reasons), key=reasons.count)
-    return f"No design is complete. {reasons.count(common)} of {len(reasons)}: {common}"
+    what = f"break {common}" if any(common == c.text for c in found.space.comparisons) else common
+    return f"No design is complete. {reasons.count(common)} of {len(reasons)}: {what}"
 
 
 def _front_table(found: Exploration) -> Table:

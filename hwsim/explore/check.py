@@ -148,6 +148,25 @@ def _check_networks(space: Space, evaluator: Evaluator, probes: Sequence[Params]
         else:
             assert first is not None
             raise first
+    _check_accuracy(space, evaluator, probes)
+
+
+def _check_accuracy(space: Space, evaluator: Evaluator, probes: Sequence[Params]) -> None:
+    """Somebody should say it where it is asked for."""
+    if "accuracy" not in space.asked_for or space.accuracy is not None:
+        return
+    for k, model in enumerate(space.content.models):
+        if model.model.startswith("zoo:"):
+            raise HwsimError(
+                "accuracy is asked for, and networks of the zoo have none: add 'accuracy: FORMULA' of the parameters.",
+                where=f"{space.file}: models[{k}]",
+            )
+        workload = evaluator.workload(k, model, space.complete(probes[0]))
+        if "test_accuracy" not in workload.metadata:
+            raise HwsimError(
+                "accuracy is asked for, and the file's metadata (test_accuracy) says none: add 'accuracy: FORMULA'.",
+                where=f"{space.file}: models[{k}]",
+            )
 
 
 def _check_zoo(space: Space, index: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,11 +105,12 @@ class Evaluator:
         models = self.space.content.models
         workloads = [self.workload(k, model, params) for k, model in enumerate(models)]
         weights = [model.weight for model in models]
-        state.learn(_network_figures(workloads, weights))
+        accuracies = [self._accuracy(workload, params) for workload in workloads]
+        state.learn(_network_figures(workloads, weights, accuracies))
         objective = self.space.content.mapping_objective
         costs = [profile_workload(workload, architecture, energy, objective) for workload in workloads]
         state.learn(
-            _cost_figures(costs, weights, architecture.compute_instances) | self._points(costs, weights, params)
+            _cost_figures(costs, weights, architecture.compute_instances) | self._points(costs, weights, accuracies)
         )
         objectives = {
             x.name: formula.number(state.names)
@@ -164,29 +166,33 @@ class Evaluator:
             local.write_bytes(self.job.contents[model])
         return local
 
-    def _points(self, costs: Sequence[NetworkCost], weights: Sequence[float], params: Params) -> dict[str, float]:
+    def _accuracy(self, workload: Workload, params: Params) -> Decimal | None:
+        """Accuracy of a network: by the space's formula, or as its file says; None where neither does."""
+        from hwsim.rubric import read_accuracy
+
+        given = self.space.accuracy
+        if given is not None:
+            return read_accuracy(str(given.value(params)), given.where)
+        stated = workload.metadata.get("test_accuracy")
+        return None if stated is None else read_accuracy(stated, f"{workload.name}: metadata test_accuracy")
+
+    def _points(
+        self, costs: Sequence[NetworkCost], weights: Sequence[float], accuracies: Sequence[Decimal | None]
+    ) -> dict[str, float]:
         """The weighted mean of the models' points."""
         choice = self.space.content.rubric
         if choice is None:
             return {}
-        from dataclasses import replace
-        from decimal import Decimal
-
         from hwsim import rubric as rubrics
 
         rubric = rubrics.load_rubric(choice.name)
         points = 0.0
-        for cost, weight in zip(costs, weights, strict=True):
+        for cost, weight, accuracy in zip(costs, weights, accuracies, strict=True):
             workload = cost.workload
             if choice.dataset is not None:
                 workload = replace(workload, metadata=workload.metadata | {"dataset": choice.dataset})
-            if choice.accuracy is None:
-                text = workload.metadata.get("test_accuracy")
-            else:
-                text = str(Formula(choice.accuracy, f"{self.space.file}: rubric.accuracy").value(params))
-            accuracy = None if text is None else rubrics.read_accuracy(text, f"{self.space.file}: rubric.accuracy")
             facts = rubrics.Facts(accuracy, "", workload, cost, {})
-            points += weight * float(rubrics.grade(rubric, facts).points or Decimal(0))
+            points += weight * float(rubrics.grade(rubric, facts).points)
         return {"points": points / sum(weights)}
 
 
@@ -234,10 +240,14 @@ def hardware_figures(architecture: Architecture, energy: EnergyTable) -> dict[st
     }
 
 
-def _network_figures(workloads: Sequence[Workload], weights: Sequence[float]) -> dict[str, float]:
+def _network_figures(
+    workloads: Sequence[Workload], weights: Sequence[float], accuracies: Sequence[Decimal | None]
+) -> dict[str, float]:
     from workloads.memory import peak_activation_bytes
 
-    return {
+    known = [w * float(a) for w, a in zip(weights, accuracies, strict=True) if a is not None]
+    mean = {"accuracy": sum(known) / sum(weights)} if len(known) == len(weights) else {}
+    return mean | {
         "macs": sum(w * x.macs for w, x in zip(weights, workloads, strict=True)),
         "params": sum(x.params for x in workloads),
         "weight_bytes": sum(x.weight_bytes for x in workloads),

@@ -35,6 +35,9 @@ FIGURES: dict[str, Figure] = {
     "params": Figure("", "network", "parameters"),
     "weight_bytes": Figure("B", "network", "weights as stored"),
     "peak_activation_bytes": Figure("B", "network", "largest input plus output of a layer"),
+    "accuracy": Figure(
+        "", "network", "share of the test set that is right, as the space or the file says", "maximise", 1.0
+    ),
     "energy": Figure("pJ", "mapping", "of one inference"),
     "latency": Figure("cycles", "mapping", "of one inference"),
     "seconds": Figure("s", "mapping", "latency at the architecture's clock"),

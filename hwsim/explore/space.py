@@ -148,10 +148,9 @@ class Objective(_Strict):
 
 
 class RubricChoice(_Strict):
-    """What ``points`` are given by; the accuracy is the file's own unless given (a number or an expression)."""
+    """What ``points`` are given by, and the dataset where the model's file does not say."""
 
     name: str
-    accuracy: float | str | None = None
     dataset: str | None = None
 
     @model_validator(mode="before")
@@ -171,6 +170,7 @@ class SpaceFile(_Strict):
     settings: dict[str, bool | int | float | str] = {}
     constraints: tuple[str, ...] = ()
     objectives: tuple[Objective, ...] = PydanticField(min_length=1, max_length=MAX_OBJECTIVES)
+    accuracy: float | str | None = None
     rubric: RubricChoice | None = None
 
     @field_validator("models", mode="before")
@@ -225,6 +225,17 @@ class Space:
     def objective_formulas(self) -> tuple[Formula, ...]:
         """The objectives' formulas, in order."""
         return tuple(Formula(x.expression, f"{self.file}: objectives[{k}]") for k, x in enumerate(self.objectives))
+
+    @property
+    def accuracy(self) -> Formula | None:
+        """Accuracy by parameters; None where the models' files say."""
+        given = self.content.accuracy
+        return None if given is None else Formula(given, f"{self.file}: accuracy")
+
+    @property
+    def asked_for(self) -> frozenset[str]:
+        """Parameters and figures that objectives and constraints read."""
+        return frozenset().union(*(f.names for f in self.objective_formulas), *(c.names for c in self.comparisons))
 
     @property
     def signs(self) -> tuple[int, ...]:
@@ -382,8 +393,8 @@ def _check_objectives(space: Space) -> None:
             _needs_no_points(formula.names, formula.where)
         for comparison in space.comparisons:
             _needs_no_points(comparison.names, comparison.where)
-    elif isinstance(space.content.rubric.accuracy, str):
-        Formula(space.content.rubric.accuracy, f"{space.file}: rubric.accuracy").check(names, "parameter")
+    if space.accuracy is not None:
+        space.accuracy.check(names, "parameter")
 
 
 def _needs_no_points(names: frozenset[str], where: str) -> None:
