@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper train-extra train-smoke trained
+.PHONY: demo test check bench bench-mapper bench-explore train-extra train-smoke trained
 
 demo: $(READY)
 	$(BIN)/hwsim profile zoo:mobilenet_v2
@@ -23,6 +23,9 @@ bench: $(READY)
 
 bench-mapper: $(READY)
 	$(BIN)/python benchmarks/bench_mapper.py
+
+bench-explore: $(READY)
+	$(BIN)/python benchmarks/bench_explore.py
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

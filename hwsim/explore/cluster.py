@@ -72,13 +72,13 @@ class Cluster:
             HwsimError: there is no scheduler at the address, or a model is too large to send.
         """
         self._address = address
+        data = asdict(_with_contents(job))
         try:
             self._client: Any = distributed.Client(  # type: ignore[no-untyped-call]
                 address, timeout=CONNECT_SECONDS, set_as_default=False
             )
         except (OSError, ValueError, TimeoutError) as error:
             raise HwsimError(f"no Dask scheduler answers: {error}.", where=f"--scheduler {address}") from error
-        data = asdict(_with_contents(job))
         self._name = "hwsim-" + hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:16]
         try:
             self._client.register_plugin(JobPlugin(self._name, data, hwsim.__version__))
@@ -98,7 +98,7 @@ class Cluster:
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             while todo or flying:
-                room = IN_FLIGHT * max(1, sum(self._client.nthreads().values())) - len(flying)
+                room = IN_FLIGHT * max(1, sum(self.threads().values())) - len(flying)
                 for _ in range(min(room, len(todo))):
                     index = todo.pop()
                     future: Any = self._client.submit(_evaluate, self._name, designs[index], pure=False)
@@ -124,6 +124,10 @@ class Cluster:
             raise HwsimError(f"the Dask scheduler is lost: {error}.", where=f"--scheduler {self._address}") from error
         finally:
             self._client.cancel(list(flying))
+
+    def threads(self) -> dict[str, int]:
+        """Worker → threads, of those that are there now."""
+        return dict(self._client.nthreads())
 
     def _outcome(self, future: Any) -> Outcome | None:
         """None where workers were lost under a design, so that it should be tried again."""
