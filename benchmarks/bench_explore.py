@@ -29,10 +29,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from hwsim.explore import SamplerName
 from hwsim.explore.check import prepare
 from hwsim.explore.front import Box, on_front
 from hwsim.explore.run import Exploration, explore
-from hwsim.explore.sampling import POPULATION, Grid, SamplerName, make_sampler
+from hwsim.explore.sampling import POPULATION, Grid, make_sampler
 from hwsim.explore.space import load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import InProcess

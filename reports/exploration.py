@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from typing import Any
 
@@ -11,10 +12,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hwsim.explore.check import Prepared
 from hwsim.explore.figures import FIGURES
 from hwsim.explore.run import Exploration
 from reports import units
 
+#: Figures by the names that other results give them.
+_LONG = {"energy": "energy_pj", "latency": "cycles", "edp": "edp_j_cycles", "area": "area_um2"}
 SHOWN = 40  # designs of the front in the terminal
 
 
@@ -33,21 +37,24 @@ def explore_data(found: Exploration) -> dict[str, Any]:
     }
 
 
-def explore_page(found: Exploration, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Everything a page shows: every trial, the front, hypervolume over trials; ``inputs`` is handed on."""
+def page_data(found: Exploration, prepared: Prepared, command: str) -> dict[str, Any]:
+    """Everything that a page shows: every trial with figures, the front, hypervolume over trials, what it is made of.
+
+    Args:
+        command: that makes it again.
+    """
     front = {t.number for t in found.front}
     return {
         "title": found.space.title,
         "objectives": _objectives(found),
         "params": list(found.space.content.parameters),
-        "figures": {name: figure.unit for name, figure in FIGURES.items()},
         "trials": [
             {
                 "number": t.number,
                 "state": t.outcome.state,
                 "params": t.outcome.params,
                 "objectives": t.outcome.objectives,
-                "figures": t.outcome.figures,
+                "figures": {_LONG.get(name, name): value for name, value in t.outcome.figures.items()},
                 "on_front": t.number in front,
                 "reason": t.outcome.reason,
             }
@@ -55,8 +62,19 @@ def explore_page(found: Exploration, inputs: dict[str, Any]) -> dict[str, Any]:
         ],
         "hypervolume": [list(step) for step in found.hypervolume],
         "hypervolume_box": _box(found),
-        "inputs": inputs,
+        "inputs": {
+            "command": command,
+            "sha256": {name: _digest(part) for name, part in prepared.identity.items() if name != "hwsim"},
+            "hwsim": prepared.identity["hwsim"],
+        },
     }
+
+
+def _digest(part: str) -> str:
+    """Of a part of the space; files come as digests."""
+    return (
+        part if len(part) == 64 and not part.startswith(('"', "{", "[")) else hashlib.sha256(part.encode()).hexdigest()
+    )
 
 
 def _objectives(found: Exploration) -> list[dict[str, str]]:
@@ -99,7 +117,7 @@ def explore_csv(found: Exploration) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """A figure in a unit that people read."""
-    scaled = {"pJ": units.energy, "s": units.seconds, "B": units.size}
+    scaled = {"pJ": units.energy, "s": units.seconds, "bytes": units.size, "share": units.percent}
     if unit in scaled:
         return scaled[unit](value)
     if unit == "µm²":

@@ -18,11 +18,12 @@ import pytest
 import yaml
 
 from hwsim.errors import HwsimError
+from hwsim.explore import SamplerName
 from hwsim.explore.check import Prepared, prepare
 from hwsim.explore.evaluate import Evaluator, Outcome
 from hwsim.explore.front import Box
 from hwsim.explore.run import Exploration, explore
-from hwsim.explore.sampling import POPULATION, Grid, SamplerName, make_sampler
+from hwsim.explore.sampling import POPULATION, Grid, make_sampler
 from hwsim.explore.space import Params, load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import InProcess, Processes
@@ -30,7 +31,7 @@ from hwsim.network import profile, profile_workload
 from hwsim.spec import load_architecture
 from hwsim.spec.settings import Setting
 from hwsim.whatif import study
-from reports.exploration import explore_csv, explore_data, explore_page
+from reports.exploration import explore_csv, explore_data, page_data
 from tests.conftest import Run
 from workloads import zoo
 from workloads.onnx_reader import read_onnx
@@ -120,7 +121,10 @@ def test_grid_and_front(tmp_path: Path) -> None:
     data = explore_data(found)
     assert (data["schema"], data["trials"], data["failed"]) == ("hwsim.explore/1", 12, 0)
     # the front by its definition, from the trials of the page
-    trials = explore_page(found, {})["trials"]
+    page = page_data(found, ready, "hwsim explore space.yaml --grid")
+    trials = page["trials"]
+    assert page["params"] == list(SPACE["parameters"]) and len(page["inputs"]["sha256"]["architecture file"]) == 64
+    assert page["hypervolume"][-1][1] == data["hypervolume"]
     values = [tuple(t["objectives"].values()) for t in trials]
     best = [t for t, v in zip(trials, values, strict=True) if not any(_dominates(w, v) for w in values)]
     assert {json.dumps(x["params"]) for x in data["front"]} == {json.dumps(x["params"]) for x in best}
@@ -128,7 +132,7 @@ def test_grid_and_front(tmp_path: Path) -> None:
     assert [t["number"] for t in trials if t["on_front"]] == [t["number"] for t in best] and 1 < len(best) < 12
     assert 0 < data["hypervolume"] <= 1
     rows = list(csv.DictReader(io.StringIO(explore_csv(found))))
-    assert len(rows) == 12 and float(rows[3]["energy (pJ)"]) == trials[3]["figures"]["energy"]
+    assert len(rows) == 12 and float(rows[3]["energy (pJ)"]) == trials[3]["figures"]["energy_pj"]
 
 
 def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:

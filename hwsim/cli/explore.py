@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ import typer
 
 from hwsim.cli.shared import json_text, show
 from hwsim.errors import HwsimError
+from hwsim.explore import SamplerName
 
 if TYPE_CHECKING:
     from hwsim.explore.check import Prepared
@@ -25,19 +25,11 @@ if TYPE_CHECKING:
 LINE_SECONDS = 60.0  # between two lines of progress where stderr is no terminal
 
 
-class SamplerChoice(StrEnum):
-    """Who proposes designs."""
-
-    nsga2 = "nsga2"
-    tpe = "tpe"
-    qmc = "qmc"
-
-
 def explore(
     space: Annotated[Path, typer.Argument(help="Space file (.yaml): models, parameters, constraints, objectives.")],
     trials: Annotated[int | None, typer.Option(min=1, max=100_000, help="Distinct designs to look at.")] = None,
     grid: Annotated[bool, typer.Option("--grid", help="Look at every design of the grid.")] = False,
-    sampler: Annotated[SamplerChoice, typer.Option(help="Who proposes designs, with --trials.")] = SamplerChoice.nsga2,
+    sampler: Annotated[SamplerName, typer.Option(help="Who proposes designs, with --trials.")] = SamplerName.nsga2,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Processes; as many as cores unless given.")
     ] = None,
@@ -68,7 +60,7 @@ def explore(
     if grid:
         loaded.check_grid()
     else:
-        chosen = sampling.make_sampler(loaded, sampling.SamplerName(sampler.value), seed)
+        chosen = sampling.make_sampler(loaded, sampler, seed)
     wanted = trials or int(loaded.grid_size)
     prepared = prepare(loaded)
     target = store or _default_store(prepared)

@@ -29,14 +29,14 @@ class Figure:
 #: All are zero or more. With several models: sums are weighted, peaks are of the model that has the highest.
 FIGURES: dict[str, Figure] = {
     "area": Figure("µm²", "hardware", "all components whose area is known, all instances"),
-    "on_chip_bytes": Figure("B", "hardware", "what all memories on the chip hold"),
+    "on_chip_bytes": Figure("bytes", "hardware", "what all memories on the chip hold"),
     "compute_instances": Figure("", "hardware", "multiply-accumulate units"),
     "macs": Figure("", "network", "multiply-accumulates of one inference"),
     "params": Figure("", "network", "parameters"),
-    "weight_bytes": Figure("B", "network", "weights as stored"),
-    "peak_activation_bytes": Figure("B", "network", "largest input plus output of a layer"),
+    "weight_bytes": Figure("bytes", "network", "weights as stored"),
+    "peak_activation_bytes": Figure("bytes", "network", "largest input plus output of a layer"),
     "accuracy": Figure(
-        "", "network", "share of the test set that is right, as the space or the file says", "maximise", 1.0
+        "share", "network", "of the test set that is right: the space or the file says", "maximise", 1.0
     ),
     "energy": Figure("pJ", "mapping", "of one inference"),
     "latency": Figure("cycles", "mapping", "of one inference"),
@@ -44,7 +44,7 @@ FIGURES: dict[str, Figure] = {
     "edp": Figure("J·cycles", "mapping", "energy × latency"),
     "power": Figure("W", "mapping", "energy / seconds"),
     "peak_power": Figure("W", "mapping", "highest power of any layer: its energy / its time"),
-    "utilization": Figure("", "mapping", "multiply-accumulates / (latency × compute instances)", "maximise", 1.0),
+    "utilization": Figure("share", "mapping", "multiply-accumulates / (latency × compute instances)", "maximise", 1.0),
     "points": Figure("", "mapping", "by the rubric", "maximise"),
 }
 

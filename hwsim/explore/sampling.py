@@ -12,9 +12,9 @@ import math
 import random
 import warnings
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hwsim.explore import SamplerName
 from hwsim.explore.domain import Domain, Value
 from hwsim.explore.evaluate import Outcome
 from hwsim.explore.space import MAX_GRID, Params, Space
@@ -34,14 +34,6 @@ DRAWS = 10_000
 #: Violation of a design that cannot be built or mapped: worse than any broken constraint.
 FAILED = 1e6
 _PRIMES = tuple(n for n in range(2, 312) if all(n % k for k in range(2, math.isqrt(n) + 1)))  # one per parameter
-
-
-class SamplerName(StrEnum):
-    """Samplers by name."""
-
-    nsga2 = "nsga2"
-    tpe = "tpe"
-    qmc = "qmc"
 
 
 class Sampler(Protocol):
