@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper bench-array bench-scalesim train-extra train-smoke trained
+.PHONY: demo test check bench bench-mapper bench-array bench-explore bench-scalesim notebook study train-extra train-smoke trained
 
 demo: $(READY)
 	mkdir -p build
@@ -25,6 +25,9 @@ bench: $(READY)
 
 bench-mapper: $(READY)
 	$(BIN)/python benchmarks/bench_mapper.py
+
+bench-explore: $(READY)
+	$(BIN)/python benchmarks/bench_explore.py
 
 bench-array: $(READY)
 	$(BIN)/python benchmarks/bench_array.py
@@ -64,7 +67,10 @@ trained: $(READY)
 	$(BIN)/python benchmarks/trained.py
 
 # docs/course_lab.ipynb, executed.
-.PHONY: notebook
 notebook: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,notebook]'
 	$(BIN)/python benchmarks/course_lab.py
+
+# The study of buffer and array in docs/study.md.
+study: $(READY)
+	$(BIN)/python benchmarks/study.py

@@ -267,26 +267,13 @@ def load_rubric(name: str) -> Rubric:
     Raises:
         HwsimError: there is none, or a field is wrong.
     """
-    from pydantic import ValidationError
-
     from hwsim.spec.document import read_document
+    from hwsim.spec.validation import validated
 
     file = rubric_file(name)
     if not file.is_file():
         raise HwsimError(f"no such rubric.{did_you_mean(name, shipped())} A file's name ends in .yaml.", where=name)
-    value = read_document(file).value
-    try:
-        return Rubric.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(p) for p in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = [*Rubric.model_fields, *Band.model_fields, *Hard.model_fields, *Criterion.model_fields]
-            raise HwsimError(
-                f"unknown key.{did_you_mean(str(first['loc'][-1]), known)}", where=f"{file}: {path}"
-            ) from error
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-        raise HwsimError(f"{first['msg']}{found}.", where=f"{file}: {path}") from error
+    return validated(Rubric, read_document(file).value, str(file), (Band, Hard, Criterion))
 
 
 def needs_mapping(rubric: Rubric) -> bool:

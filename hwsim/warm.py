@@ -11,12 +11,29 @@ import sys
 from pathlib import Path
 
 
-def start() -> None:
-    """Start compiling in the background, unless it has been done."""
+def compiled() -> bool:
+    """Whether the kernels are on disk."""
     from hwsim import counting
 
     store = Path(counting.count_data_space._cache.cache_path)  # type: ignore[attr-defined]
-    if not any(store.glob("counting.count_data_space-*.nbi")):
+    return any(store.glob("counting.count_data_space-*.nbi"))
+
+
+def compile_all() -> None:
+    """Have every kernel on disk, so that processes started afterwards need not compile them, all at once."""
+    if compiled():
+        return
+    from hwsim.mapper import search
+    from hwsim.spec import load_architecture
+    from workloads.problem import conv
+
+    start()
+    search(conv({"C": 16, "M": 16, "R": 3, "P": 8}), *load_architecture("simple_ws"))
+
+
+def start() -> None:
+    """Start compiling in the background, unless it has been done."""
+    if not compiled():
         subprocess.Popen(
             [sys.executable, "-m", "hwsim.warm"],
             stdin=subprocess.DEVNULL,

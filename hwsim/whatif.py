@@ -11,6 +11,7 @@ from hwsim.architecture import Architecture
 from hwsim.cost import LayerCost, NetworkCost
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
+from hwsim.footprint import area_um2
 from hwsim.network import profile_workload
 from hwsim.spec import load_architecture
 from hwsim.spec.settings import Setting
@@ -125,16 +126,9 @@ def study(
             )
         except HwsimError as error:
             raise HwsimError(error.message, where=f"{name}: {error.where}") from error
-        area, unknown = _area(architecture, energy)
+        area, unknown = area_um2(architecture, energy)
         out.append(Variant(name, settings, architecture, energy, cost, area, unknown))
     return out
-
-
-def _area(architecture: Architecture, energy: EnergyTable) -> tuple[float, tuple[str, ...]]:
-    names = [level.name for level in architecture.storages] + [architecture.compute.name]
-    counts = {n: architecture.instances(n) for n in names[:-1]} | {names[-1]: architecture.compute_instances}
-    known = energy.area_um2
-    return sum(known[n] * counts[n] for n in names if n in known), tuple(n for n in names if n not in known)
 
 
 def limited_by(cost: LayerCost) -> str:

@@ -155,6 +155,9 @@ class Feeder:
 def learning_rate(settings: Training, step: int, steps_per_epoch: int) -> float:
     """Learning rate at a step, from 0."""
     peak, total = settings.learning_rate, settings.epochs * steps_per_epoch
+    if settings.finish is not None and step >= total:
+        rest = settings.finish.epochs * steps_per_epoch
+        return _one_cycle(settings.finish.learning_rate, step - total, rest, settings.warmup)
     if settings.schedule == "constant":
         return peak
     if settings.schedule == "multistep":
@@ -162,7 +165,12 @@ def learning_rate(settings: Training, step: int, steps_per_epoch: int) -> float:
         return peak * float(0.1 ** sum(epoch >= m for m in settings.milestones))
     if settings.schedule == "cosine":
         return peak * 0.5 * (1 + math.cos(math.pi * step / total))
-    rise = settings.warmup * total
+    return _one_cycle(peak, step, total, settings.warmup)
+
+
+def _one_cycle(peak: float, step: int, total: int, warmup: float) -> float:
+    """Up in a straight line over the share ``warmup`` of the steps, then down to zero."""
+    rise = warmup * total
     if step < rise:
         return peak * (step + 1) / rise
     return peak * max(total - step, 1) / max(total - rise, 1)
@@ -320,11 +328,11 @@ def fit(
         first = len(history.rows)
     step = _Step(model, feeder, optimizer, settings, average, lessons, distillation, after_step)
     started = time.perf_counter() - history.seconds
-    for epoch in range(first, settings.epochs):
+    for epoch in range(first, settings.all_epochs):
         if before_epoch is not None:
             before_epoch(epoch, model)
         row = _epoch(step, epoch, seed, max_steps, progress)
-        row |= _measure(model, average, task, watch, resolution_at(settings, settings.epochs))
+        row |= _measure(model, average, task, watch, resolution_at(settings, settings.all_epochs))
         history.rows.append(row)
         history.seconds = time.perf_counter() - started
         row["seconds"] = round(history.seconds, 1)
@@ -391,8 +399,8 @@ def _epoch(step: _Step, epoch: int, seed: int, max_steps: int | None, progress: 
         loss, correct = step(epoch, k, steps, index, generator)
         total, right, seen = total + loss * len(index), right + correct, seen + len(index)
         if progress is not None and (k % 10 == 9 or k + 1 == steps):
-            shown = f"epoch {epoch + 1}/{settings.epochs} loss {total / seen:.3f} accuracy {right / seen:.1%}"
-            progress(epoch * steps + k + 1, settings.epochs * steps, shown)
+            shown = f"epoch {epoch + 1}/{settings.all_epochs} loss {total / seen:.3f} accuracy {right / seen:.1%}"
+            progress(epoch * steps + k + 1, settings.all_epochs * steps, shown)
     rate = float(step.optimizer.param_groups[0]["lr"])
     return {"epoch": epoch + 1, "learning_rate": rate, "train_loss": total / seen, "train_accuracy": right / seen}
 

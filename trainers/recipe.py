@@ -33,6 +33,13 @@ class Stage(_Strict):
     resolution: int = Field(ge=8, le=512)
 
 
+class Finish(_Strict):
+    """A second, smaller cycle of the learning rate after the first."""
+
+    epochs: int = Field(ge=1, le=2000)
+    learning_rate: float = Field(gt=0)
+
+
 class Training(_Strict):
     """How the weights are found: SGD, a schedule of learning rates, augmentation."""
 
@@ -49,6 +56,12 @@ class Training(_Strict):
     average: float = Field(default=0.0, ge=0, lt=1, description="decay per step of averaged weights; 0 keeps the last")
     augment: Augment = Augment()
     stages: tuple[Stage, ...] = Field(default=(), description="resolution by epoch, the last also for evaluation")
+    finish: Finish | None = None
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of both cycles."""
+        return self.epochs + (self.finish.epochs if self.finish else 0)
 
 
 class Distillation(_Strict):

@@ -7,13 +7,18 @@ it writes are both alive.
 
 from __future__ import annotations
 
+import functools
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from workloads.workload import Operator, Workload
 
 #: States that the search for the best order visits before it gives up: about a second.
 MAX_STATES = 20_000
+
+Figure = TypeVar("Figure")
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,21 @@ class Moment:
     live_bytes: int
 
 
+def _once(function: Callable[[Workload], Figure]) -> Callable[[Workload], Figure]:
+    """Keep a figure with the workload that it is of: sweeps over designs ask for it again and again."""
+
+    @functools.wraps(function)
+    def wrapper(workload: Workload) -> Figure:
+        kept = workload.__dict__.setdefault("_memory_figures", {})
+        if function.__name__ not in kept:
+            kept[function.__name__] = function(workload)
+        value: Figure = kept[function.__name__]
+        return value
+
+    return wrapper
+
+
+@_once
 def peak_activation_bytes(workload: Workload) -> int:
     """The largest sum of input and output activation bytes of any mapped operator; 0 where there is none.
 
@@ -36,6 +56,7 @@ def peak_activation_bytes(workload: Workload) -> int:
     return max((sum(_sizes(workload, op).values()) for op in workload.operators if op.mapped), default=0)
 
 
+@_once
 def peak_live_bytes(workload: Workload) -> int:
     """The most bytes of activations alive at once when the operators run in the file's order.
 
@@ -85,7 +106,8 @@ def _live_bytes(plan: _Plan) -> list[int]:
     return out
 
 
-def peak_live_bytes_best_order(workload: Workload, max_states: int = MAX_STATES) -> int | None:
+@_once
+def peak_live_bytes_best_order(workload: Workload) -> int | None:
     """The least `peak_live_bytes` over all topological orders; None where the search would visit too many states.
 
     A state is the set of operators that have run; what is alive follows from it. The
@@ -106,7 +128,7 @@ def peak_live_bytes_best_order(workload: Workload, max_states: int = MAX_STATES)
             return peak
         if peak > best[done]:
             continue
-        if len(best) > max_states:
+        if len(best) > MAX_STATES:
             return None
         changes = {step: plan.change(step, done) for step in ready}
         free = [step for step in ready if changes[step] <= 0 and live + plan.written[step] <= peak]

@@ -3,11 +3,16 @@
 Every weight is a ``ConstantOfShape``: its size stands in the file, its elements do not,
 so a file is some kilobytes, valid ONNX, and runs (on zeros) in any runtime. Batch
 normalization is folded into the convolutions, as exporters do for inference.
+
+Some networks take arguments that scale them, ``mobilenet_v2(width=0.5,resolution=96)``: ``width`` multiplies channels,
+``depth`` the blocks of each stage (rounded up), ``resolution`` is the image's side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,33 +133,47 @@ class _Graph:
 # --- image classifiers ----------------------------------------------------------------
 
 
-def _lenet5() -> onnx.ModelProto:
+def _channels(base: int, multiplier: float, divisor: int = 8) -> int:
+    """A scaled number of channels: the nearest multiple of ``divisor``, and never less than 90% of what was asked.
+
+    The rule of MobileNetV2's authors, so that widths 0.35, 0.5, 0.75 … give the published networks.
+    """
+    asked = base * multiplier
+    rounded = max(divisor, int(asked + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * asked else rounded
+
+
+def _lenet5(*, width: float = 1.0) -> onnx.ModelProto:
     g = _Graph("lenet5")
-    x = g.op("Tanh", "tanh1", g.conv("c1", g.input("image", [1, 1, 32, 32]), 1, 6, 5))
-    x = g.op("Tanh", "tanh3", g.conv("c3", g.pool("AveragePool", x, 2, 2), 6, 16, 5))
-    x = g.op("Tanh", "tanh5", g.conv("c5", g.pool("AveragePool", x, 2, 2), 16, 120, 5))
-    x = g.op("Tanh", "tanh6", g.linear("f6", g.op("Flatten", "flatten", x), 120, 84))
-    g.output(g.linear("output", x, 84, 10), [1, 10])
+    n1, n3, n5, n6 = (max(1, round(width * n)) for n in (6, 16, 120, 84))
+    x = g.op("Tanh", "tanh1", g.conv("c1", g.input("image", [1, 1, 32, 32]), 1, n1, 5))
+    x = g.op("Tanh", "tanh3", g.conv("c3", g.pool("AveragePool", x, 2, 2), n1, n3, 5))
+    x = g.op("Tanh", "tanh5", g.conv("c5", g.pool("AveragePool", x, 2, 2), n3, n5, 5))
+    x = g.op("Tanh", "tanh6", g.linear("f6", g.op("Flatten", "flatten", x), n5, n6))
+    g.output(g.linear("output", x, n6, 10), [1, 10])
     return g.model()
 
 
-def _tiny_cifar() -> onnx.ModelProto:
+def _tiny_cifar(*, width: float = 1.0, resolution: int = 32) -> onnx.ModelProto:
     g = _Graph("tiny_cifar")
-    x, channels = g.input("image", [1, 3, 32, 32]), 3
-    for index, width in enumerate((16, 32, 64), start=1):
-        x = g.pool("MaxPool", g.relu(g.conv(f"conv{index}", x, channels, width, 3, pad=1)), 2, 2)
-        channels = width
-    g.output(g.linear("classifier", g.op("Flatten", "flatten", x), 64 * 4 * 4, 10), [1, 10])
+    x, channels = g.input("image", [1, 3, resolution, resolution]), 3
+    for index, base in enumerate((16, 32, 64), start=1):
+        wide = _channels(base, width)
+        x = g.pool("MaxPool", g.relu(g.conv(f"conv{index}", x, channels, wide, 3, pad=1)), 2, 2)
+        channels = wide
+    g.output(g.linear("classifier", g.op("Flatten", "flatten", x), channels * (resolution // 8) ** 2, 10), [1, 10])
     return g.model()
 
 
-def _dw_cifar() -> onnx.ModelProto:
+def _dw_cifar(*, width: float = 1.0, resolution: int = 32) -> onnx.ModelProto:
     g = _Graph("dw_cifar")
-    x, channels = g.relu(g.conv("stem", g.input("image", [1, 3, 32, 32]), 3, 32, 3, pad=1)), 32
-    for index, (width, stride) in enumerate(((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)), start=1):
+    channels = _channels(32, width)
+    x = g.relu(g.conv("stem", g.input("image", [1, 3, resolution, resolution]), 3, channels, 3, pad=1))
+    for index, (base, stride) in enumerate(((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)), start=1):
+        wide = _channels(base, width)
         x = g.relu(g.conv(f"dw{index}", x, channels, channels, 3, stride=stride, pad=1, group=channels))
-        x = g.relu(g.conv(f"pw{index}", x, channels, width, 1))
-        channels = width
+        x = g.relu(g.conv(f"pw{index}", x, channels, wide, 1))
+        channels = wide
     g.classify(x, channels, 10)
     return g.model()
 
@@ -163,25 +182,41 @@ def _relu6(g: _Graph, x: str) -> str:
     return g.op("Clip", f"{x}.relu6", x, "zero", "six")
 
 
-def _mobilenet_v2(name: str, image: int, classes: int, strides: Sequence[int], stem_stride: int) -> onnx.ModelProto:
-    """MobileNetV2 (Sandler et al. 2018, table 2); ``strides``: of the first block of each stage."""
+def _mobilenet_v2_imagenet(*, width: float = 1.0, resolution: int = 224, depth: float = 1.0) -> onnx.ModelProto:
+    return _mobilenet_v2("mobilenet_v2", (width, depth), resolution, 1000, (1, 2, 2, 2, 1, 2, 1), 2)
+
+
+def _mobilenet_v2_cifar(*, width: float = 1.0, resolution: int = 32, depth: float = 1.0) -> onnx.ModelProto:
+    return _mobilenet_v2("mobilenet_v2_cifar", (width, depth), resolution, 10, (1, 1, 2, 2, 1, 2, 1), 1)
+
+
+def _mobilenet_v2(
+    name: str, scale: tuple[float, float], image: int, classes: int, strides: Sequence[int], stem_stride: int
+) -> onnx.ModelProto:
+    """MobileNetV2 (Sandler et al. 2018, table 2).
+
+    Args:
+        scale: width and depth multipliers; the last convolution grows with widths above 1 and never shrinks.
+        strides: of the first block of each stage.
+    """
     from onnx import helper
 
+    width, depth = scale
     g = _Graph(name)
     g.initializers += [helper.make_tensor(n, _FLOAT, [], [v]) for n, v in (("zero", 0.0), ("six", 6.0))]
-    stem = g.conv("stem", g.input("image", [1, 3, image, image]), 3, 32, 3, stride=stem_stride, pad=1)
-    x, channels, block = _relu6(g, stem), 32, 0
+    channels, block = _channels(32, width), 0
+    x = _relu6(g, g.conv("stem", g.input("image", [1, 3, image, image]), 3, channels, 3, stride=stem_stride, pad=1))
     stages = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
-    for (expansion, width, repeats), first_stride in zip(stages, strides, strict=True):
-        for repeat in range(repeats):
+    for (expansion, base, repeats), first_stride in zip(stages, strides, strict=True):
+        wide = _channels(base, width)
+        for repeat in range(math.ceil(depth * repeats)):
             block += 1
             stride = first_stride if repeat == 0 else 1
-            y = _inverted_residual(
-                g, f"block{block}", x, c_in=channels, c_out=width, expansion=expansion, stride=stride
-            )
-            x = g.op("Add", f"block{block}.add", x, y) if stride == 1 and channels == width else y
-            channels = width
-    g.classify(_relu6(g, g.conv("head", x, channels, 1280, 1)), 1280, classes)
+            y = _inverted_residual(g, f"block{block}", x, c_in=channels, c_out=wide, expansion=expansion, stride=stride)
+            x = g.op("Add", f"block{block}.add", x, y) if stride == 1 and channels == wide else y
+            channels = wide
+    head = _channels(1280, max(1.0, width))
+    g.classify(_relu6(g, g.conv("head", x, channels, head, 1)), head, classes)
     return g.model()
 
 
@@ -193,31 +228,35 @@ def _inverted_residual(g: _Graph, name: str, x: str, *, c_in: int, c_out: int, e
     return g.conv(f"{name}.project", x, hidden, c_out, 1)
 
 
-def _resnet18() -> onnx.ModelProto:
+def _resnet18(*, width: float = 1.0, resolution: int = 224, depth: float = 1.0) -> onnx.ModelProto:
     """ResNet-18 (He et al. 2016, table 1), with 1×1 convolutions on the shortcuts that change shape."""
     g = _Graph("resnet18")
-    x = g.relu(g.conv("stem", g.input("image", [1, 3, 224, 224]), 3, 64, 7, stride=2, pad=3))
-    x, channels = g.pool("MaxPool", x, 3, 2, 1), 64
-    for stage, width in enumerate((64, 128, 256, 512), start=1):
-        for block in (1, 2):
+    channels = _channels(64, width)
+    x = g.relu(g.conv("stem", g.input("image", [1, 3, resolution, resolution]), 3, channels, 7, stride=2, pad=3))
+    x = g.pool("MaxPool", x, 3, 2, 1)
+    for stage, base in enumerate((64, 128, 256, 512), start=1):
+        wide = _channels(base, width)
+        for block in range(1, math.ceil(2 * depth) + 1):
             name = f"layer{stage}.{block}"
             stride = 2 if stage > 1 and block == 1 else 1
-            y = g.relu(g.conv(f"{name}.conv1", x, channels, width, 3, stride=stride, pad=1))
-            y = g.conv(f"{name}.conv2", y, width, width, 3, pad=1)
+            y = g.relu(g.conv(f"{name}.conv1", x, channels, wide, 3, stride=stride, pad=1))
+            y = g.conv(f"{name}.conv2", y, wide, wide, 3, pad=1)
             if stride > 1:
-                x = g.conv(f"{name}.shortcut", x, channels, width, 1, stride=stride)
-            x, channels = g.relu(g.op("Add", f"{name}.add", y, x)), width
-    g.classify(x, 512, 1000)
+                x = g.conv(f"{name}.shortcut", x, channels, wide, 1, stride=stride)
+            x, channels = g.relu(g.op("Add", f"{name}.add", y, x)), wide
+    g.classify(x, channels, 1000)
     return g.model()
 
 
 # --- transformers ---------------------------------------------------------------------
 
 
-def _transformer_block(width: int = 768, heads: int = 12, hidden: int = 3072) -> onnx.ModelProto:
+def _transformer_block(*, width: int = 768, heads: int = 12, hidden: int = 3072) -> onnx.ModelProto:
     """One encoder block of BERT-base's size (Devlin et al. 2019), written out in matrix products."""
     from onnx import helper
 
+    if width % heads:
+        raise HwsimError(f"width={width} is no multiple of heads={heads}.", where="zoo:transformer_block")
     g = _Graph("transformer_block", opset=20)
     x = g.input("x", ["batch", "seq", width])
     split, merged = g.integers("split", [0, 0, heads, width // heads]), g.integers("merged", [0, 0, width])
@@ -314,7 +353,7 @@ def _llama_layer(g: _Graph, m: _Llama, name: str, x: str, *, angles: Sequence[st
 @dataclass(frozen=True)
 class _Entry:
     description: str
-    build: Callable[[], onnx.ModelProto]
+    build: Callable[..., onnx.ModelProto]
 
 
 _ZOO = {
@@ -323,11 +362,11 @@ _ZOO = {
     "dw_cifar": _Entry("depthwise-separable convolutions on CIFAR-10", _dw_cifar),
     "mobilenet_v2": _Entry(
         "MobileNetV2 on ImageNet, 224×224 (Sandler et al. 2018)",
-        lambda: _mobilenet_v2("mobilenet_v2", 224, 1000, (1, 2, 2, 2, 1, 2, 1), 2),
+        _mobilenet_v2_imagenet,
     ),
     "mobilenet_v2_cifar": _Entry(
         "MobileNetV2 on CIFAR-10: stem and second stage without stride",
-        lambda: _mobilenet_v2("mobilenet_v2_cifar", 32, 10, (1, 1, 2, 2, 1, 2, 1), 1),
+        _mobilenet_v2_cifar,
     ),
     "resnet18": _Entry("ResNet-18 on ImageNet, 224×224 (He et al. 2016)", _resnet18),
     "transformer_block": _Entry("one encoder block of BERT-base's size, 128 tokens unless bound", _transformer_block),
@@ -345,13 +384,80 @@ MODELS: dict[str, str] = {name: entry.description for name, entry in _ZOO.items(
 """Model name → description."""
 
 
-def build(name: str) -> onnx.ModelProto:
-    """The model of that name; HwsimError with the nearest name where there is none."""
+#: The largest value of an argument: a multiplier, a size.
+_MOST: dict[type, float] = {float: 16, int: 4096}
+
+
+def arguments_of(name: str) -> dict[str, int | float]:
+    """Arguments that a model takes, with their defaults (a float is a multiplier, an int a size).
+
+    Raises:
+        HwsimError: the zoo has no such model.
+    """
     if name not in _ZOO:
         raise HwsimError(f"the zoo has no model '{name}'.{did_you_mean(name, _ZOO)}")
-    return _ZOO[name].build()
+    return {
+        p.name: p.default for p in inspect.signature(_ZOO[name].build).parameters.values() if p.kind == p.KEYWORD_ONLY
+    }
 
 
-def write(name: str, path: str | Path) -> Path:
+def split_name(text: str) -> tuple[str, dict[str, int | float]]:
+    """``mobilenet_v2(width=0.5,resolution=96)`` → name and arguments.
+
+    Raises:
+        HwsimError: the text has another form, or a value is no number.
+    """
+    name, bracket, rest = text.partition("(")
+    if not bracket:
+        return text, {}
+    if not rest.endswith(")"):
+        raise HwsimError("expected NAME(ARGUMENT=NUMBER, …).", where=f"zoo:{text}")
+    out: dict[str, int | float] = {}
+    for pair in rest[:-1].split(","):
+        key, _, value = (part.strip() for part in pair.partition("="))
+        if key in out:
+            raise HwsimError(f"argument '{key}' is given twice.", where=f"zoo:{text}")
+        try:
+            out[key] = int(value) if value.isascii() and value.isdigit() else float(value)
+        except ValueError as error:
+            raise HwsimError(f"expected ARGUMENT=NUMBER, found '{pair.strip()}'.", where=f"zoo:{text}") from error
+    return name.strip(), out
+
+
+def checked(name: str, arguments: Mapping[str, Any]) -> dict[str, int | float]:
+    """A model's arguments as the numbers that it takes.
+
+    Raises:
+        HwsimError: the zoo has no such model, or the model no such argument, or a value is out of bounds.
+    """
+    known = arguments_of(name)
+    out: dict[str, int | float] = {}
+    for key, value in arguments.items():
+        where = f"zoo:{name}"
+        if key not in known:
+            hint = did_you_mean(key, known) if known else " It takes none."
+            raise HwsimError(f"'{name}' has no argument '{key}'.{hint}", where=where)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise HwsimError(f"expected a number as {key}, found {value!r}.", where=where)
+        kind = type(known[key])
+        if kind is int and value != int(value):
+            raise HwsimError(f"expected a whole number as {key}, found {value}.", where=where)
+        if not 0 < value <= _MOST[kind]:
+            raise HwsimError(f"expected {key} above 0 and up to {_MOST[kind]:g}, found {value}.", where=where)
+        out[key] = kind(value)
+    return out
+
+
+def build(name: str, arguments: Mapping[str, Any] | None = None) -> onnx.ModelProto:
+    """The model of that name, scaled by its arguments.
+
+    Raises:
+        HwsimError: there is no such model or argument (names the nearest), or a value is out of bounds.
+    """
+    given = checked(name, arguments or {})
+    return _ZOO[name].build(**given)
+
+
+def write(name: str, path: str | Path, arguments: Mapping[str, Any] | None = None) -> Path:
     """Write a model of the zoo to a file; HwsimError where the file cannot be written."""
-    return write_file(path, build(name).SerializeToString(deterministic=True))
+    return write_file(path, build(name, arguments).SerializeToString(deterministic=True))

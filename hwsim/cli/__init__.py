@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from hwsim.cli import compare, profile, score, simulate, specs, systolic, train, whatif
+from hwsim.cli import compare, explore, profile, score, simulate, specs, systolic, train, whatif
 from hwsim.errors import HwsimError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command()(profile.profile)
 app.command()(whatif.whatif)
 app.command()(compare.compare)
 app.command()(simulate.simulate)
+app.command()(explore.explore)
 app.command()(specs.archs)
 app.command()(specs.energy)
 app.command()(specs.zoo)

@@ -89,9 +89,9 @@ def zoo_or_file(model: str) -> Iterator[Path]:
 
     from workloads import zoo
 
-    name = model.removeprefix("zoo:")
+    name, arguments = zoo.split_name(model.removeprefix("zoo:"))
     with tempfile.TemporaryDirectory() as folder:
-        yield zoo.write(name, Path(folder) / f"{name}.onnx")
+        yield zoo.write(name, Path(folder) / f"{name}.onnx", arguments)
 
 
 def hash_model(path: Path) -> tuple[str, str]:

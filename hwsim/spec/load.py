@@ -13,7 +13,7 @@ from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.mapping import Mapping as LoopMapping
 from hwsim.spec.architecture import read_nodes
-from hwsim.spec.document import Field, read_document
+from hwsim.spec.document import Field, parse_document, read_document
 from hwsim.spec.ert import read_ert
 from hwsim.spec.legacy import apply_constraints, read_tree
 from hwsim.spec.mapping import read_mapping
@@ -86,13 +86,35 @@ def load_architecture(
     Raises:
         HwsimError: the file cannot be read or has a fault, or a setting names no component.
     """
-    path = find_architecture(arch)
-    document = _read(path)
-    if not document.has("architecture"):
-        document.fail("'architecture' is missing.")
+    return build_architecture(_anchored(_read(find_architecture(arch))), settings, own_prices=own_prices)
+
+
+def read_architecture(arch: str | os.PathLike[str], text: str | None = None) -> Field:
+    """The document of an architecture, of which `build_architecture` makes as many designs as are wanted.
+
+    Args:
+        arch: shipped name or file.
+        text: the file's content, where the file itself is on another machine.
+
+    Raises:
+        HwsimError: the file cannot be read, or holds no architecture.
+    """
+    return _anchored(_read(find_architecture(arch)) if text is None else _known(parse_document(text, os.fspath(arch))))
+
+
+def build_architecture(
+    document: Field, settings: Sequence[Setting] = (), *, own_prices: bool = False
+) -> tuple[Architecture, EnergyTable]:
+    """An architecture and its prices from a document; see `load_architecture`."""
     if settings:
         document = apply_settings(document, settings)
-    return _architecture([document], path, own_prices=own_prices or bool(settings))
+    return _architecture([document], Path(document.file), own_prices=own_prices or bool(settings))
+
+
+def _anchored(document: Field) -> Field:
+    if not document.has("architecture"):
+        document.fail("'architecture' is missing.")
+    return document
 
 
 def load_specs(paths: Sequence[str | os.PathLike[str]], anchor: str = "mapping") -> list[Spec]:
@@ -113,7 +135,10 @@ def load_specs(paths: Sequence[str | os.PathLike[str]], anchor: str = "mapping")
 
 
 def _read(path: Path) -> Field:
-    document = read_document(path)
+    return _known(read_document(path))
+
+
+def _known(document: Field) -> Field:
     if not isinstance(document.plain, dict):
         document.fail("expected a mapping with 'architecture', 'problem', 'mapping' …")
     for name in document.mapping():

@@ -1,0 +1,152 @@
+"""`hwsim explore`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwsim.cli.shared import json_text, show
+from hwsim.errors import HwsimError
+from hwsim.explore import SamplerName
+
+if TYPE_CHECKING:
+    from hwsim.explore.check import Prepared
+    from hwsim.explore.run import Exploration
+    from hwsim.explore.workers import Workers
+
+LINE_SECONDS = 60.0  # between two lines of progress where stderr is no terminal
+
+
+def explore(
+    space: Annotated[Path, typer.Argument(help="Space file (.yaml): models, parameters, constraints, objectives.")],
+    trials: Annotated[int | None, typer.Option(min=1, max=100_000, help="Distinct designs to look at.")] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="Look at every design of the grid.")] = False,
+    sampler: Annotated[SamplerName, typer.Option(help="Who proposes designs, with --trials.")] = SamplerName.nsga2,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processes; as many as cores unless given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")] = 0,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="SQLite file that keeps every outcome; the same command resumes. In the cache unless given."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Evaluate on a Dask cluster, tcp://HOST:PORT, instead of here.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.explore/1.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write a line per trial.")] = None,
+) -> None:
+    """Search a space of designs: the Pareto front of its objectives, under its constraints."""
+    from hwsim.explore import sampling
+    from hwsim.explore.check import prepare
+    from hwsim.explore.run import explore as run
+    from hwsim.explore.space import load_space
+    from hwsim.explore.store import Store
+    from hwsim.files import write_file
+    from reports import exploration
+
+    if grid == (trials is not None):
+        raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
+    loaded = load_space(space)
+    chosen: sampling.Sampler = sampling.Grid(loaded)
+    if grid:
+        loaded.check_grid()
+    else:
+        chosen = sampling.make_sampler(loaded, sampler, seed)
+    wanted = trials or int(loaded.grid_size)
+    prepared = prepare(loaded)
+    target = store or _default_store(prepared)
+    with Store(target, prepared.identity) as kept, _progress(wanted) as tell:
+        found = run(loaded, kept, chosen, _workers(prepared, scheduler, workers), wanted, tell=tell)
+    if csv is not None:
+        write_file(csv, exploration.explore_csv(found))
+    if json:
+        print(json_text(exploration.explore_data(found)), end="")
+    else:
+        show(exploration.explore_report(found))
+    if found.interrupted:
+        command = shlex.join(["hwsim", *sys.argv[1:]])
+        print(
+            f"hwsim: interrupted; {len(found.trials)} outcomes are kept in {target}. Resume: {command}", file=sys.stderr
+        )
+        raise typer.Exit(130)
+
+
+def _default_store(prepared: Prepared) -> Path:
+    """A file of the cache, by the space's content."""
+    import hashlib
+    import json
+
+    from hwsim.files import cache_folder
+
+    name = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode()).hexdigest()
+    folder = cache_folder() / "explore"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HwsimError(
+            f"the cache folder cannot be made: {error.strerror}. Name a --store.", where=str(folder)
+        ) from error
+    return folder / f"{name[:32]}.sqlite"
+
+
+def _workers(prepared: Prepared, scheduler: str | None, count: int | None) -> Workers:
+    if scheduler is not None:
+        if count is not None:
+            raise HwsimError("the cluster has its own workers; say --workers or --scheduler.", where="hwsim explore")
+        from hwsim.explore.cluster import Cluster
+
+        return Cluster(prepared.job, scheduler)
+    from hwsim.explore.workers import Processes
+
+    return Processes(prepared.job, count or os.cpu_count() or 1)
+
+
+@contextmanager
+def _progress(wanted: int) -> Iterator[Callable[[Exploration], None]]:
+    """A bar with the best so far and the time left on a terminal; elsewhere a line a minute."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("starting", total=wanted)
+            yield lambda found: bar.update(task, completed=len(found.trials), description=_line(found))
+        return
+    last = [time.monotonic()]
+
+    def line(found: Exploration) -> None:
+        if time.monotonic() - last[0] >= LINE_SECONDS:
+            last[0] = time.monotonic()
+            print(f"{len(found.trials)}/{found.wanted} {_line(found)}", file=sys.stderr, flush=True)
+
+    yield line
+
+
+def _line(found: Exploration) -> str:
+    """``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71 · 3:10 left``."""
+    from reports.exploration import quantity
+
+    parts = []
+    for state in ("infeasible", "failed"):
+        if found.count(state):
+            parts.append(f"{found.count(state)} {state}")
+    if found.complete:
+        best = found.points.min(axis=0) * found.space.signs
+        named = zip(found.space.objectives, best, strict=True)
+        parts.append("best " + ", ".join(f"{x.name} {quantity(float(v), x.unit)}" for x, v in named))
+        parts.append(f"hypervolume {found.hypervolume[-1][1]:.3f} ({len(found.front)} on the front)")
+    if found.evaluated:
+        left = found.seconds / found.evaluated * (found.wanted - len(found.trials))
+        parts.append(f"{int(left // 60)}:{int(left % 60):02} left")
+    return " · ".join(parts)
