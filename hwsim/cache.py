@@ -8,6 +8,7 @@ one that cannot be read is searched again and overwritten.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict
@@ -25,13 +26,28 @@ from workloads.problem import Problem
 
 def key(problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str) -> str:
     """Hash of all that decides the best mapping."""
-    prices = {c: {a: x.energy_pj for a, x in sorted(t.items())} for c, t in sorted(energy.actions.items())}
+    parts = (hwsim.__version__, _problem(problem), _design(architecture, energy), objective)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _problem(problem: Problem) -> str:
+    return json.dumps(_plain(asdict(problem)), sort_keys=True)
+
+
+#: The last design and its text: all layers of a network ask for the same one.
+_LAST: list[tuple[Architecture, EnergyTable, str]] = []
+
+
+def _design(architecture: Architecture, energy: EnergyTable) -> str:
+    for known, prices, text in _LAST:
+        if known is architecture and prices is energy:
+            return text
+    table = {c: {a: x.energy_pj for a, x in sorted(t.items())} for c, t in sorted(energy.actions.items())}
     levels = [(type(x).__name__, _plain(asdict(x))) for x in architecture.levels]
-    text = json.dumps(
-        [hwsim.__version__, _plain(asdict(problem)), levels, architecture.compute.name, prices, objective],
-        sort_keys=True,
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    text = json.dumps([levels, architecture.compute.name, table], sort_keys=True)
+    _LAST[:] = [(architecture, energy, text)]
+    return text
 
 
 def _plain(value: Any) -> Any:

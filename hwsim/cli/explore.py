@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.shared import json_text, show
+from hwsim.cli.shared import json_text, show, write_plots
 from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName
 
@@ -43,8 +43,14 @@ def explore(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.explore/1.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write a line per trial.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with front, parallel coordinates, all designs.")
+    ] = None,
+    plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into this folder.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the front as a Markdown table.")] = None,
 ) -> None:
     """Search a space of designs: the Pareto front of its objectives, under its constraints."""
+    from hwsim import provenance
     from hwsim.explore import sampling
     from hwsim.explore.check import prepare
     from hwsim.explore.run import explore as run
@@ -68,6 +74,12 @@ def explore(
         found = run(loaded, kept, chosen, _workers(prepared, scheduler, workers), wanted, tell=tell)
     if csv is not None:
         write_file(csv, exploration.explore_csv(found))
+    if html is not None or plots is not None or markdown is not None:
+        options = [("--grid", grid), ("--trials", trials)] + (
+            [] if grid else [("--sampler", sampler.value), ("--seed", seed)]
+        )
+        again = provenance.command("explore", str(space), options=options)
+        _write_pages(exploration.page_data(found, prepared, again), html, plots, markdown)
     if json:
         print(json_text(exploration.explore_data(found)), end="")
     else:
@@ -78,6 +90,20 @@ def explore(
             f"hwsim: interrupted; {len(found.trials)} outcomes are kept in {target}. Resume: {command}", file=sys.stderr
         )
         raise typer.Exit(130)
+
+
+def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, markdown: Path | None) -> None:
+    from hwsim.files import write_file
+    from reports.html.explore import explore_page
+    from reports.markdown import explore_markdown
+    from reports.plots import explore_plots
+
+    if html is not None:
+        write_file(html, explore_page(data))
+    if plots is not None:
+        write_plots(plots, explore_plots(data))
+    if markdown is not None:
+        write_file(markdown, explore_markdown(data))
 
 
 def _default_store(prepared: Prepared) -> Path:
