@@ -26,6 +26,7 @@ from hwsim.spec.load import find_architecture
 from hwsim.spec.mapping import mapping_to_timeloop
 from hwsim.spec.settings import Setting
 from hwsim.whatif import Variant, limited_by, study
+from reports.palette import ROLES, component_roles
 from workloads import zoo
 from workloads.onnx_reader import read_onnx
 from workloads.problem import Problem
@@ -154,15 +155,15 @@ def table(points: dict[Point, Variant], network: str, figure: Callable[[Variant]
     return out
 
 
-def traffic(points: dict[Point, Variant], network: str) -> list[str]:
-    """Words at DRAM and at the buffer by tensor, buffers down, at the array of the design as it is."""
+def traffic(points: dict[Point, Variant], network: str, designs: list[tuple[int, int]], vary: str) -> list[str]:
+    """Million words at DRAM and at the buffer by tensor, a row a design."""
     spaces = ("Weights", "Inputs", "Outputs")
     head = [f"{level} {d.lower()}" for level in ("DRAM", "shared_glb") for d in spaces]
-    out = ["| buffer | " + " | ".join(head) + " |", "|---" * 7 + "|"]
-    for b in BUFFERS_KIB:
-        cost = points[network, b, BASE[1]].cost
+    out = [f"| {vary} | " + " | ".join(head) + " |", "|---" * 7 + "|"]
+    for b, a in designs:
+        cost = points[network, b, a].cost
         row = [f"{words(cost, level, d) / 1e6:.2f}" for level in ("DRAM", "shared_glb") for d in spaces]
-        out.append(f"| {b} KiB | " + " | ".join(row) + " |")
+        out.append(f"| {f'{b} KiB' if vary == 'buffer' else f'{a}×{a}'} | " + " | ".join(row) + " |")
     return out
 
 
@@ -188,27 +189,27 @@ def plot(points: dict[Point, Variant], network: str, file: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "hwsim"
     from matplotlib import pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.3), layout="constrained")
     stacks = [energy_by_level(points[network, b, BASE[1]].cost) for b in BUFFERS_KIB]
-    names = list(stacks[0])
+    roles = component_roles(points[network, *BASE].architecture)
     base = [0.0] * len(stacks)
-    for k, name in enumerate(names):
+    for name, role in roles.items():
         heights = [s.get(name, 0.0) * 1e-9 for s in stacks]
-        left.bar(range(len(stacks)), heights, bottom=base, label=name, color=plt.get_cmap("viridis")(k / len(names)))
+        left.bar(range(len(stacks)), heights, bottom=base, label=name, color=ROLES[role][0])
         base = [x + y for x, y in zip(base, heights, strict=True)]
     left.set_xticks(range(len(stacks)), [str(b) for b in BUFFERS_KIB])
     left.set(xlabel="global buffer (KiB)", ylabel="energy (mJ)", title=f"{network}, 16×16: energy by level")
-    left.legend(fontsize=7)
-    for k, b in enumerate((16, 128, 1024)):
+    left.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
+    for b, role in ((16, "s2"), (128, "s1"), (1024, "s3")):
         cycles = [points[network, b, a].cost.cycles / 1e6 for a in ARRAYS]
-        middle.plot(ARRAYS, cycles, "o-", label=f"{b} KiB", color=plt.get_cmap("viridis")(k / 3))
+        middle.plot(ARRAYS, cycles, "o-", label=f"{b} KiB", color=ROLES[role][0])
     ideal = [points[network, BASE[0], ARRAYS[0]].cost.cycles / 1e6 * (ARRAYS[0] / a) ** 2 for a in ARRAYS]
-    middle.plot(ARRAYS, ideal, ":", color="grey", label="in proportion to the PEs")
+    middle.plot(ARRAYS, ideal, ":", color=ROLES["s0"][0], label="in proportion to the PEs")
     middle.set_xscale("log", base=2)
     middle.set_yscale("log")
     middle.set_xticks(ARRAYS, [f"{a}×{a}" for a in ARRAYS])
     middle.set(xlabel="array (PEs)", ylabel="cycles (M)", title="cycles")
-    middle.legend(fontsize=7)
+    middle.legend(fontsize=7, frameon=False)
     edp = [[points[network, b, a].cost.edp_j_cycles for a in ARRAYS] for b in BUFFERS_KIB]
     image = right.imshow(edp, cmap="viridis_r", aspect="auto", norm="log", origin="lower")
     right.set_xticks(range(len(ARRAYS)), [f"{a}×{a}" for a in ARRAYS])
@@ -246,7 +247,9 @@ def report(points: dict[Point, Variant], checks: dict[Point, dict[str, Any]]) ->
         out += ["", "EDP (J·cycles):", "", *table(points, network, lambda v: f"{v.cost.edp_j_cycles:.0f}")]
         out += ["", "On-chip area (mm²):", "", *table(points, network, lambda v: f"{v.area_um2 * 1e-6:.2f}")]
         out += ["", f"Million words read, filled and updated, by tensor, {BASE[1]}×{BASE[1]} PEs:", ""]
-        out += traffic(points, network)
+        out += traffic(points, network, [(b, BASE[1]) for b in BUFFERS_KIB], "buffer")
+        out += ["", f"The same, {BASE[0]} KiB:", ""]
+        out += traffic(points, network, [(BASE[0], a) for a in ARRAYS], "array")
         out += ["", f"What limits the cycles, {BASE[0]} KiB (share of cycles):", "", *bottlenecks(points, network)]
     out += [
         "",
