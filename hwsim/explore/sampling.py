@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import Trial
 
-#: Designs per generation of NSGA-II. Few, for a budget of some hundred evaluations: all that was evaluated is kept as the
-#: front, so the population need not hold it, and more generations learn more.
+#: Designs per generation of NSGA-II. Few, for a budget of some hundred evaluations: the front is taken from all that
+#: was evaluated, so the population need not hold it, and more generations learn more.
 POPULATION = 12
 TPE_BATCH = 8  # designs that the tree-structured Parzen estimator proposes before it hears of their outcomes
 #: Proposals in a row that may be known already before an unknown design is drawn instead.
