@@ -101,7 +101,7 @@ def test_names_are_given_once(hwsim: Hwsim, tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
     file.write_text("models: [zoo:lenet5]\nparameters:\n  x: [1]\n  x: [2]\nobjectives: [energy]\n")
     run = hwsim("explore", file, "--grid")
-    assert run.code == 2 and "'x'" in run.err, run.err
+    assert run.code == 2 and "parameters.x" in run.err and "twice" in run.err, run.err
 
 
 def test_the_command_needs_to_know_how_much(hwsim: Hwsim, tmp_path: Path) -> None:
