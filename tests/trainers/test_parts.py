@@ -18,7 +18,7 @@ from trainers.data import Images  # noqa: E402
 from trainers.network import build, fuse, parameter_count  # noqa: E402
 from trainers.prune import Pruner, shrink, sparsity  # noqa: E402
 from trainers.quantize import dequantize, quantize  # noqa: E402
-from trainers.recipe import Augment, Distillation, Training, load_recipe, shipped  # noqa: E402
+from trainers.recipe import Augment, Distillation, Finish, Training, load_recipe, shipped  # noqa: E402
 from trainers.studies.depthwise import DepthwiseSeparable, Grouped  # noqa: E402
 from trainers.studies.lora import LoraLinear  # noqa: E402
 
@@ -116,6 +116,11 @@ def test_schedules() -> None:
     assert [loop.learning_rate(multi, 5 * e, 5) for e in range(4)] == pytest.approx([1, 0.1, 0.1, 0.01])
     cosine = Training(epochs=2, learning_rate=1.0, schedule="cosine")
     assert [loop.learning_rate(cosine, k, 2) for k in (0, 2)] == pytest.approx([1, 0.5])
+    two = Training(epochs=2, learning_rate=1.0, warmup=0.5, finish=Finish(epochs=1, learning_rate=0.1))
+    assert two.all_epochs == 3
+    first, second = loop.learning_rate(two, 19, 10), [loop.learning_rate(two, k, 10) for k in range(20, 30)]
+    assert first == pytest.approx(0.1) and second[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
+    assert second[5:] == pytest.approx([0.1, 0.08, 0.06, 0.04, 0.02])
 
 
 def test_distillation_loss_by_hand() -> None:
