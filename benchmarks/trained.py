@@ -34,7 +34,7 @@ def models() -> list[str]:
             figures = f"| {cost.macs / 1e6:.3f} M | {cost.energy_pj * 1e-9:.4f} mJ | {cost.cycles:,} | {cost.peak_activation_bytes / 1e3:.1f} kB"
         rows.append(
             f"| `{file.stem}` | {100 * log['test_accuracy']:.2f}% | {log['parameters']:,} {figures} | "
-            f"{len(log['epochs'])}, {log['seed']} | {log['wall_seconds'] / 60:.1f} min on {log['threads']} core |"
+            f"{len(log['epochs'])}, {log['seed']} | {max(log['wall_seconds'], log['train_seconds']) / 60:.1f} min on {log['threads']} core |"
         )
         commands.append(f"    {log['command']}")
     return [*rows, "", "Commands:", "", *commands]
