@@ -179,9 +179,8 @@ def freeze(network: nn.Module, recipe: Recipe, task: loop.Task, images: int = 20
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
     feeder = loop.Feeder(some(task.train, images), task, Augment())
-    stages = recipe.schedule.stages
     for index in torch.split(torch.arange(len(feeder)), 64):
-        x = loop.resize(feeder.batch(index, None)[0], stages[-1].resolution if stages else None)
+        x = loop.resize(feeder.batch(index, None)[0], recipe.schedule.resolution)
         for layer in frozen:
             x = layer.train()(x)
     for name, layer in list(layers.named_children())[: recipe.frozen]:
@@ -214,9 +213,7 @@ def versions() -> dict[str, str]:
 
 def deploy(network: nn.Module, recipe: Recipe, task: loop.Task) -> Deployed:
     """The network with its normalisation before it and batch normalisations folded."""
-    stages = recipe.schedule.stages
-    resolution = stages[-1].resolution if stages else None
-    return Deployed(fuse(network.eval()), task.mean, task.std, resolution).eval()
+    return Deployed(fuse(network.eval()), task.mean, task.std, recipe.schedule.resolution).eval()
 
 
 def train(recipe: Recipe, run: Run) -> dict[str, Any]:
@@ -281,8 +278,7 @@ def finish(
     test = found.read("test")
     if run.max_steps is not None:
         test = some(test, 200)
-    stages = recipe.schedule.stages
-    after_training = loop.accuracy(network, test, task, stages[-1].resolution if stages else None)
+    after_training = loop.accuracy(network, test, task, recipe.schedule.resolution)
     deployed = deploy(network, recipe, task)
     metadata = {
         "test_accuracy": f"{after_training:.4f}",

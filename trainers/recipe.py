@@ -63,6 +63,11 @@ class Training(_Strict):
         """Epochs of both cycles."""
         return self.epochs + (self.finish.epochs if self.finish else 0)
 
+    @property
+    def resolution(self) -> int | None:
+        """Pixels a side at the end and in use; None is the images' own."""
+        return self.stages[-1].resolution if self.stages else None
+
 
 class Distillation(_Strict):
     """Learn from a teacher's soft targets (Hinton et al. 2015, arXiv 1503.02531).
