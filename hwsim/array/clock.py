@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from hwsim.architecture import Storage
+from hwsim.array.kernel import kernel
 from hwsim.array.layout import (
     BOUND,
     EXTENT,
@@ -92,7 +92,7 @@ def clock_of(plan: Plan, leads: list[int]) -> Clock:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _next_move(loops, node, rank, step, n):  # type: ignore[no-untyped-def]
     """The loop that advances next among those outside a tile, and the words that the tile will take; -1: none."""
     for loop in range(node[n, LOOPS] - 1, -1, -1):
@@ -119,7 +119,7 @@ def _next_move(loops, node, rank, step, n):  # type: ignore[no-untyped-def]
     return -1, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
     """Gather the words that have to pass in this step, per level and instance."""
     clock.urgent[:] = 0.0
@@ -148,7 +148,7 @@ def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
             clock.urgent[level, 0] += node[n, MOVED + 2] / clock.used[level]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _duration(clock):  # type: ignore[no-untyped-def]
     """Cycles that the urgent words take through the slowest port, and its level."""
     longest, level = 0.0, -1
@@ -162,7 +162,7 @@ def _duration(clock):  # type: ignore[no-untyped-def]
     return np.int64(np.ceil(longest - 1e-9)), level
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let words of next tiles pass through what the step left idle of the ports, inner levels first."""
     for n in clock.nodes[::-1]:
@@ -198,7 +198,7 @@ def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untype
             clock.slack[level, 2] -= share * write
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let the step that was just made take its time; returns its cycles."""
     cycles = np.int64(1)
@@ -221,7 +221,7 @@ def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     return cycles
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def settle(node, clock):  # type: ignore[no-untyped-def]
     """The drain: what is left of the results goes up level by level; returns its cycles."""
     total = np.int64(0)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from hwsim.array.arithmetic import EXACT, SATURATE
 from hwsim.array.clock import Clock, pace, settle
+from hwsim.array.kernel import kernel
 from hwsim.array.layout import (
     ABOVE,
     BASE,
@@ -55,6 +55,7 @@ from hwsim.array.layout import (
     PARENT,
     PLACE,
     RANK_COLUMNS,
+    REACH,
     READS,
     REFETCH,
     ROWS,
@@ -64,6 +65,7 @@ from hwsim.array.layout import (
     SLIDING,
     SLIDINGS,
     SOURCE,
+    STRAIGHT,
     STRIDE,
     TO,
     TURN,
@@ -90,18 +92,21 @@ class Machine(NamedTuple):
     node: Any  # (N, NODE_COLUMNS)
     rank: Any  # (N, RANK_COLUMNS, R)
     step: Any  # (N, L, R) how a tile moves when a loop advances
-    place: Any  # (places, OFFSETS + R) per node and instance: where it stands
+    place: Any  # (OFFSETS + R, places) per node and instance: where it stands
     buffer: Any  # (words,)
     valid: Any  # (words,) uint8
     latch: Any  # (4, multipliers) operands, sums, and sums or operands on their way to a neighbour
     aim: Any  # (3, multipliers) where operands lie and the sum belongs
+    still: Any  # (3,) bool: the multipliers' buffer has one word, so that the aim is taken once
+    moving: Any  # (L + 1, N) nodes that move when a loop advances, outer → inner, then -1; last row: the first step
+    work: Any  # (2, R) room for coordinates
     staged: Any  # words on their way to a neighbour
     shift: Any  # (N, _SHIFTS, R + 1) moves whose handovers are known; the last: whether they save anything
     link: Any  # (N, _SHIFTS, 4, fan) handovers
     ends: Any  # (3,) the multipliers' nodes: first operand, second operand, result
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _add(a, b, mode, low, high):  # type: ignore[no-untyped-def]
     """The adder: exact, wrapping or saturating between ``low`` and ``high``."""
     total = a + b
@@ -112,7 +117,7 @@ def _add(a, b, mode, low, high):  # type: ignore[no-untyped-def]
     return low + (total - low) % (high - low + 1)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _control(node, rank, step, n, loop):  # type: ignore[no-untyped-def]
     """Move a tile and find the region that it takes (see `hwsim.array.control.TileControl`)."""
     ranks = rank.shape[2]
@@ -157,7 +162,7 @@ def _control(node, rank, step, n, loop):  # type: ignore[no-untyped-def]
     node[n, KIND] = kind
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _links(node, rank, place, shift, link, n):  # type: ignore[no-untyped-def]
     """Which remembered pattern of handovers serves this step; -1 where neighbours do not help."""
     if not node[n, LINKED] or node[n, KIND] == NOTHING or node[n, BEFORE_KIND] == NOTHING:
@@ -178,11 +183,11 @@ def _links(node, rank, place, shift, link, n):  # type: ignore[no-untyped-def]
     node[n, KNOWN] += 1
     for r in range(ranks):
         shift[n, k, r] = rank[n, LOW, r] - rank[n, BEFORE_LOW, r]
-    shift[n, k, ranks] = _find_links(node[n], place[node[n, PLACE] :, :], shift[n, k], link[n, k])
+    shift[n, k, ranks] = _find_links(node[n], place[:, node[n, PLACE] :], shift[n, k], link[n, k])
     return k if shift[n, k, ranks] else -1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _find_links(node, place, shift, link):  # type: ignore[no-untyped-def]
     """Find the handovers of one move on the first mesh, which stands for all; whether they save an access."""
     ranks = shift.shape[0] - 1
@@ -190,7 +195,7 @@ def _find_links(node, place, shift, link):  # type: ignore[no-untyped-def]
     usual = 0
     left = 0
     for x in range(fan):
-        usual += place[x, LOCAL_LEADS]
+        usual += place[LOCAL_LEADS, x]
         link[SOURCE, x] = -1
         link[TO, x] = -1
         column, row = x % columns, x // columns
@@ -202,7 +207,7 @@ def _find_links(node, place, shift, link):  # type: ignore[no-untyped-def]
                 continue
             same = True
             for r in range(ranks):
-                if place[y, OFFSETS + r] - place[x, OFFSETS + r] != shift[r]:
+                if place[OFFSETS + r, y] - place[OFFSETS + r, x] != shift[r]:
                     same = False
                     break
             if same:
@@ -219,7 +224,7 @@ def _find_links(node, place, shift, link):  # type: ignore[no-untyped-def]
             for y in range(x):
                 same = True
                 for r in range(ranks):
-                    if place[y, OFFSETS + r] != place[x, OFFSETS + r]:
+                    if place[OFFSETS + r, y] != place[OFFSETS + r, x]:
                         same = False
                         break
                 if same and link[SOURCE, y] < 0:
@@ -230,7 +235,7 @@ def _find_links(node, place, shift, link):  # type: ignore[no-untyped-def]
     return 1 if left < usual else 0
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _advance(element, rank, n, size):  # type: ignore[no-untyped-def]
     """Next element of a region of that size, the last rank fastest; False after the last."""
     for r in range(element.shape[0] - 1, -1, -1):
@@ -241,7 +246,7 @@ def _advance(element, rank, n, size):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _ring(rank, n, r, at):  # type: ignore[no-untyped-def]
     """Where coordinate ``at`` lies in rank r of node n's ring."""
     e = rank[n, EXTENT, r]
@@ -255,7 +260,7 @@ def _ring(rank, n, r, at):  # type: ignore[no-untyped-def]
     return at
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _own(rank, n, low, element):  # type: ignore[no-untyped-def]
     """Place of an element of a region in the buffer of each instance."""
     address = np.int64(0)
@@ -264,7 +269,7 @@ def _own(rank, n, low, element):  # type: ignore[no-untyped-def]
     return address
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _theirs(node, rank, n, low, element, there):  # type: ignore[no-untyped-def]
     """Place of an element in the parent's buffer by ranks in which instances are alike; ``there``: by the others."""
     p = node[n, PARENT]
@@ -278,22 +283,37 @@ def _theirs(node, rank, n, low, element, there):  # type: ignore[no-untyped-def]
     return common
 
 
-@njit(cache=True, error_model="numpy", inline="always")
-def _source(node, rank, place, n, x, common, there):  # type: ignore[no-untyped-def]
-    """Address of the element in the parent instance of instance x."""
-    at = node[n, PLACE] + x
-    address = place[at, ABOVE] + common
+@kernel(inline="always")
+def _straight(node, rank, n, common, there):  # type: ignore[no-untyped-def]
+    """What to add to each instance's `STRAIGHT` for the address in its parent; -1 where some instance's ring turns."""
+    address = common
     for k in range(node[n, SLIDINGS]):
         r = rank[n, SLIDING, k]
         p = node[n, PARENT]
-        c = there[r] + place[at, OFFSETS + r]
+        if there[r] + rank[n, REACH, r] >= rank[p, EXTENT, r]:
+            return np.int64(-1)
+        address += there[r] * rank[p, STRIDE, r]
+    return address
+
+
+@kernel(inline="always")
+def _source(node, rank, place, n, x, common, straight, there):  # type: ignore[no-untyped-def]
+    """Address of the element in the parent instance of instance x."""
+    if straight >= 0:
+        return place[STRAIGHT, node[n, PLACE] + x] + straight
+    at = node[n, PLACE] + x
+    address = place[ABOVE, at] + common
+    for k in range(node[n, SLIDINGS]):
+        r = rank[n, SLIDING, k]
+        p = node[n, PARENT]
+        c = there[r] + place[OFFSETS + r, at]
         if c >= rank[p, EXTENT, r]:
             c -= rank[p, EXTENT, r]
         address += c * rank[p, STRIDE, r]
     return address
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _take_operands(node, rank, place, buffer, n, element, there):  # type: ignore[no-untyped-def]
     """Fill the new region of an operand's tile in every instance, from the parent."""
     p = node[n, PARENT]
@@ -303,11 +323,12 @@ def _take_operands(node, rank, place, buffer, n, element, there):  # type: ignor
     while True:
         to = node[n, BASE] + _own(rank, n, LOW, element)
         common = _theirs(node, rank, n, LOW, element, there)
+        straight = _straight(node, rank, n, common, there)
         for x in range(count):
-            buffer[to] = buffer[_source(node, rank, place, n, x, common, there)]
+            buffer[to] = buffer[_source(node, rank, place, n, x, common, straight, there)]
             to += words
             fills += 1
-            reads += place[first + x, LEADER] == x
+            reads += place[LEADER, first + x] == x
         if not _advance(element, rank, n, SIZE):
             break
     node[p, READS] += reads
@@ -316,7 +337,7 @@ def _take_operands(node, rank, place, buffer, n, element, there):  # type: ignor
     node[n, MOVED + 1] = fills
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  # type: ignore[no-untyped-def]
     """The same where mesh neighbours hand on what they took in the step before; ``link``: the handovers."""
     p = node[n, PARENT]
@@ -337,14 +358,15 @@ def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  #
     while True:
         own = node[n, BASE] + _own(rank, n, LOW, element)
         common = _theirs(node, rank, n, LOW, element, there)
+        straight = _straight(node, rank, n, common, there)
         for x in range(count):
             fills += 1
             if link[SOURCE, x % fan] >= 0:
                 buffer[own + x * words] = staged[handed]
                 handed += 1
             else:
-                buffer[own + x * words] = buffer[_source(node, rank, place, n, x, common, there)]
-                reads += link[LEADS, x % fan] and place[node[n, PLACE] + x, OUTER_LEADS]
+                buffer[own + x * words] = buffer[_source(node, rank, place, n, x, common, straight, there)]
+                reads += link[LEADS, x % fan] and place[OUTER_LEADS, node[n, PLACE] + x]
         if not _advance(element, rank, n, SIZE):
             break
     node[p, READS] += reads
@@ -356,7 +378,7 @@ def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  #
     node[n, MOVED + 2] = handed
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _take_results(node, rank, place, buffer, valid, n, element, there):  # type: ignore[no-untyped-def]
     """Fetch the partial sums of a result's new region; words that nobody has written yet stay where they are.
 
@@ -369,11 +391,12 @@ def _take_results(node, rank, place, buffer, valid, n, element, there):  # type:
     while True:
         own = node[n, BASE] + _own(rank, n, LOW, element)
         common = _theirs(node, rank, n, LOW, element, there)
+        straight = _straight(node, rank, n, common, there)
         for x in range(node[n, INSTANCES]):
             mine = own + x * words
-            leader = place[node[n, PLACE] + x, LEADER]
+            leader = place[LEADER, node[n, PLACE] + x]
             if leader == x:
-                source = _source(node, rank, place, n, x, common, there)
+                source = _source(node, rank, place, n, x, common, straight, there)
                 buffer[mine] = buffer[source]
                 valid[mine] = valid[source]
                 reads += valid[source]
@@ -395,7 +418,7 @@ def _take_results(node, rank, place, buffer, valid, n, element, there):  # type:
     node[n, MOVED + 1] += fills
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mode, low, high):  # type: ignore[no-untyped-def]
     """Send the region of a result that leaves every instance to its parent, reduced on the way."""
     p = node[n, PARENT]
@@ -405,9 +428,10 @@ def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mo
     while True:
         mine = node[n, BASE] + _own(rank, n, low_of, element)
         common = _theirs(node, rank, n, low_of, element, there)
+        straight = _straight(node, rank, n, common, there)
         for x in range(node[n, INSTANCES]):
-            to = _source(node, rank, place, n, x, common, there)
-            if place[node[n, PLACE] + x, LEADER] == x:
+            to = _source(node, rank, place, n, x, common, straight, there)
+            if place[LEADER, node[n, PLACE] + x] == x:
                 updates += 1
                 reads += valid[to]
                 if not valid[to]:
@@ -425,16 +449,17 @@ def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mo
     node[n, MOVED + 2] += updates
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _aim(node, rank, place, n, element, there, aim):  # type: ignore[no-untyped-def]
     """Where in the innermost buffers the words of the multipliers lie."""
     element[:] = 0
     common = _theirs(node, rank, n, ORIGIN, element, there)
+    straight = _straight(node, rank, n, common, there)
     for x in range(node[n, INSTANCES]):
-        aim[x] = _source(node, rank, place, n, x, common, there)
+        aim[x] = _source(node, rank, place, n, x, common, straight, there)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _multiply(node, place, buffer, valid, aim, ends, mode, low, high):  # type: ignore[no-untyped-def]
     """One multiply-accumulate in every multiplier: operands out of their buffers, the sum into its buffer."""
     w, i, o = ends[0], ends[1], ends[2]
@@ -442,10 +467,10 @@ def _multiply(node, place, buffer, valid, aim, ends, mode, low, high):  # type: 
     updates = reads = from_w = from_i = np.int64(0)
     for x in range(node[o, INSTANCES]):
         product = buffer[aim[0, x]] * buffer[aim[1, x]]
-        from_w += place[first_w + x, LEADER] == x
-        from_i += place[first_i + x, LEADER] == x
+        from_w += place[LEADER, first_w + x] == x
+        from_i += place[LEADER, first_i + x] == x
         to = aim[2, x]
-        if place[first_o + x, LEADER] == x:
+        if place[LEADER, first_o + x] == x:
             updates += 1
             reads += valid[to]
             if not valid[to]:
@@ -462,12 +487,13 @@ def _multiply(node, place, buffer, valid, aim, ends, mode, low, high):  # type: 
     node[o, MOVED + 2] = updates
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _latch_operand(node, place, buffer, latch, row, link, pattern, n, aim):  # type: ignore[no-untyped-def]
     """Operands into the latches where neighbouring multipliers may hand theirs on."""
     fan, first = node[n, FAN], node[n, PLACE]
     reads = np.int64(0)
-    latch[3, :] = latch[row, :]
+    for x in range(latch.shape[1]):
+        latch[3, x] = latch[row, x]
     for x in range(node[n, INSTANCES]):
         y = link[n, pattern, SOURCE, x % fan] if pattern >= 0 else -1
         if y >= 0:
@@ -475,14 +501,14 @@ def _latch_operand(node, place, buffer, latch, row, link, pattern, n, aim):  # t
             continue
         latch[row, x] = buffer[aim[row, x]]
         if pattern >= 0:
-            reads += link[n, pattern, LEADS, x % fan] and place[first + x, OUTER_LEADS]
+            reads += link[n, pattern, LEADS, x % fan] and place[OUTER_LEADS, first + x]
         else:
-            reads += place[first + x, LEADER] == x
+            reads += place[LEADER, first + x] == x
     node[node[n, PARENT], READS] += reads
     node[n, MOVED] = reads
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _send_sums(node, place, buffer, valid, latch, aim, link, pattern, n, mode, low, high):  # type: ignore[no-untyped-def]
     """Between two steps: a sum in a multiplier's latch goes to a neighbour that goes on with it, or to the buffer."""
     fan, first = node[n, FAN], node[n, PLACE]
@@ -495,9 +521,9 @@ def _send_sums(node, place, buffer, valid, latch, aim, link, pattern, n, mode, l
                 to += x - x % fan
                 latch[3, to] = _add(latch[3, to], latch[2, x], mode, low, high)
                 continue
-            leads = link[n, pattern, SENDS, x % fan] and place[first + x, OUTER_LEADS]
+            leads = link[n, pattern, SENDS, x % fan] and place[OUTER_LEADS, first + x]
         else:
-            leads = place[first + x, LEADER] == x
+            leads = place[LEADER, first + x] == x
         to = aim[2, x]
         if leads:
             updates += 1
@@ -506,46 +532,53 @@ def _send_sums(node, place, buffer, valid, latch, aim, link, pattern, n, mode, l
                 valid[to] = 1
                 buffer[to] = 0
         buffer[to] = _add(buffer[to], latch[2, x], mode, low, high)
-    latch[2, :] = latch[3, :]
+    for x in range(latch.shape[1]):
+        latch[2, x] = latch[3, x]
     node[node[n, PARENT], UPDATES] += updates
     node[node[n, PARENT], READS] += reads
     node[n, MOVED] += reads
     node[n, MOVED + 2] += updates
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@kernel(inline="always")
 def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
     """Everything of one step; ``loop`` advanced (-1: the first step). ``work`` (2, R): room for coordinates."""
     node, rank, place, buffer, valid = m.node, m.rank, m.place, m.buffer, m.valid
     ends, aim, latch = m.ends, m.aim, m.latch
     element, there = work[0], work[1]
     nodes, ranks = node.shape[0], rank.shape[2]
+    moving = m.moving[loop]
     for n in range(nodes):
         node[n, MOVED] = 0
         node[n, MOVED + 1] = 0
         node[n, MOVED + 2] = 0
-        if loop < node[n, LOOPS] and node[n, PARENT] >= 0:
-            if node[n, LINKED]:
-                node[n, BEFORE_KIND] = node[n, KIND] if loop >= 0 else NOTHING
-                for r in range(ranks):
-                    rank[n, BEFORE_LOW, r] = rank[n, LOW, r]
-                    rank[n, BEFORE_SIZE, r] = rank[n, SIZE, r]
-            _control(node, rank, m.step, n, loop)
+    last = 0
+    while last < nodes and moving[last] >= 0:
+        n = moving[last]
+        last += 1
+        if node[n, LINKED]:
+            node[n, BEFORE_KIND] = node[n, KIND] if loop >= 0 else NOTHING
+            for r in range(ranks):
+                rank[n, BEFORE_LOW, r] = rank[n, LOW, r]
+                rank[n, BEFORE_SIZE, r] = rank[n, SIZE, r]
+        _control(node, rank, m.step, n, loop)
     # Results leave, inner to outer, into the words where they lay before the tiles moved.
     if loop >= 0:
         if latched:
             pattern = _links(node, rank, place, m.shift, m.link, ends[2])
             _send_sums(node, place, buffer, valid, latch, aim, m.link, pattern, ends[2], mode, low, high)
-        for n in range(nodes - 1, -1, -1):
-            if node[n, IS_RESULT] and node[n, HOLDS] and loop < node[n, LOOPS] and node[n, KIND] != NOTHING:
+        for j in range(last - 1, -1, -1):
+            n = moving[j]
+            if node[n, IS_RESULT] and node[n, HOLDS] and node[n, KIND] != NOTHING:
                 for r in range(ranks):  # the old tile, or the slab at the end that it leaves
                     rank[n, LEAVES, r] = rank[n, ORIGIN, r] - m.step[n, loop, r]
                     if node[n, KIND] == SLAB and m.step[n, loop, r] < 0:
                         rank[n, LEAVES, r] += rank[n, EXTENT, r] - rank[n, SIZE, r]
                 _leave(node, rank, place, buffer, valid, n, LEAVES, SIZE, element, there, mode, low, high)
     # New words come, outer to inner.
-    for n in range(nodes):
-        if node[n, HOLDS] and node[n, PARENT] >= 0 and loop < node[n, LOOPS] and node[n, KIND] != NOTHING:
+    for j in range(last):
+        n = moving[j]
+        if node[n, HOLDS] and node[n, KIND] != NOTHING:
             if node[n, IS_RESULT]:
                 _take_results(node, rank, place, buffer, valid, n, element, there)
                 continue
@@ -555,11 +588,16 @@ def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-d
             else:
                 _take_operands(node, rank, place, buffer, n, element, there)
     for k in range(3):
+        n = ends[k]
         moved = loop < 0
-        for r in range(ranks):
-            moved |= loop >= 0 and m.step[ends[k], loop, r] != 0
-        if moved:
-            _aim(node, rank, place, ends[k], element, there, aim[k])
+        if loop >= 0:
+            for r in range(ranks):
+                shift = m.step[n, loop, r]
+                moved |= shift != 0
+                if not latched:  # else `_control` has moved it
+                    rank[n, ORIGIN, r] += shift
+        if moved and (loop < 0 or not m.still[k]):
+            _aim(node, rank, place, n, element, there, aim[k])
     if latched:
         for k in range(2):
             pattern = _links(node, rank, place, m.shift, m.link, ends[k])
@@ -570,7 +608,7 @@ def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-d
         _multiply(node, place, buffer, valid, aim, ends, mode, low, high)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _finish(m, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
     """After the last step every result goes home."""
     node, rank, place = m.node, m.rank, m.place
@@ -583,10 +621,10 @@ def _finish(m, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
             _leave(node, rank, place, m.buffer, m.valid, n, ORIGIN, EXTENT, work[0], work[1], mode, low, high)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def run_steps(m, clock, most, mode, low, high):  # type: ignore[no-untyped-def]
     """Run up to ``most`` steps from where the machine stands; `DONE` after the last, else `MORE`."""
-    work = np.zeros((2, m.rank.shape[2]), np.int64)
+    work = m.work
     latched = m.node[m.ends[0], LINKED] or m.node[m.ends[1], LINKED] or m.node[m.ends[2], LINKED]
     for _ in range(most):
         loop = -1
@@ -630,9 +668,10 @@ def build(plan: Plan, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLik
             rank[n, STRIDE, r] = rank[n, STRIDE, r + 1] * rank[n, EXTENT, r + 1]
         for k, shift in enumerate(node.step):
             step[n, k, : len(shift)] = shift
-        placed = _places(node, ranks, nodes, n)
+        placed = _places(node, nodes, rank)
         apart = [r for r in range(ranks) if any(row[OFFSETS + r] for row in placed)]
         rank[n, SLIDING, : len(apart)] = apart
+        rank[n, REACH] = [max(row[OFFSETS + r] for row in placed) for r in range(ranks)]
         nodes[n, [WORDS, LOOPS, INSTANCES, PARENT]] = node.words, node.loops, node.instances, node.parent
         nodes[n, [BASE, PLACE, SLIDINGS, LEVEL_COLUMN]] = base, len(places), len(apart), node.level
         nodes[n, [HOLDS, REFETCH, FIRST_READ]] = node.holds, node.refetch, node.first_read
@@ -653,31 +692,50 @@ def build(plan: Plan, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLik
             valid[nodes[n, BASE] : nodes[n, BASE] + nodes[n, WORDS]] = 1
     linked = nodes[nodes[:, LINKED] > 0]
     fan = max([1, *linked[:, FAN].tolist()])
+    operands_first = sorted(range(len(plan.chains)), key=lambda k: k in results)
+    ends = np.array([plan.chains[k][-1] for k in operands_first], np.int64)
     staged = max([1, *(linked[:, WORDS] * linked[:, INSTANCES]).tolist()])
     return Machine(
         loop=np.array([(loop.bound, 0) for loop in plan.loops], np.int64).reshape(-1, 2),
         node=nodes,
         rank=rank,
         step=step,
-        place=np.array(places, np.int64),
+        place=np.ascontiguousarray(np.array(places, np.int64).T),
         buffer=buffer,
         valid=valid,
         latch=np.zeros((4, plan.multipliers), dtype),
         aim=np.zeros((3, plan.multipliers), np.int64),
+        still=nodes[nodes[ends, PARENT], WORDS] == 1,
+        moving=_moving(plan, nodes),
+        work=np.zeros((2, ranks), np.int64),
         staged=np.zeros(staged, dtype),
         shift=np.zeros((count, _SHIFTS, ranks + 1), np.int64),
         link=np.zeros((count, _SHIFTS, 4, fan), np.int64),
-        ends=np.array(
-            [c[-1] for k, c in enumerate(plan.chains) if k not in results] + [plan.chains[k][-1] for k in results],
-            np.int64,
-        ),
+        ends=ends,
     )
 
 
-def _places(node: Node, ranks: int, nodes: npt.NDArray[np.int64], n: int) -> list[list[int]]:
-    """Rows of `Machine.place` for one node's instances."""
+def _moving(plan: Plan, nodes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """`Machine.moving`. What keeps its words is left out, and multipliers that have none of a neighbour's."""
+    first = len(plan.loops)
+    moving = np.full((first + 1, len(plan.nodes)), -1, np.int64)
+    latched = any(nodes[n, LINKED] and not node.holds for n, node in enumerate(plan.nodes))
+    for loop, row in enumerate(moving):
+        k = 0
+        for n, node in enumerate(plan.nodes):
+            inside = loop == first or loop < node.loops
+            moves = loop == first or nodes[n, LINKED] or node.refetch or (inside and any(node.step[loop]))
+            if node.parent >= 0 and inside and moves and (node.holds or latched):
+                row[k] = n
+                k += 1
+    return moving
+
+
+def _places(node: Node, nodes: npt.NDArray[np.int64], rank: npt.NDArray[np.int64]) -> list[list[int]]:
+    """Columns of `Machine.place` for one node's instances; the parent's rows of the other arrays are complete."""
     fan = node.meshes[-1].size if node.meshes else 1
-    rows = []
+    strides = [int(stride) for stride in rank[node.parent, STRIDE]]
+    found = []
     for x, (parent, offset, _) in enumerate(node.placements()):
         lead, scale, rest = 0, 1, x
         for mesh in reversed(node.meshes):
@@ -689,10 +747,10 @@ def _places(node: Node, ranks: int, nodes: npt.NDArray[np.int64], n: int) -> lis
         above = 0
         if node.parent >= 0:
             above = int(nodes[node.parent, BASE] + parent * nodes[node.parent, WORDS])
-        rows.append(
-            [above, lead, lead // fan == x // fan, lead % fan == x % fan, *offset, *[0] * (ranks - len(offset))]
-        )
-    return rows
+        straight = above + sum(o * stride for o, stride in zip(offset, strides, strict=False))
+        offsets = [*offset, *[0] * (len(strides) - len(offset))]
+        found.append([above, lead, lead // fan == x // fan, lead % fan == x % fan, straight, *offsets])
+    return found
 
 
 __all__ = ["DONE", "MORE", "Clock", "Machine", "build", "run_steps"]

@@ -42,12 +42,13 @@ BOUND, INDEX = range(2)
 NODE_COLUMNS = MOVED + 3
 
 # `Machine.rank`
-EXTENT, STRIDE, SLIDING, ORIGIN, TURN, USUAL, LOW, SIZE, BEFORE_LOW, BEFORE_SIZE, LEAVES = range(11)
-RANK_COLUMNS = 11
+EXTENT, STRIDE, SLIDING, REACH, ORIGIN, TURN, USUAL, LOW, SIZE, BEFORE_LOW, BEFORE_SIZE, LEAVES = range(12)
+RANK_COLUMNS = 12
 
 # `Machine.place`: where the parent's buffer starts, who fetches for the group, whether the instance leads in the outer
-# meshes and in the innermost one, then its offset per rank.
-ABOVE, LEADER, OUTER_LEADS, LOCAL_LEADS, OFFSETS = range(5)
+# meshes and in the innermost one, where its words lie in the parent's buffer while the ring does not turn, then its
+# offset per rank.
+ABOVE, LEADER, OUTER_LEADS, LOCAL_LEADS, STRAIGHT, OFFSETS = range(6)
 
 # `Machine.link`: from whom, who fetches for its group, to whom, who sends for its group.
 SOURCE, LEADS, TO, SENDS = range(4)
