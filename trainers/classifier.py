@@ -91,7 +91,7 @@ def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: R
         else:
             network.fc = nn.Linear(network.fc.in_features, classes)
     else:
-        network = build(recipe.network, shape, f"{recipe.name}: network")
+        network = build(recipe.network, shape, f"{recipe.name}: network", recipe.activation)
     outputs = network.eval()(torch.zeros(1, *shape)).shape
     if tuple(outputs) != (1, classes):
         raise HwsimError(f"expected {classes} outputs, one per class, found {tuple(outputs)}.", where=recipe.name)
@@ -259,6 +259,7 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
         "labelled": recipe.labelled,
         "rules": list(recipe.rules),
         "network": recipe.network,
+        "activation": recipe.activation if not isinstance(recipe.network, str) else None,
         "training": loop.plain(recipe.schedule),
         "distillation": recipe.distillation.model_dump() if recipe.distillation else None,
         "teacher": teacher,

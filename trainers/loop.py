@@ -246,16 +246,70 @@ def loss_of(
     return alpha * t * t * far + (1 - alpha) * hard
 
 
-def _optimizer(model: nn.Module, settings: Training) -> torch.optim.SGD:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    weights = [p for p in trained if p.ndim > 1]
-    others = [p for p in trained if p.ndim <= 1]
-    return torch.optim.SGD(
-        [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov and settings.momentum > 0,
-    )
+class Optimizers:
+    """SGD, and Muon for the weights of dense convolutions where the settings ask for it.
+
+    Muon takes matrices: a weight (M, C, R, S) is M rows of R·S·C. Depthwise filters have no matrix to speak of and
+    stay with SGD.
+    """
+
+    def __init__(self, model: nn.Module, settings: Training) -> None:
+        model.to(memory_format=torch.channels_last)  # so that `_rows` are views of the weights
+        convolutions = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
+        self.weights = [w for w in convolutions if w.requires_grad] if settings.muon else []
+        self.rows = [nn.Parameter(_rows(w.detach())) for w in self.weights]
+        known = {id(w) for w in self.weights}
+        others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+        decayed = [p for p in others if p.ndim > 1]
+        self.sgd = torch.optim.SGD(
+            [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov and settings.momentum > 0,
+        )
+        self.all: list[tuple[torch.optim.Optimizer, float]] = [(self.sgd, 1.0)]
+        if settings.muon and self.rows:
+            muon = torch.optim.Muon(
+                self.rows,
+                lr=settings.muon.learning_rate,
+                weight_decay=settings.muon.weight_decay,
+                momentum=settings.momentum,
+                nesterov=settings.nesterov,
+            )
+            self.all.append((muon, settings.muon.learning_rate / settings.learning_rate))
+
+    def step(self, rate: float) -> None:
+        """One step with the gradients that the parameters have; they are taken away.
+
+        Args:
+            rate: SGD's learning rate; Muon's goes up and down with it.
+        """
+        for weight, rows in zip(self.weights, self.rows, strict=True):
+            rows.grad = None if weight.grad is None else _rows(weight.grad)
+        for optimizer, share in self.all:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * share
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """States of the optimisers."""
+        return [optimizer.state_dict() for optimizer, _ in self.all]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """What `state_dict` gave."""
+        for (optimizer, _), state in zip(self.all, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def _rows(weight: Tensor) -> Tensor:
+    """A channels-last weight (M, C, R, S) as a matrix (M, R·S·C) in the same memory."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
 def _save(file: Path, state: dict[str, Any]) -> None:
@@ -314,19 +368,19 @@ def fit(
         HwsimError: the checkpoint is of other settings.
     """
     feeder = Feeder(task.train, task, settings.augment)
-    optimizer = _optimizer(model, settings)
+    optimizers = Optimizers(model, settings)
     average = Average(model, settings.average) if settings.average else None
     history = History()
     key = {"settings": repr(settings), "seed": seed, "images": len(feeder)}
     first = 0
     if resume and checkpoint is not None and (state := _load(checkpoint, key)) is not None:
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        optimizers.load_state_dict(state["optimizers"])
         if average is not None:
             average.shadow = state["average"]
         history = History(state["rows"], state["seconds"])
         first = len(history.rows)
-    step = _Step(model, feeder, optimizer, settings, average, lessons, distillation, after_step)
+    step = _Step(model, feeder, optimizers, settings, average, lessons, distillation, after_step)
     started = time.perf_counter() - history.seconds
     for epoch in range(first, settings.all_epochs):
         if before_epoch is not None:
@@ -337,7 +391,7 @@ def fit(
         history.seconds = time.perf_counter() - started
         row["seconds"] = round(history.seconds, 1)
         if checkpoint is not None:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rows": history.rows}
+            state = {"model": model.state_dict(), "optimizers": optimizers.state_dict(), "rows": history.rows}
             state |= {"average": None if average is None else average.shadow, "seconds": history.seconds}
             _save(checkpoint, {**state, "settings": key})
     if average is not None:
@@ -351,7 +405,7 @@ class _Step:
 
     model: nn.Module
     feeder: Feeder
-    optimizer: torch.optim.Optimizer
+    optimizers: Optimizers
     settings: Training
     average: Average | None
     lessons: Lessons | None
@@ -365,13 +419,10 @@ class _Step:
         view = None if self.lessons is None else self.lessons.views[turn].at(index)
         soft = None if self.lessons is None else self.lessons.logits[turn, index]
         x, y, _ = self.feeder.batch(index, generator, view)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, epoch * steps + k, steps)
         logits = self.model(resize(x, resolution_at(settings, epoch)))
         loss = loss_of(logits, y, settings.label_smoothing, soft, self.distillation)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.optimizers.step(learning_rate(settings, epoch * steps + k, steps))
         if self.after is not None:
             self.after(epoch, self.model)
         if self.average is not None:
@@ -401,7 +452,7 @@ def _epoch(step: _Step, epoch: int, seed: int, max_steps: int | None, progress: 
         if progress is not None and (k % 10 == 9 or k + 1 == steps):
             shown = f"epoch {epoch + 1}/{settings.all_epochs} loss {total / seen:.3f} accuracy {right / seen:.1%}"
             progress(epoch * steps + k + 1, settings.all_epochs * steps, shown)
-    rate = float(step.optimizer.param_groups[0]["lr"])
+    rate = float(step.optimizers.sgd.param_groups[0]["lr"])
     return {"epoch": epoch + 1, "learning_rate": rate, "train_loss": total / seen, "train_accuracy": right / seen}
 
 

@@ -1,8 +1,8 @@
 """Networks from a few words per layer: ``conv 32 s2``, ``residual 64``, ``inverted 64 e4``, ``gap``, ``linear 10``.
 
 A layer is an operator, its output channels (or its rate or size) and options: ``k`` kernel, ``s`` stride,
-``e`` expansion, ``g`` groups. Convolutions carry batch normalisation, and ReLU where they do not end in a sum.
-A new kind of layer is one function in `LAYERS`.
+``e`` expansion, ``g`` groups. Convolutions carry batch normalisation, and an activation where they do not end in a sum.
+A new kind of layer is one function in `LAYERS`, a new activation one row of `ACTIVATIONS`.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ MAX_CHANNELS = 4096
 MAX_LAYERS = 256
 
 
-def conv(i: int, o: int, k: int = 3, s: int = 1, g: int = 1, relu: bool = True) -> nn.Sequential:
-    """Convolution (padding k // 2), batch normalisation and, unless told otherwise, ReLU."""
+def conv(i: int, o: int, k: int = 3, s: int = 1, g: int = 1, active: bool = True) -> nn.Sequential:
+    """Convolution (padding k // 2), batch normalisation and, unless told otherwise, an activation."""
     parts: list[nn.Module] = [nn.Conv2d(i, o, k, s, k // 2, groups=g, bias=False), nn.BatchNorm2d(o)]
-    return nn.Sequential(*parts, nn.ReLU(inplace=True)) if relu else nn.Sequential(*parts)
+    return nn.Sequential(*parts, nn.ReLU(inplace=True)) if active else nn.Sequential(*parts)
 
 
 class Sum(nn.Module):
     """A body whose input is added to its output, through a projection where the shapes differ."""
 
-    def __init__(self, body: nn.Module, skip: nn.Module, relu: bool) -> None:
+    def __init__(self, body: nn.Module, skip: nn.Module, after: nn.Module) -> None:
         super().__init__()
-        self.body, self.skip, self.relu = body, skip, relu
+        self.body, self.skip, self.after = body, skip, after
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, M, P, Q)."""
-        y: Tensor = self.body(x) + self.skip(x)
-        return torch.relu(y) if self.relu else y
+        y: Tensor = self.after(self.body(x) + self.skip(x))
+        return y
 
 
 def residual(i: int, o: int, s: int = 1, k: int = 3) -> nn.Module:
     """Two k×k convolutions and a skip (He et al. 2016, arXiv 1512.03385)."""
-    skip = nn.Identity() if i == o and s == 1 else conv(i, o, 1, s, relu=False)
-    return Sum(nn.Sequential(conv(i, o, k, s), conv(o, o, k, relu=False)), skip, relu=True)
+    skip = nn.Identity() if i == o and s == 1 else conv(i, o, 1, s, active=False)
+    return Sum(nn.Sequential(conv(i, o, k, s), conv(o, o, k, active=False)), skip, nn.ReLU(inplace=True))
 
 
 def inverted(i: int, o: int, e: int = 4, k: int = 3, s: int = 1) -> nn.Module:
     """Expand 1×1, depthwise k×k, project 1×1 (Sandler et al. 2018, arXiv 1801.04381)."""
     wide = i * e
     parts = [conv(i, wide, 1)] if e > 1 else []
-    body = nn.Sequential(*parts, conv(wide, wide, k, s, g=wide), conv(wide, o, 1, relu=False))
-    return Sum(body, nn.Identity(), relu=False) if i == o and s == 1 else body
+    body = nn.Sequential(*parts, conv(wide, wide, k, s, g=wide), conv(wide, o, 1, active=False))
+    return Sum(body, nn.Identity(), nn.Identity()) if i == o and s == 1 else body
 
 
 def separable(i: int, o: int, k: int = 3, s: int = 1) -> nn.Module:
@@ -73,6 +73,20 @@ PLAIN: dict[str, Callable[..., nn.Module]] = {
     "flatten": nn.Flatten,
     "relu": nn.ReLU,
 }
+#: Activations that a recipe may ask for.
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "silu": lambda: nn.SiLU(inplace=True),
+}
+
+
+def activate(module: nn.Module, name: str) -> None:
+    """Put another activation where layers have their ReLU, in place."""
+    for child_name, child in module.named_children():
+        if isinstance(child, nn.ReLU):
+            setattr(module, child_name, ACTIVATIONS[name]())
+        else:
+            activate(child, name)
 
 
 def _parse(text: str, channels: int, where: str) -> nn.Module:
@@ -93,13 +107,16 @@ def _parse(text: str, channels: int, where: str) -> nn.Module:
         raise HwsimError(f"'{text}' is no valid layer after {channels} channels: {error}.", where=where) from error
 
 
-def build(layers: Sequence[str], shape: tuple[int, int, int], where: str = "network") -> nn.Sequential:
+def build(
+    layers: Sequence[str], shape: tuple[int, int, int], where: str = "network", activation: str = "relu"
+) -> nn.Sequential:
     """A network from its layers' words.
 
     Args:
         layers: one text per layer.
         shape: (channels, height, width) of an input.
         where: named in messages.
+        activation: one of `ACTIVATIONS`.
 
     Raises:
         HwsimError: a layer is unknown, malformed, or does not fit the shape it gets.
@@ -117,6 +134,7 @@ def build(layers: Sequence[str], shape: tuple[int, int, int], where: str = "netw
         except RuntimeError as error:
             raise HwsimError(f"'{text}' does not fit an input of shape {tuple(x.shape[1:])}.", where=place) from error
         network.append(layer)
+    activate(network, activation)
     return network.train()
 
 

@@ -40,8 +40,18 @@ class Finish(_Strict):
     learning_rate: float = Field(gt=0)
 
 
+class Muon(_Strict):
+    """Orthogonalised steps for the weights of dense convolutions (Jordan et al. 2024); SGD takes the other parameters.
+
+    The learning rate follows the schedule; its peak is the one given here.
+    """
+
+    learning_rate: float = Field(default=0.02, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0, description="decoupled: times the learning rate")
+
+
 class Training(_Strict):
-    """How the weights are found: SGD, a schedule of learning rates, augmentation."""
+    """How the weights are found: SGD, with Muon for convolutions if asked, a schedule, augmentation."""
 
     epochs: int = Field(ge=1, le=2000)
     batch: int = Field(default=128, ge=1, le=65536)
@@ -57,6 +67,7 @@ class Training(_Strict):
     augment: Augment = Augment()
     stages: tuple[Stage, ...] = Field(default=(), description="resolution by epoch, the last also for evaluation")
     finish: Finish | None = None
+    muon: Muon | None = None
 
     @property
     def all_epochs(self) -> int:
@@ -99,6 +110,7 @@ class Recipe(_Strict):
     dataset: str = "cifar10"
     resolution: int | None = Field(default=None, ge=8, le=512, description="resize the files' pictures to this")
     network: tuple[str, ...] | Literal["mobilenet_v2", "resnet18"] = ()
+    activation: Literal["relu", "silu"] = Field(default="relu", description="of networks written layer by layer")
     frozen: int = Field(default=0, ge=0, description="first layers that keep their pretrained weights, folded")
     validation: int = Field(default=0, ge=0)
     target: float | None = Field(default=None, description="test accuracy that the recipe is to reach")
