@@ -23,6 +23,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from hwsim.kernel import kernel
+
 # Columns of the result of `count_data_space`, one row per level.
 TILE, CAPACITY, READS, FILLS, UPDATES, REDUCTIONS, LINKS = range(7)
 COLUMNS = 7
@@ -62,7 +64,7 @@ def nest_geometry(coef, dim, bound, axis):  # type: ignore[no-untyped-def]
     return move, extent, outside
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def volume(extent):  # type: ignore[no-untyped-def]
     """Elements of a box."""
     v = np.int64(1)
@@ -71,7 +73,7 @@ def volume(extent):  # type: ignore[no-untyped-def]
     return v
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def new_part(extent, shift):  # type: ignore[no-untyped-def]
     """Elements that a box moved by ``shift`` does not share with where it was (rule 3).
 
@@ -92,7 +94,7 @@ def new_part(extent, shift):  # type: ignore[no-untyped-def]
     return volume(extent) // extent[moved] * distance
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _equal(a, b):  # type: ignore[no-untyped-def]
     for r in range(a.shape[0]):
         if a[r] != b[r]:
@@ -100,7 +102,7 @@ def _equal(a, b):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _is_zero(a):  # type: ignore[no-untyped-def]
     for r in range(a.shape[0]):
         if a[r] != 0:
@@ -108,7 +110,7 @@ def _is_zero(a):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def tile_fills(child, bound, axis, move, extent, outside, no_reuse, scratch):  # type: ignore[no-untyped-def]
     """Elements that the tile swept by loops ``child`` … n−1 fetches over the whole run, per instance.
 
@@ -203,7 +205,7 @@ def distinct_boxes(first, last, bound, move):  # type: ignore[no-untyped-def]
     return groups
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def may_link(first, last, move, coef):  # type: ignore[no-untyped-def]
     """Whether neighbours that hold tiles could ever hand data on: a spatial loop slides along a shared rank."""
     for r in range(coef.shape[0]):
@@ -322,7 +324,7 @@ def linked_traffic(first, last, child, holds, bound, axis, move, extent, outside
     return saved, spared, handed
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def _nearest(x):  # type: ignore[no-untyped-def]
     """Round half up, as C++ rounds positive numbers."""
     return np.floor(x + 0.5)
@@ -428,7 +430,7 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
     return out
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def row_energy(row, block, read, write, update):  # type: ignore[no-untyped-def]
     """Energy in pJ of one instance's counts: ``Σ ⌈words / block⌉ · price`` over reads, fills and updates.
 
@@ -442,7 +444,7 @@ def row_energy(row, block, read, write, update):  # type: ignore[no-untyped-def]
     return pj
 
 
-@njit(cache=True, error_model="numpy")
+@kernel()
 def speed(read, write, read_limit, write_limit, shared_limit):  # type: ignore[no-untyped-def]
     """Share of full speed that a storage's bandwidth allows, from words per cycle at full speed (inf: no limit)."""
     s = 1.0

@@ -10,10 +10,9 @@ from hwsim.rubric import Score
 from hwsim.whatif import limited_by
 from reports import units
 from reports.columns import METRICS, Column, change, layer_names, percent_change
-from reports.figures import gap
 from reports.html.explore import shown as figure_text
 from reports.html.score import figure
-from reports.terminal import shape
+from reports.terminal import layer_cells, proof
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -35,23 +34,7 @@ def _cell(text: str) -> str:
 def profile_markdown(cost: NetworkCost) -> str:
     """Totals in a line, and a row per distinct layer (figures of one occurrence)."""
     head = ["layer", "op", "shape", "×", "MACs", "cycles", "utilization", "energy", "limited by", "proof"]
-    rows = []
-    for layer in cost.layers:
-        left = gap(layer.cost)
-        rows.append(
-            [
-                layer.name,
-                layer.op,
-                shape(layer.cost.problem),
-                str(layer.count),
-                units.count(layer.cost.problem.macs),
-                units.count(layer.cost.cycles),
-                units.percent(layer.cost.utilization),
-                units.energy(layer.cost.energy_pj),
-                limited_by(layer.cost),
-                "?" if left is None else "✓" if left == 0 else f"≤{100 * left:.2g}%",
-            ]
-        )
+    rows = [[*layer_cells(layer), limited_by(layer.cost), proof(layer.cost)] for layer in cost.layers]
     totals = (
         f"{_cell(cost.model)} on {_cell(cost.arch)}, every layer at its least {cost.objective}: "
         f"{units.energy(cost.energy_pj)}, {units.count(cost.cycles)} cycles, EDP {units.edp(cost.edp_j_cycles)} "

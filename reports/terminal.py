@@ -18,6 +18,7 @@ from hwsim.rubric import Score
 from hwsim.whatif import Variant, limited_by
 from reports import units
 from reports.columns import METRICS, Column, component_names, layer_names
+from reports.figures import gap
 from workloads.problem import Problem
 
 _SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
@@ -89,11 +90,24 @@ def _totals(cost: NetworkCost) -> Table:
     return table
 
 
-def _mark(layer: NetworkLayer) -> str:
-    certificate = layer.cost.certificate
-    if certificate is None:
-        return "?"
-    return "✓" if certificate.optimal else f"≤{100 * (1 - certificate.lower_bound / certificate.value):.2g}%"
+def proof(cost: LayerCost) -> str:
+    """✓ for a mapping that is proved best, else the gap; ? where nothing is known."""
+    left = gap(cost)
+    return "?" if left is None else "✓" if left == 0 else f"≤{100 * left:.2g}%"
+
+
+def layer_cells(layer: NetworkLayer) -> list[str]:
+    """Name, operator, shape, occurrences of a distinct layer; MACs, cycles, utilization, energy of one occurrence."""
+    return [
+        layer.name,
+        layer.op,
+        shape(layer.cost.problem),
+        str(layer.count),
+        units.count(layer.cost.problem.macs),
+        units.count(layer.cost.cycles),
+        units.percent(layer.cost.utilization),
+        units.energy(layer.cost.energy_pj),
+    ]
 
 
 def profile_table(cost: NetworkCost) -> RenderableType:
@@ -114,18 +128,7 @@ def profile_table(cost: NetworkCost) -> RenderableType:
     ):
         table.add_column(title, justify=justify, no_wrap=title != "layer", overflow="fold")  # type: ignore[arg-type]
     for layer in cost.layers:
-        table.add_row(
-            layer.name,
-            layer.op,
-            shape(layer.cost.problem),
-            str(layer.count),
-            units.count(layer.cost.problem.macs),
-            units.count(layer.cost.cycles),
-            units.percent(layer.cost.utilization),
-            units.energy(layer.cost.energy_pj),
-            _where_energy_goes(layer.cost, colors),
-            _mark(layer),
-        )
+        table.add_row(*layer_cells(layer), _where_energy_goes(layer.cost, colors), proof(layer.cost))
     legend = Text("energy: ") + Text("  ").join(
         Text(f"{_glyph(name, colors)} {name}", style=color) for name, color in colors.items()
     )

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwsim.architecture import Storage
-from hwsim.array.kernel import kernel
 from hwsim.array.layout import (
     BOUND,
     EXTENT,
@@ -31,6 +30,7 @@ from hwsim.array.layout import (
     WORDS,
 )
 from hwsim.array.plan import Plan
+from hwsim.kernel import kernel
 
 # `Clock.now`
 CYCLE, STEPS, START, STALLS, DRAIN = range(5)

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from hwsim.array.arithmetic import EXACT, SATURATE
 from hwsim.array.clock import Clock, pace, settle
-from hwsim.array.kernel import kernel
 from hwsim.array.layout import (
     ABOVE,
     BASE,
@@ -77,6 +76,7 @@ from hwsim.array.layout import (
 )
 from hwsim.array.layout import LEVEL as LEVEL_COLUMN
 from hwsim.array.plan import Node, Plan
+from hwsim.kernel import kernel
 
 # Status of a run.
 DONE, MORE = range(2)

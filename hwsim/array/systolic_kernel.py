@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from hwsim.array.systolic import MatrixProduct, SystolicCycles, SystolicDesign
 from hwsim.array.systolic_machine import Ints, Segment, SystolicRun, check_operands, controller, waits
+from hwsim.kernel import kernel
 
 BUBBLE = -1
 LOAD, SWAP = 1, 2
@@ -96,7 +96,7 @@ def numbers(segment: Segment) -> Ints:
     return np.array(out, dtype=np.int64)
 
 
-@njit(cache=True)
+@kernel()
 def advance(state, inputs, weights, segment, start, stop):  # type: ignore[no-untyped-def]
     """Cycles ``start`` to ``stop`` of a segment; an empty one (no rows, no tokens) ends when every sum is out.
 
@@ -128,7 +128,7 @@ def advance(state, inputs, weights, segment, start, stop):  # type: ignore[no-un
     return stop - start
 
 
-@njit(cache=True)
+@kernel()
 def phase(state, out):  # type: ignore[no-untyped-def]
     """What a cycle was spent on; ``out``: column 0 handed out a sum. See `SystolicMachine`."""
     if out:
@@ -139,7 +139,7 @@ def phase(state, out):  # type: ignore[no-untyped-def]
     return FILL if state.owed[0] > 0 else PRELOAD
 
 
-@njit(cache=True)
+@kernel()
 def enter_token(state, inputs, stream, step, now):  # type: ignore[no-untyped-def]
     """A row of inputs at the left; its sums are owed from now on."""
     _, first, reduction, depth, output, width, group, waiting = stream
@@ -156,7 +156,7 @@ def enter_token(state, inputs, stream, step, now):  # type: ignore[no-untyped-de
         state.in_mark[now] += SWAP
 
 
-@njit(cache=True)
+@kernel()
 def enter_weights(state, weights, load, step, now, now_w):  # type: ignore[no-untyped-def]
     """A row of weights at the top."""
     rows, first, output, width, group = load
@@ -165,7 +165,7 @@ def enter_weights(state, weights, load, step, now, now_w):  # type: ignore[no-un
         state.in_weight[now_w, j] = weights[group, first + rows - 1 - step, output + j]
 
 
-@njit(cache=True)
+@kernel()
 def clock_edge(state, now, now_w, marked):  # type: ignore[no-untyped-def]
     """Move every register; ``marked``: a mark may be on its way."""
     rows, columns = state.weight.shape
@@ -198,7 +198,7 @@ def clock_edge(state, now, now_w, marked):  # type: ignore[no-untyped-def]
                 total[j] = weight[j] * value[j]
 
 
-@njit(cache=True)
+@kernel()
 def collect(state):  # type: ignore[no-untyped-def]
     """Add what left below the columns to the results; True where column 0 handed out a sum."""
     rows, columns = state.weight.shape

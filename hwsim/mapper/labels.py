@@ -26,6 +26,7 @@ import numpy as np
 from numba import njit
 
 from hwsim.counting import speed
+from hwsim.kernel import kernel
 
 # Float columns of a label.
 ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
@@ -110,25 +111,26 @@ class Space(NamedTuple):
     fill_x: Any  # (fan-outs, d + 1, keys), by the first dimension that may still be placed there
     fill_y: Any  # (fan-outs, d + 1, keys)
     cast: Any  # (fan-outs, d + 1, keys, s)
+    reached: Any  # (mesh + 1,) scratch of `_most`
     may_throttle: bool  # some storage has a limited bandwidth and something leaks
     objective: int  # 0 edp, 1 energy, 2 latency
     most_cycles: float  # mappings that take longer do not count
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def digit(space, key, d):  # type: ignore[no-untyped-def]
     """Index of the divisor of dimension d inside a key."""
     return (key // space.stride[d]) % space.ndiv[d]
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _placed(space, key, x):  # type: ignore[no-untyped-def]
     """Write the size of every dimension inside a key into x."""
     for d in range(space.size.shape[0]):
         x[d] = space.div[d, digit(space, key, d)]
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _extent(space, x, s, r):  # type: ignore[no-untyped-def]
     e = np.int64(1)
     for d in range(space.size.shape[0]):
@@ -136,7 +138,7 @@ def _extent(space, x, s, r):  # type: ignore[no-untyped-def]
     return e
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _tile(space, x, s):  # type: ignore[no-untyped-def]
     """Elements of data space s in the box that x spans."""
     v = 1.0
@@ -145,7 +147,7 @@ def _tile(space, x, s):  # type: ignore[no-untyped-def]
     return v
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _outside(space, x):  # type: ignore[no-untyped-def]
     """Iterations of everything outside x: Π size / x."""
     n = 1.0
@@ -154,12 +156,12 @@ def _outside(space, x):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _blocks(words, block):  # type: ignore[no-untyped-def]
     return np.ceil((words - 1e-6 * block) / block) if words > 0.5 else 0.0
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _close(space, f, s, child):  # type: ignore[no-untyped-def]
     """The tile of data space s has moved for good: its refetches repeat with every loop to come."""
     c = SPACE + s * PER_SPACE
@@ -173,7 +175,7 @@ def _close(space, f, s, child):  # type: ignore[no-untyped-def]
         f[ENERGY] += _blocks(np.floor(words + 0.5), space.block[child]) * space.write[child]
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _zone_step(f, z, rank, v, b):  # type: ignore[no-untyped-def]
     """One more loop along a zone's rank; ``z`` is its rank's column. Returns by what share it cuts the fetches."""
     step = v - f[z + 4]
@@ -185,7 +187,7 @@ def _zone_step(f, z, rank, v, b):  # type: ignore[no-untyped-def]
     return ratio
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _link_later(space, f, s, d, rank, v, b, x, child):  # type: ignore[no-untyped-def]
     """Settle links that waited for the innermost temporal loop outside their fan-out (``rank`` −1: none that slides).
 
@@ -214,7 +216,7 @@ def _link_later(space, f, s, d, rank, v, b, x, child):  # type: ignore[no-untype
     return True
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
     """Put a temporal loop of bound b over dimension d around a label (``x`` is what is inside it).
 
@@ -265,7 +267,7 @@ def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def add_spatial(space, f, x, level, d, b, axis, child, link):  # type: ignore[no-untyped-def]
     """Put a spatial loop of bound b over dimension d around a label.
 
@@ -312,7 +314,7 @@ def add_spatial(space, f, x, level, d, b, axis, child, link):  # type: ignore[no
     return linked == link
 
 
-@njit(cache=True)
+@kernel()
 def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyped-def]
     """Close a storage level around a label: check that it fits, price what it serves, make its tiles pending.
 
@@ -432,14 +434,14 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
     return True
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _cycles(space, level, reads, writes):  # type: ignore[no-untyped-def]
     """Cycles that a storage takes for so many words."""
     apart = max(reads / space.read_bw[level], writes / space.write_bw[level])
     return max(apart, (reads + writes) / space.shared_bw[level])
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _watch(space, f, keep):  # type: ignore[no-untyped-def]
     """Forget the words of the watched storage where even the most that they may become slow nothing down."""
     z = SPACE + PER_SPACE * space.relevant.shape[0]
@@ -456,7 +458,7 @@ def _watch(space, f, keep):  # type: ignore[no-untyped-def]
         _forget(space, f)
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _forget(space, f):  # type: ignore[no-untyped-def]
     """Nothing is known of the watched storage's words any more, or they do not matter."""
     f[SPACE + PER_SPACE * space.relevant.shape[0] + EREADS] = 0.0
@@ -465,7 +467,7 @@ def _forget(space, f):  # type: ignore[no-untyped-def]
         f[SPACE + s * PER_SPACE + SERVED] = 0.0
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _watched(space, f, child):  # type: ignore[no-untyped-def]
     """Cycles that the watched storage needs at least, whatever loops come outside it."""
     z = SPACE + PER_SPACE * space.relevant.shape[0]
@@ -484,14 +486,14 @@ def _watched(space, f, child):  # type: ignore[no-untyped-def]
     return _cycles(space, space.watch, reads, writes)
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _unwatch(space, f, child):  # type: ignore[no-untyped-def]
     """Another storage stands between the watched one and the outermost one: go on with the bound."""
     f[BANDWIDTH] = max(f[BANDWIDTH], _watched(space, f, child))
     _forget(space, f)
 
 
-@njit(cache=True)
+@kernel()
 def _no_slower(space, a, b):  # type: ignore[no-untyped-def]
     """Whether the watched storage takes label a no longer than label b, whatever comes (both with the same key).
 
@@ -540,7 +542,7 @@ def _no_slower(space, a, b):  # type: ignore[no-untyped-def]
     return 1
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _least(space, f, s):  # type: ignore[no-untyped-def]
     """By what share loops further out may cut the pending transfers of a data space, at most."""
     c = SPACE + s * PER_SPACE
@@ -555,7 +557,7 @@ def _least(space, f, s):  # type: ignore[no-untyped-def]
     return least
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _dominates(space, a, b):  # type: ignore[no-untyped-def]
     """Whether label a is at least as good as label b whatever comes (both with the same key)."""
     if a[SPATIAL] > b[SPATIAL] and space.may_throttle:
@@ -605,15 +607,16 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
     return energy <= b[ENERGY] * slack
 
 
-@njit(cache=True)
+@kernel()
 def _most(space, level, start, key, axis, mesh, s):  # type: ignore[no-untyped-def]
     """Largest product ≤ mesh of factors that a key leaves, over dimensions that may go along an axis.
 
     ``s`` ≥ 0 asks for dimensions that this data space does not tell apart (or slides along) only; dimensions before
     ``start`` had their turn.
     """
-    reached = np.zeros(np.int64(mesh) + 1, np.bool_)
-    reached[1] = True
+    reached = space.reached
+    for p in range(np.int64(mesh) + 1):
+        reached[p] = p == 1
     for d in range(start, space.size.shape[0]):
         if not (space.axis_x[level, d] if axis == 1 else space.axis_y[level, d]):
             continue
@@ -635,7 +638,7 @@ def _most(space, level, start, key, axis, mesh, s):  # type: ignore[no-untyped-d
     return 1.0
 
 
-@njit(cache=True)
+@kernel()
 def _look_ahead(space, f, start, key):  # type: ignore[no-untyped-def]
     """Fill the tables of fan-out f for a key, where dimensions from ``start`` on may still be placed."""
     level = space.fans[f]
@@ -647,7 +650,7 @@ def _look_ahead(space, f, start, key):  # type: ignore[no-untyped-def]
         )
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no-untyped-def]
     """(energy, cycles) that no completion of a label inside ``level`` undercuts.
 
@@ -750,12 +753,12 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
     return least_energy, least_cycles
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _value(space, energy, cycles):  # type: ignore[no-untyped-def]
     return energy * cycles if space.objective == 0 else (energy if space.objective == 1 else cycles)
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def worse(space, energy, cycles, best_energy, best_cycles):  # type: ignore[no-untyped-def]
     """Whether (energy, cycles) cannot beat the incumbent; ties go to the other figure."""
     up = 1.0 + EPS
@@ -796,7 +799,7 @@ def covers(edges):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _insert(space, F, I, new, head, covering, prune):  # type: ignore[no-untyped-def]
     """Put label ``new`` into its key's list unless one there dominates it; drop those that it dominates.
 
@@ -851,7 +854,7 @@ def promising(space, level, F, I, child, parents, best_energy, best_cycles):  # 
     return out[:n]
 
 
-@njit(cache=True)
+@kernel()
 def key_count(space):  # type: ignore[no-untyped-def]
     """Number of keys: products of divisors."""
     keys = np.int64(1)
@@ -860,7 +863,7 @@ def key_count(space):  # type: ignore[no-untyped-def]
     return keys
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _held(space, x, keep):  # type: ignore[no-untyped-def]
     words = 0.0
     for s in range(space.relevant.shape[0]):
@@ -869,7 +872,7 @@ def _held(space, x, keep):  # type: ignore[no-untyped-def]
     return words
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _fits(space, level, x, d, keep):  # type: ignore[no-untyped-def]
     """Whether x, grown along d, still fits wherever it has to be held (tiles only grow further out)."""
     if space.storage[level] and _held(space, x, keep) > space.capacity[level]:
@@ -1098,7 +1101,7 @@ def _distinct(orders, mask, out):  # type: ignore[no-untyped-def]
                 break
 
 
-@njit(cache=True, forceinline=True)
+@kernel(forceinline=True)
 def _nowhere_more(rows, a, b):  # type: ignore[no-untyped-def]
     for s in range(rows.shape[1]):
         if rows[a, s] > rows[b, s]:

@@ -371,6 +371,7 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         fill_x=np.zeros((len(fans), len(dims) + 1, keys)),
         fill_y=np.zeros((len(fans), len(dims) + 1, keys)),
         cast=np.zeros((len(fans), len(dims) + 1, keys, len(spaces))),
+        reached=np.zeros(1 + max(max(x.mesh_x, x.mesh_y) if isinstance(x, Fanout) else 1 for x in levels), np.bool_),
         may_throttle=any(
             b is not None
             for x in architecture.storages
