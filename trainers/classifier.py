@@ -114,6 +114,11 @@ def load_weights(network: nn.Module, file: Path) -> None:
         raise HwsimError(f"the weights do not fit the network: {message}", where=str(file)) from error
 
 
+def teacher_of(recipe: Recipe, run: Run) -> Path | None:
+    """The teacher's file: the run's, else the recipe's; None where nothing is distilled."""
+    return None if recipe.distillation is None else run.teacher or Path(recipe.distillation.teacher)
+
+
 def told_of(teacher: Path) -> dict[str, str]:
     """Which file a student learned from: name, sha256, and the test accuracy it states."""
     stated = export.metadata_of(teacher).get("test_accuracy", "not stated")
@@ -126,9 +131,9 @@ def told_of(teacher: Path) -> dict[str, str]:
 
 def lessons_of(recipe: Recipe, run: Run, task: loop.Task) -> loop.Lessons | None:
     """The teacher's logits for every training image in each view; kept beside the checkpoint, view by view."""
-    if recipe.distillation is None:
+    teacher = teacher_of(recipe, run)
+    if recipe.distillation is None or teacher is None:
         return None
-    teacher = run.teacher or Path(recipe.distillation.teacher)
     if not teacher.is_file():
         raise HwsimError("no such teacher file; train it first, or point --teacher at one.", where=str(teacher))
     feeder = loop.Feeder(task.train, task, recipe.schedule.augment)
@@ -232,7 +237,8 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
         pruner = pruner_of(network, recipe, parameters, recipe.max_parameters)
     freeze(network, recipe, task)
     lessons = lessons_of(recipe, run, task)
-    teacher = told_of(run.teacher or Path(recipe.distillation.teacher)) if recipe.distillation else None
+    teacher = teacher_of(recipe, run)
+    told = told_of(teacher) if teacher else None
     history = loop.fit(
         network, task, recipe.schedule, run.seed,
         checkpoint=run.output / f"{recipe.name}.checkpoint", resume=run.resume,
@@ -262,7 +268,7 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
         "activation": recipe.activation if not isinstance(recipe.network, str) else None,
         "training": loop.plain(recipe.schedule),
         "distillation": recipe.distillation.model_dump() if recipe.distillation else None,
-        "teacher": teacher,
+        "teacher": told,
         "pretrained": run.weights.name if run.weights else None,
         "versions": versions(),
         "threads": torch.get_num_threads(),

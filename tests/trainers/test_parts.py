@@ -18,7 +18,7 @@ from trainers.data import Images  # noqa: E402
 from trainers.network import build, fuse, parameter_count  # noqa: E402
 from trainers.prune import Pruner, shrink, sparsity  # noqa: E402
 from trainers.quantize import dequantize, quantize  # noqa: E402
-from trainers.recipe import Augment, Distillation, Finish, Training, load_recipe, shipped  # noqa: E402
+from trainers.recipe import Augment, Distillation, Finish, Muon, Training, load_recipe, shipped  # noqa: E402
 from trainers.studies.depthwise import DepthwiseSeparable, Grouped  # noqa: E402
 from trainers.studies.lora import LoraLinear  # noqa: E402
 
@@ -121,6 +121,40 @@ def test_schedules() -> None:
     first, second = loop.learning_rate(two, 19, 10), [loop.learning_rate(two, k, 10) for k in range(20, 30)]
     assert first == pytest.approx(0.1) and second[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
     assert second[5:] == pytest.approx([0.1, 0.08, 0.06, 0.04, 0.02])
+
+
+def test_muon_takes_orthogonal_steps_on_dense_convolutions_and_sgd_the_rest() -> None:
+    torch.manual_seed(0)
+    network = build(["conv 8", "separable 16", "gap", "linear 5"], (3, 8, 8))
+    settings = Training(epochs=1, learning_rate=0.1, weight_decay=0, muon=Muon(learning_rate=0.02, weight_decay=0))
+    optimizers = loop.Optimizers(network, settings)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    network(torch.randn(16, 3, 8, 8)).square().sum().backward()
+    gradients = {name: p.grad.clone() for name, p in network.named_parameters()}
+    optimizers.step(0.05)  # half the peak
+    moved = {name: before[name] - p.detach() for name, p in network.named_parameters()}
+    dense = {n for n, p in before.items() if p.ndim == 4 and p.shape[1] > 1}
+    assert len(dense) == 2 and all(p.grad is None for p in network.parameters())
+    for name, step in moved.items():
+        if name in dense:  # U Vᵀ of the gradient U S Vᵀ, nearly: the iteration leaves singular values about 1
+            rows, columns = step.flatten(1).shape
+            sizes = torch.linalg.svdvals(step.flatten(1)) / (0.5 * 0.02 * max(1, rows / columns) ** 0.5)
+            assert sizes.min() > 0.3 and sizes.max() < 1.3, (name, sizes)
+            assert (step * gradients[name]).sum() > 0
+        else:  # the first step with Nesterov momentum 0.9: 1.9 gradients
+            assert torch.allclose(step, 0.05 * 1.9 * gradients[name], atol=1e-6), name
+
+
+def test_an_activation_stands_wherever_relu_did() -> None:
+    layers = ["conv 8", "residual 8", "inverted 8 e2", "separable 6", "gap", "linear 3"]
+    kinds = [type(m) for m in build(layers, (3, 16, 16), activation="silu").modules()]
+    relus = [type(m) for m in build(layers, (3, 16, 16)).modules()].count(nn.ReLU)
+    assert kinds.count(nn.SiLU) == relus == 7 and nn.ReLU not in kinds
+    # one layer by hand: x · sigmoid(x)
+    one = randomized(build(["conv 4"], (3, 8, 8), activation="silu"))
+    x = torch.randn(2, 3, 8, 8)
+    y = one[0][1](one[0][0](x))
+    assert torch.allclose(one(x), y * torch.sigmoid(y), atol=1e-6)
 
 
 def test_distillation_loss_by_hand() -> None:

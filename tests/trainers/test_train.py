@@ -67,9 +67,12 @@ def test_train_writes_all_it_promises_and_the_file_holds_its_accuracy(
     assert profile.code == 0 and "0.conv" in profile.out, profile.err
 
 
-def test_interrupted_and_resumed_is_the_same_as_undisturbed(recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("muon", [False, True])
+def test_interrupted_and_resumed_is_the_same_as_undisturbed(recipe: Path, tmp_path: Path, muon: bool) -> None:
     from dataclasses import replace
 
+    if muon:
+        recipe.write_text(RECIPE.replace("epochs: 4,", "epochs: 4, muon: {}, average: 0.9,") + "activation: silu\n")
     chosen = load_recipe(str(recipe))
     run = classifier.Run(tmp_path, tmp_path / "one", seed=1)
     classifier.train(chosen, run)
