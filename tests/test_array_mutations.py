@@ -147,7 +147,7 @@ MUTATIONS: dict[str, tuple[str, str]] = {
 def mutant(old: str, new: str) -> types.ModuleType:
     """The counting module with a change, as plain Python."""
     assert SOURCE.count(old) == 1, f"the source has this {SOURCE.count(old)} times: {old}"
-    plain = re.sub(r"^@njit\(.*\)\n", "", SOURCE.replace(old, new), flags=re.MULTILINE)
+    plain = re.sub(r"^@(njit|kernel)\(.*\)\n", "", SOURCE.replace(old, new), flags=re.MULTILINE)
     module = types.ModuleType("mutant")
     exec(compile(plain, "mutant", "exec"), module.__dict__)
     return module
