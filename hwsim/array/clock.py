@@ -55,8 +55,8 @@ class Clock(NamedTuple):
     waits: Any  # (levels,) idle cycles by the level whose port was the slowest
 
 
-def clock_of(plan: Plan, leads: list[int]) -> Clock:
-    """A clock at zero. ``leads``: per node, instances that lead their group."""
+def clock_of(plan: Plan) -> Clock:
+    """A clock at zero."""
     levels = plan.architecture.levels
     limit = np.full((len(levels), 3), np.inf)
     for k, level in enumerate(levels):
@@ -80,7 +80,7 @@ def clock_of(plan: Plan, leads: list[int]) -> Clock:
         nodes=np.flatnonzero(touched),
         limit=limit,
         used=np.array(plan.used[:-1], np.float64),
-        leads=np.array(leads, np.float64),
+        leads=np.array([node.placements.leads.sum() for node in plan.nodes], np.float64),
         room=np.array(room, np.bool_),
         progress=np.zeros(count),
         backlog=np.zeros(count),
@@ -92,7 +92,7 @@ def clock_of(plan: Plan, leads: list[int]) -> Clock:
     )
 
 
-@kernel()
+@kernel(forceinline=True)
 def _next_move(loops, node, rank, step, n):  # type: ignore[no-untyped-def]
     """The loop that advances next among those outside a tile, and the words that the tile will take; -1: none."""
     for loop in range(node[n, LOOPS] - 1, -1, -1):
@@ -119,14 +119,16 @@ def _next_move(loops, node, rank, step, n):  # type: ignore[no-untyped-def]
     return -1, 0.0
 
 
-@kernel()
+@kernel(forceinline=True)
 def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
     """Gather the words that have to pass in this step, per level and instance."""
     clock.urgent[:] = 0.0
     for n in clock.nodes:
+        fresh = loop < node[n, LOOPS]
+        if not fresh and node[n, HOLDS]:
+            continue  # the tile stays, and with it its words
         p = node[n, PARENT]
         level, above = node[n, LEVEL], node[p, LEVEL]
-        fresh = loop < node[n, LOOPS]
         if node[n, IS_RESULT]:
             if above >= 0:
                 clock.urgent[above, 0] += node[n, MOVED] / clock.used[above]
@@ -148,7 +150,7 @@ def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
             clock.urgent[level, 0] += node[n, MOVED + 2] / clock.used[level]
 
 
-@kernel()
+@kernel(forceinline=True)
 def _duration(clock):  # type: ignore[no-untyped-def]
     """Cycles that the urgent words take through the slowest port, and its level."""
     longest, level = 0.0, -1
@@ -162,7 +164,7 @@ def _duration(clock):  # type: ignore[no-untyped-def]
     return np.int64(np.ceil(longest - 1e-9)), level
 
 
-@kernel()
+@kernel(forceinline=True)
 def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let words of next tiles pass through what the step left idle of the ports, inner levels first."""
     for n in clock.nodes[::-1]:
@@ -198,7 +200,7 @@ def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untype
             clock.slack[level, 2] -= share * write
 
 
-@kernel()
+@kernel(forceinline=True)
 def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
     """Let the step that was just made take its time; returns its cycles."""
     cycles = np.int64(1)

@@ -10,6 +10,7 @@ numba sees few arrays: a row per node, columns named below. A tuple of many woul
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ from hwsim.array.layout import (
     KIND,
     KNOWN,
     LEADER,
+    LEADERS,
     LEADS,
     LEAVES,
     LINKED,
@@ -100,6 +102,7 @@ class Machine(NamedTuple):
     still: Any  # (3,) bool: the multipliers' buffer has one word, so that the aim is taken once
     moving: Any  # (L + 1, N) nodes that move when a loop advances, outer → inner, then -1; last row: the first step
     work: Any  # (2, R) room for coordinates
+    source: Any  # (instances,) room for addresses in the parents
     staged: Any  # words on their way to a neighbour
     shift: Any  # (N, _SHIFTS, R + 1) moves whose handovers are known; the last: whether they save anything
     link: Any  # (N, _SHIFTS, 4, fan) handovers
@@ -117,7 +120,7 @@ def _add(a, b, mode, low, high):  # type: ignore[no-untyped-def]
     return low + (total - low) % (high - low + 1)
 
 
-@kernel()
+@kernel(forceinline=True)
 def _control(node, rank, step, n, loop):  # type: ignore[no-untyped-def]
     """Move a tile and find the region that it takes (see `hwsim.array.control.TileControl`)."""
     ranks = rank.shape[2]
@@ -296,41 +299,45 @@ def _straight(node, rank, n, common, there):  # type: ignore[no-untyped-def]
     return address
 
 
-@kernel(inline="always")
-def _source(node, rank, place, n, x, common, straight, there):  # type: ignore[no-untyped-def]
-    """Address of the element in the parent instance of instance x."""
+@kernel(forceinline=True)
+def _sources(node, rank, place, n, low, element, there, source):  # type: ignore[no-untyped-def]
+    """Addresses of an element of a region in the parents of all instances."""
+    common = _theirs(node, rank, n, low, element, there)
+    straight = _straight(node, rank, n, common, there)
+    first = node[n, PLACE]
     if straight >= 0:
-        return place[STRAIGHT, node[n, PLACE] + x] + straight
-    at = node[n, PLACE] + x
-    address = place[ABOVE, at] + common
-    for k in range(node[n, SLIDINGS]):
-        r = rank[n, SLIDING, k]
-        p = node[n, PARENT]
-        c = there[r] + place[OFFSETS + r, at]
-        if c >= rank[p, EXTENT, r]:
-            c -= rank[p, EXTENT, r]
-        address += c * rank[p, STRIDE, r]
-    return address
+        for x in range(node[n, INSTANCES]):
+            source[x] = place[STRAIGHT, first + x] + straight
+        return
+    p = node[n, PARENT]
+    for x in range(node[n, INSTANCES]):
+        address = place[ABOVE, first + x] + common
+        for k in range(node[n, SLIDINGS]):
+            r = rank[n, SLIDING, k]
+            c = there[r] + place[OFFSETS + r, first + x]
+            if c >= rank[p, EXTENT, r]:
+                c -= rank[p, EXTENT, r]
+            address += c * rank[p, STRIDE, r]
+        source[x] = address
 
 
-@kernel()
-def _take_operands(node, rank, place, buffer, n, element, there):  # type: ignore[no-untyped-def]
+@kernel(forceinline=True)
+def _take_operands(node, rank, place, buffer, n, element, there, source):  # type: ignore[no-untyped-def]
     """Fill the new region of an operand's tile in every instance, from the parent."""
     p = node[n, PARENT]
-    count, words, first = node[n, INSTANCES], node[n, WORDS], node[n, PLACE]
-    reads = fills = np.int64(0)
+    count, words = node[n, INSTANCES], node[n, WORDS]
+    elements = np.int64(0)
     element[:] = 0
     while True:
         to = node[n, BASE] + _own(rank, n, LOW, element)
-        common = _theirs(node, rank, n, LOW, element, there)
-        straight = _straight(node, rank, n, common, there)
+        _sources(node, rank, place, n, LOW, element, there, source)
         for x in range(count):
-            buffer[to] = buffer[_source(node, rank, place, n, x, common, straight, there)]
+            buffer[to] = buffer[source[x]]
             to += words
-            fills += 1
-            reads += place[LEADER, first + x] == x
+        elements += 1
         if not _advance(element, rank, n, SIZE):
             break
+    reads, fills = elements * node[n, LEADERS], elements * count
     node[p, READS] += reads
     node[n, FILLS] += fills
     node[n, MOVED] = reads
@@ -338,7 +345,7 @@ def _take_operands(node, rank, place, buffer, n, element, there):  # type: ignor
 
 
 @kernel()
-def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  # type: ignore[no-untyped-def]
+def _take_linked(node, rank, place, buffer, staged, link, n, element, there, source):  # type: ignore[no-untyped-def]
     """The same where mesh neighbours hand on what they took in the step before; ``link``: the handovers."""
     p = node[n, PARENT]
     count, words, fan = node[n, INSTANCES], node[n, WORDS], node[n, FAN]
@@ -357,15 +364,14 @@ def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  #
     handed = np.int64(0)
     while True:
         own = node[n, BASE] + _own(rank, n, LOW, element)
-        common = _theirs(node, rank, n, LOW, element, there)
-        straight = _straight(node, rank, n, common, there)
+        _sources(node, rank, place, n, LOW, element, there, source)
         for x in range(count):
             fills += 1
             if link[SOURCE, x % fan] >= 0:
                 buffer[own + x * words] = staged[handed]
                 handed += 1
             else:
-                buffer[own + x * words] = buffer[_source(node, rank, place, n, x, common, straight, there)]
+                buffer[own + x * words] = buffer[source[x]]
                 reads += link[LEADS, x % fan] and place[OUTER_LEADS, node[n, PLACE] + x]
         if not _advance(element, rank, n, SIZE):
             break
@@ -378,8 +384,8 @@ def _take_linked(node, rank, place, buffer, staged, link, n, element, there):  #
     node[n, MOVED + 2] = handed
 
 
-@kernel()
-def _take_results(node, rank, place, buffer, valid, n, element, there):  # type: ignore[no-untyped-def]
+@kernel(forceinline=True)
+def _take_results(node, rank, place, buffer, valid, n, element, there, source):  # type: ignore[no-untyped-def]
     """Fetch the partial sums of a result's new region; words that nobody has written yet stay where they are.
 
     A sum goes to the leader of a group; the others of the group start from zero, and both are valid where it was.
@@ -390,18 +396,16 @@ def _take_results(node, rank, place, buffer, valid, n, element, there):  # type:
     element[:] = 0
     while True:
         own = node[n, BASE] + _own(rank, n, LOW, element)
-        common = _theirs(node, rank, n, LOW, element, there)
-        straight = _straight(node, rank, n, common, there)
+        _sources(node, rank, place, n, LOW, element, there, source)
         for x in range(node[n, INSTANCES]):
             mine = own + x * words
             leader = place[LEADER, node[n, PLACE] + x]
             if leader == x:
-                source = _source(node, rank, place, n, x, common, straight, there)
-                buffer[mine] = buffer[source]
-                valid[mine] = valid[source]
-                reads += valid[source]
-                valid[source] = 0
-                buffer[source] = 0
+                buffer[mine] = buffer[source[x]]
+                valid[mine] = valid[source[x]]
+                reads += valid[mine]
+                valid[source[x]] = 0
+                buffer[source[x]] = 0
             else:
                 buffer[mine] = 0
                 valid[mine] = valid[own + leader * words]
@@ -418,8 +422,8 @@ def _take_results(node, rank, place, buffer, valid, n, element, there):  # type:
     node[n, MOVED + 1] += fills
 
 
-@kernel()
-def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mode, low, high):  # type: ignore[no-untyped-def]
+@kernel(forceinline=True)
+def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, source, mode, low, high):  # type: ignore[no-untyped-def]
     """Send the region of a result that leaves every instance to its parent, reduced on the way."""
     p = node[n, PARENT]
     words = node[n, WORDS]
@@ -427,10 +431,9 @@ def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mo
     element[:] = 0
     while True:
         mine = node[n, BASE] + _own(rank, n, low_of, element)
-        common = _theirs(node, rank, n, low_of, element, there)
-        straight = _straight(node, rank, n, common, there)
+        _sources(node, rank, place, n, low_of, element, there, source)
         for x in range(node[n, INSTANCES]):
-            to = _source(node, rank, place, n, x, common, straight, there)
+            to = source[x]
             if place[LEADER, node[n, PLACE] + x] == x:
                 updates += 1
                 reads += valid[to]
@@ -453,25 +456,20 @@ def _leave(node, rank, place, buffer, valid, n, low_of, size, element, there, mo
 def _aim(node, rank, place, n, element, there, aim):  # type: ignore[no-untyped-def]
     """Where in the innermost buffers the words of the multipliers lie."""
     element[:] = 0
-    common = _theirs(node, rank, n, ORIGIN, element, there)
-    straight = _straight(node, rank, n, common, there)
-    for x in range(node[n, INSTANCES]):
-        aim[x] = _source(node, rank, place, n, x, common, straight, there)
+    _sources(node, rank, place, n, ORIGIN, element, there, aim)
 
 
-@kernel()
+@kernel(forceinline=True)
 def _multiply(node, place, buffer, valid, aim, ends, mode, low, high):  # type: ignore[no-untyped-def]
     """One multiply-accumulate in every multiplier: operands out of their buffers, the sum into its buffer."""
     w, i, o = ends[0], ends[1], ends[2]
-    first_w, first_i, first_o = node[w, PLACE], node[i, PLACE], node[o, PLACE]
-    updates = reads = from_w = from_i = np.int64(0)
+    from_w, from_i, updates = node[w, LEADERS], node[i, LEADERS], node[o, LEADERS]
+    first = node[o, PLACE]
+    reads = np.int64(0)
     for x in range(node[o, INSTANCES]):
         product = buffer[aim[0, x]] * buffer[aim[1, x]]
-        from_w += place[LEADER, first_w + x] == x
-        from_i += place[LEADER, first_i + x] == x
         to = aim[2, x]
-        if place[LEADER, first_o + x] == x:
-            updates += 1
+        if place[LEADER, first + x] == x:
             reads += valid[to]
             if not valid[to]:
                 valid[to] = 1
@@ -545,7 +543,7 @@ def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-d
     """Everything of one step; ``loop`` advanced (-1: the first step). ``work`` (2, R): room for coordinates."""
     node, rank, place, buffer, valid = m.node, m.rank, m.place, m.buffer, m.valid
     ends, aim, latch = m.ends, m.aim, m.latch
-    element, there = work[0], work[1]
+    element, there, source = work[0], work[1], m.source
     nodes, ranks = node.shape[0], rank.shape[2]
     moving = m.moving[loop]
     for n in range(nodes):
@@ -574,19 +572,19 @@ def _step(m, loop, latched, work, mode, low, high):  # type: ignore[no-untyped-d
                     rank[n, LEAVES, r] = rank[n, ORIGIN, r] - m.step[n, loop, r]
                     if node[n, KIND] == SLAB and m.step[n, loop, r] < 0:
                         rank[n, LEAVES, r] += rank[n, EXTENT, r] - rank[n, SIZE, r]
-                _leave(node, rank, place, buffer, valid, n, LEAVES, SIZE, element, there, mode, low, high)
+                _leave(node, rank, place, buffer, valid, n, LEAVES, SIZE, element, there, source, mode, low, high)
     # New words come, outer to inner.
     for j in range(last):
         n = moving[j]
         if node[n, HOLDS] and node[n, KIND] != NOTHING:
             if node[n, IS_RESULT]:
-                _take_results(node, rank, place, buffer, valid, n, element, there)
+                _take_results(node, rank, place, buffer, valid, n, element, there, source)
                 continue
             pattern = _links(node, rank, place, m.shift, m.link, n)
             if pattern >= 0:
-                _take_linked(node, rank, place, buffer, m.staged, m.link[n, pattern], n, element, there)
+                _take_linked(node, rank, place, buffer, m.staged, m.link[n, pattern], n, element, there, source)
             else:
-                _take_operands(node, rank, place, buffer, n, element, there)
+                _take_operands(node, rank, place, buffer, n, element, there, source)
     for k in range(3):
         n = ends[k]
         moved = loop < 0
@@ -618,7 +616,7 @@ def _finish(m, latched, work, mode, low, high):  # type: ignore[no-untyped-def]
         _send_sums(node, place, m.buffer, m.valid, m.latch, m.aim, m.link, -1, m.ends[2], mode, low, high)
     for n in range(node.shape[0] - 1, -1, -1):
         if node[n, IS_RESULT] and node[n, HOLDS] and node[n, PARENT] >= 0:
-            _leave(node, rank, place, m.buffer, m.valid, n, ORIGIN, EXTENT, work[0], work[1], mode, low, high)
+            _leave(node, rank, place, m.buffer, m.valid, n, ORIGIN, EXTENT, work[0], work[1], m.source, mode, low, high)
 
 
 @kernel()
@@ -651,6 +649,39 @@ def build(plan: Plan, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLik
         operands: node → the whole tensor, an axis per rank.
         dtype: of a word, int64 or float64.
     """
+    wired = _wired(plan)
+    nodes = wired.node.copy()
+    words = sum(node.words * node.instances for node in plan.nodes if node.holds)
+    buffer = np.zeros(max(1, words), dtype)
+    valid = np.zeros(max(1, words), np.uint8)
+    for n, tensor in operands.items():
+        buffer[nodes[n, BASE] : nodes[n, BASE] + nodes[n, WORDS]] = tensor.reshape(-1)
+    for row in nodes:
+        if row[IS_RESULT] and row[PARENT] < 0 and row[FIRST_READ]:
+            valid[row[BASE] : row[BASE] + row[WORDS]] = 1
+    linked = nodes[nodes[:, LINKED] > 0]
+    fan = max([1, *linked[:, FAN].tolist()])
+    staged = max([1, *(linked[:, WORDS] * linked[:, INSTANCES]).tolist()])
+    count, ranks = len(nodes), wired.rank.shape[2]
+    return wired._replace(
+        loop=wired.loop.copy(),
+        node=nodes,
+        rank=wired.rank.copy(),
+        buffer=buffer,
+        valid=valid,
+        latch=np.zeros((4, plan.multipliers), dtype),
+        aim=np.zeros((3, plan.multipliers), np.int64),
+        work=np.zeros((2, ranks), np.int64),
+        source=np.zeros(max(node.instances for node in plan.nodes), np.int64),
+        staged=np.zeros(staged, dtype),
+        shift=np.zeros((count, _SHIFTS, ranks + 1), np.int64),
+        link=np.zeros((count, _SHIFTS, 4, fan), np.int64),
+    )
+
+
+@lru_cache(maxsize=32)
+def _wired(plan: Plan) -> Machine:
+    """What all machines of a plan have in common; fields that a run writes to are copied or left empty."""
     ranks = max(1, *(len(node.extent) for node in plan.nodes))
     count = len(plan.nodes)
     results = {k for k, space in enumerate(plan.problem.data_spaces) if space.read_write}
@@ -658,8 +689,8 @@ def build(plan: Plan, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLik
     rank = np.zeros((count, RANK_COLUMNS, ranks), np.int64)
     rank[:, [EXTENT, SIZE, BEFORE_SIZE, STRIDE]] = 1
     step = np.zeros((count, len(plan.loops), ranks), np.int64)
-    places: list[list[int]] = []
-    base = 0
+    places: list[npt.NDArray[np.int64]] = []
+    base = stands = 0
     for n, node in enumerate(plan.nodes):
         is_result = node.space in results
         mesh = node.meshes[-1] if node.meshes else None
@@ -669,49 +700,34 @@ def build(plan: Plan, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLik
         for k, shift in enumerate(node.step):
             step[n, k, : len(shift)] = shift
         placed = _places(node, nodes, rank)
-        apart = [r for r in range(ranks) if any(row[OFFSETS + r] for row in placed)]
+        apart = np.flatnonzero(placed[OFFSETS:].any(axis=1))
         rank[n, SLIDING, : len(apart)] = apart
-        rank[n, REACH] = [max(row[OFFSETS + r] for row in placed) for r in range(ranks)]
+        rank[n, REACH] = placed[OFFSETS:].max(axis=1)
         nodes[n, [WORDS, LOOPS, INSTANCES, PARENT]] = node.words, node.loops, node.instances, node.parent
-        nodes[n, [BASE, PLACE, SLIDINGS, LEVEL_COLUMN]] = base, len(places), len(apart), node.level
+        nodes[n, [BASE, PLACE, SLIDINGS, LEVEL_COLUMN]] = base, stands, len(apart), node.level
         nodes[n, [HOLDS, REFETCH, FIRST_READ]] = node.holds, node.refetch, node.first_read
-        nodes[n, IS_RESULT] = is_result
+        nodes[n, [IS_RESULT, LEADERS]] = is_result, node.placements.leads.sum()
         if mesh is not None:
             nodes[n, [FAN, COLUMNS, ROWS, MULTICAST]] = mesh.size, mesh.columns, mesh.rows, mesh.multicast
             nodes[n, LINKED] = mesh.links and not (is_result and node.holds)
         else:
             nodes[n, [FAN, COLUMNS, ROWS, MULTICAST]] = 1
-        places += placed
+        places.append(placed)
+        stands += node.instances
         base += node.words * node.instances if node.holds else 0
-    buffer = np.zeros(max(1, base), dtype)
-    valid = np.zeros(max(1, base), np.uint8)
-    for n, tensor in operands.items():
-        buffer[nodes[n, BASE] : nodes[n, BASE] + nodes[n, WORDS]] = tensor.reshape(-1)
-    for n in range(count):
-        if nodes[n, IS_RESULT] and nodes[n, PARENT] < 0 and nodes[n, FIRST_READ]:
-            valid[nodes[n, BASE] : nodes[n, BASE] + nodes[n, WORDS]] = 1
-    linked = nodes[nodes[:, LINKED] > 0]
-    fan = max([1, *linked[:, FAN].tolist()])
     operands_first = sorted(range(len(plan.chains)), key=lambda k: k in results)
     ends = np.array([plan.chains[k][-1] for k in operands_first], np.int64)
-    staged = max([1, *(linked[:, WORDS] * linked[:, INSTANCES]).tolist()])
+    nothing = np.zeros(0)
     return Machine(
         loop=np.array([(loop.bound, 0) for loop in plan.loops], np.int64).reshape(-1, 2),
         node=nodes,
         rank=rank,
         step=step,
-        place=np.ascontiguousarray(np.array(places, np.int64).T),
-        buffer=buffer,
-        valid=valid,
-        latch=np.zeros((4, plan.multipliers), dtype),
-        aim=np.zeros((3, plan.multipliers), np.int64),
+        place=np.concatenate(places, axis=1),
         still=nodes[nodes[ends, PARENT], WORDS] == 1,
         moving=_moving(plan, nodes),
-        work=np.zeros((2, ranks), np.int64),
-        staged=np.zeros(staged, dtype),
-        shift=np.zeros((count, _SHIFTS, ranks + 1), np.int64),
-        link=np.zeros((count, _SHIFTS, 4, fan), np.int64),
         ends=ends,
+        **dict.fromkeys(("buffer", "valid", "latch", "aim", "work", "source", "staged", "shift", "link"), nothing),
     )
 
 
@@ -731,26 +747,22 @@ def _moving(plan: Plan, nodes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return moving
 
 
-def _places(node: Node, nodes: npt.NDArray[np.int64], rank: npt.NDArray[np.int64]) -> list[list[int]]:
+def _places(node: Node, nodes: npt.NDArray[np.int64], rank: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Columns of `Machine.place` for one node's instances; the parent's rows of the other arrays are complete."""
     fan = node.meshes[-1].size if node.meshes else 1
-    strides = [int(stride) for stride in rank[node.parent, STRIDE]]
-    found = []
-    for x, (parent, offset, _) in enumerate(node.placements()):
-        lead, scale, rest = 0, 1, x
-        for mesh in reversed(node.meshes):
-            place = rest % mesh.size
-            rest //= mesh.size
-            lead += scale * (mesh.offsets.index(mesh.offsets[place]) if mesh.multicast else place)
-            scale *= mesh.size
-        lead += rest * scale
-        above = 0
-        if node.parent >= 0:
-            above = int(nodes[node.parent, BASE] + parent * nodes[node.parent, WORDS])
-        straight = above + sum(o * stride for o, stride in zip(offset, strides, strict=False))
-        offsets = [*offset, *[0] * (len(strides) - len(offset))]
-        found.append([above, lead, lead // fan == x // fan, lead % fan == x % fan, straight, *offsets])
-    return found
+    strides = rank[node.parent, STRIDE]
+    at = node.placements
+    place = np.zeros((OFFSETS + len(strides), node.instances), np.int64)
+    each = np.arange(node.instances)
+    if node.parent >= 0:
+        place[ABOVE] = nodes[node.parent, BASE] + at.parent * nodes[node.parent, WORDS]
+    place[LEADER] = at.leader
+    place[OUTER_LEADS] = at.leader // fan == each // fan
+    place[LOCAL_LEADS] = at.leader % fan == each % fan
+    ranks = at.offset.shape[1]
+    place[STRAIGHT] = place[ABOVE] + at.offset @ strides[:ranks]
+    place[OFFSETS : OFFSETS + ranks] = at.offset.T
+    return place
 
 
 __all__ = ["DONE", "MORE", "Clock", "Machine", "build", "run_steps"]

@@ -19,6 +19,7 @@ BOUND, INDEX = range(2)
     ROWS,
     MULTICAST,
     LINKED,  # mesh neighbours hand words on
+    LEADERS,  # instances that fetch for their group
     SLIDINGS,  # ranks in which instances are apart
     LEVEL,
     HOLDS,
@@ -38,7 +39,7 @@ BOUND, INDEX = range(2)
     VISITS,  # words of a result that were asked for, there or not
     # and words of the present step: read from the parent, taken, handed on (operands) or sent up (results).
     MOVED,
-) = range(27)
+) = range(28)
 NODE_COLUMNS = MOVED + 3
 
 # `Machine.rank`

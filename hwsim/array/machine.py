@@ -174,8 +174,8 @@ class Network:
         self.node = node
         self.children = children
         self.parents = parents
-        self.above = [parent for parent, _, _ in node.placements()]
-        self.leads = [leads for _, _, leads in node.placements()]
+        self.above: list[int] = node.placements.parent.tolist()
+        self.leads: list[bool] = node.placements.leads.tolist()
         self.fan = node.meshes[-1].size
         self.is_result = plan.problem.data_spaces[node.space].read_write
         on = node.meshes[-1].links and not (self.is_result and node.holds)
@@ -255,7 +255,7 @@ class Machine:
                     home.words[element] = Word(element, 0, (home.place,))
         # The clock reads the engine's columns; the machine fills them in.
         self.columns = engine.build(plan, {}, how.dtype)
-        self.clock = clocks.clock_of(plan, [sum(lead for _, _, lead in node.placements()) for node in plan.nodes])
+        self.clock = clocks.clock_of(plan)
 
     def _storages(self, node: Node) -> list[Storage]:
         """The instances of a node, each with where its first tile lies."""
@@ -263,7 +263,8 @@ class Machine:
         origins: list[Vector] = [(0,) * len(node.extent)]
         if node.parent >= 0:
             parents = self.storages[node.parent]
-            origins = [_plus(parents[above].origin, offset) for above, offset, _ in node.placements()]
+            placed = zip(node.placements.parent.tolist(), node.placements.offset.tolist(), strict=True)
+            origins = [_plus(parents[above].origin, tuple(offset)) for above, offset in placed]
         names = self.place_names[node.level] if node.level >= 0 else ["outside"]
         return [Storage(name, space, self.adder, origin) for name, origin in zip(names, origins, strict=True)]
 

@@ -10,6 +10,10 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import Illegal
@@ -67,6 +71,29 @@ class Mesh:
 
 
 @dataclass(frozen=True)
+class Placements:
+    """Where the instances of a node stand, an entry per instance.
+
+    Of the instances that want the same box one leads: it fetches, the others listen. Groups form mesh by mesh.
+
+    Attributes:
+        parent: the instance that it is filled from, (instances,).
+        offset: of its box in the parent's, (instances, ranks).
+        leader: who leads its group, (instances,).
+    """
+
+    parent: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    leader: npt.NDArray[np.int64]
+
+    @property
+    def leads(self) -> npt.NDArray[np.bool_]:
+        """Whether an instance leads its group."""
+        leads: npt.NDArray[np.bool_] = self.leader == np.arange(len(self.leader))
+        return leads
+
+
+@dataclass(frozen=True)
 class Node:
     """One data space at one level: a buffer in every instance, or the latches of the multipliers.
 
@@ -102,25 +129,24 @@ class Node:
         """Words of one tile."""
         return math.prod(self.extent)
 
-    def placements(self) -> Iterator[tuple[int, Vector, bool]]:
-        """Per instance: its parent instance, its box's offset in the parent's, and whether it leads its group.
+    @cached_property
+    def placements(self) -> Placements:
+        """Where the instances stand."""
+        offset = np.zeros((1, len(self.extent)), np.int64)
+        leader = np.zeros(1, np.int64)
+        for mesh in self.meshes:
+            own = np.array(mesh.offsets, np.int64).reshape(mesh.size, len(self.extent))
+            offset = (offset[:, None] + own).reshape(-1, len(self.extent))
+            seen: dict[Vector, int] = {}
+            first = [seen.setdefault(o, x) if mesh.multicast else x for x, o in enumerate(mesh.offsets)]
+            leader = (leader[:, None] * mesh.size + np.array(first, np.int64)).reshape(-1)
+        fan = len(leader)
+        parents = np.arange(self.instances // fan)
+        leader = (parents[:, None] * fan + leader).reshape(-1)
+        return Placements(np.repeat(parents, fan), np.tile(offset, (len(parents), 1)), leader)
 
-        Of the instances that want the same box one leads: it fetches, the others listen. Groups form mesh by mesh.
-        """
-        ranks = len(self.extent)
-        fan = math.prod(mesh.size for mesh in self.meshes)
-        for parent in range(self.instances // fan):
-            for path in itertools.product(*(range(mesh.size) for mesh in self.meshes)):
-                offset = [0] * ranks
-                leads = True
-                for mesh, place in zip(self.meshes, path, strict=True):
-                    for r in range(ranks):
-                        offset[r] += mesh.offsets[place][r]
-                    leads &= not mesh.multicast or mesh.offsets.index(mesh.offsets[place]) == place
-                yield parent, tuple(offset), leads
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Everything the machine needs to know before the first cycle.
 
@@ -157,10 +183,12 @@ class Plan:
         return sum(node.words * node.instances for node in self.nodes)
 
 
+@lru_cache(maxsize=32)
 def plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
     """The plan of a layer, or why the mapping cannot run.
 
-    The checks are the machine's own: factors, fan-outs, what is kept, and whether the tiles fit.
+    The checks are the machine's own: factors, fan-outs, what is kept, and whether the tiles fit. The last plans are
+    kept, since a network runs the same layers for every image.
     """
     fault = _fault(problem, architecture, mapping)
     if fault is not None:

@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hwsim.array.control import FIRST, Links, TileControl, groups
 from hwsim.array.plan import OUTSIDE, Node, Plan, TimeLoop, make_mesh, make_node, sizes_inside, steps_of, strides
@@ -67,8 +68,9 @@ def short_walk(loops: int, bounds: list[int]) -> Iterator[tuple[int, int]]:
         yield advanced, weight
 
 
+@lru_cache(maxsize=128)
 def traffic(plan: Plan, space: int) -> list[Traffic]:
-    """The short walk of one data space at every level, outer → inner."""
+    """The short walk of one data space at every level, outer → inner, with what levels that pass it on multiply by."""
     problem, architecture, mapping = plan.problem, plan.architecture, plan.mapping
     loops, across = strides(problem, mapping)
     sizes = sizes_inside(problem, mapping)
@@ -80,6 +82,7 @@ def traffic(plan: Plan, space: int) -> list[Traffic]:
             problem, architecture, space, level + 1, loops, sizes[level + 1], plan.used[level + 1], [], (mesh,)
         )
         out.append(_serve(node, data_space, list(loops)))
+    _pass_on(out, [plan.nodes[k] for k in plan.chains[space] if plan.nodes[k].level != OUTSIDE])
     return out
 
 
@@ -123,7 +126,6 @@ def presume(plan: Plan, first_visits: dict[int, int]) -> dict[tuple[int, int], P
         served = traffic(plan, space)
         chain = tuple(k for k in nodes_of if plan.nodes[k].level != OUTSIDE)
         nodes = [plan.nodes[k] for k in chain]
-        _pass_on(served, nodes)
         shares = _shares(plan, space)
         for position, (number, node) in enumerate(zip(chain[:-1], nodes[:-1], strict=True)):
             child = nodes[position + 1]

@@ -148,7 +148,7 @@ def simulate(
 
     homes = {chain[0]: made.problem.data_spaces[k] for k, chain in enumerate(made.chains)}
     m = engine.build(made, {n: operands[x.name] for n, x in homes.items() if not x.read_write}, how.dtype)
-    clock = clock_of(made, [sum(leads for _, _, leads in node.placements()) for node in made.nodes])
+    clock = clock_of(made)
     chunk = max(1, CHUNK_MACS // made.multipliers)
     while True:
         done = engine.run_steps(m, clock, chunk, how.mode, *how.limits) == engine.DONE
