@@ -58,15 +58,26 @@ class Task:
 
 @dataclass(frozen=True)
 class View:
-    """One augmented look at every image of a set: where its window lies (pixels), if it is mirrored; each (N,)."""
+    """One augmented look at N images of a set.
+
+    Attributes:
+        dy / dx: where the window into the padded image lies (pixels), (N,).
+        flipped: if it is mirrored, (N,).
+        other: position of the image that shows inside the box, (N,); None where nothing is mixed.
+        box: top, left, bottom, right (pixels, the latter two excluded), (N, 4); empty boxes show nothing.
+    """
 
     dy: Tensor
     dx: Tensor
     flipped: Tensor
+    other: Tensor | None = None
+    box: Tensor | None = None
 
     def at(self, index: Tensor) -> View:
         """The view of some of the images."""
-        return View(self.dy[index], self.dx[index], self.flipped[index])
+        other = None if self.other is None else self.other[index]
+        box = None if self.box is None else self.box[index]
+        return View(self.dy[index], self.dx[index], self.flipped[index], other, box)
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class Feeder:
         return len(self.labels)
 
     def view(self, count: int, generator: torch.Generator | None) -> View:
-        """Random windows and mirrorings of ``count`` images; none where no generator is given."""
+        """Random windows, mirrorings and boxes of ``count`` images; none where no generator is given."""
         p = self.augment.crop
         dy = dx = torch.full((count,), p)
         flipped = torch.zeros(count, dtype=torch.bool)
@@ -116,19 +127,50 @@ class Feeder:
                 dx = torch.randint(0, 2 * p + 1, (count,), generator=generator)
             if self.augment.flip:
                 flipped = torch.rand(count, generator=generator) < 0.5
+            if self.augment.mix:
+                other = torch.randint(0, len(self), (count,), generator=generator)
+                return View(dy, dx, flipped, other, self._boxes(count, generator))
         return View(dy, dx, flipped)
+
+    def _boxes(self, n: int, generator: torch.Generator) -> Tensor:
+        """Boxes (n, 4) for other images, their area drawn uniformly (CutMix: Yun et al. 2019, arXiv 1905.04899)."""
+        size = torch.tensor([self.height, self.width])
+        half = torch.rand((n, 1), generator=generator).sqrt() * size / 2
+        middle = torch.rand((n, 2), generator=generator) * size
+        mixed = torch.rand((n, 1), generator=generator) < self.augment.mix
+        low = (middle - half).round().clamp(min=0)
+        high = torch.where(mixed, (middle + half).round().minimum(size), low)
+        return torch.cat([low, high], 1).long()
 
     def seen(self, index: Tensor, view: View) -> Tensor:
         """Images at ``index`` under a view of them: (B, H, W, C), 0 to 255."""
+        x = self._window(index, view)
+        if view.other is None or view.box is None:
+            return x
+        top, left, bottom, right = view.box.T[:, :, None]
+        y, z = torch.arange(self.height), torch.arange(self.width)
+        inside = ((y >= top) & (y < bottom))[:, :, None] & ((z >= left) & (z < right))[:, None, :]
+        return torch.where(inside[..., None], self._window(view.other, view), x)
+
+    def targets(self, index: Tensor, view: View, classes: int) -> Tensor:
+        """How much of each image seen is of each class: (B, classes); an unlabelled image counts for none."""
+        shares = torch.zeros(len(index), classes + 1)  # label -1 is the last column
+        mine = torch.ones(len(index))
+        if view.other is not None and view.box is not None:
+            area = (view.box[:, 2:] - view.box[:, :2]).prod(1) / (self.height * self.width)
+            mine = 1 - area
+            shares.scatter_add_(1, (self.labels[view.other] % (classes + 1))[:, None], area[:, None])
+        shares.scatter_add_(1, (self.labels[index] % (classes + 1))[:, None], mine[:, None])
+        return shares[:, :-1]
+
+    def _window(self, index: Tensor, view: View) -> Tensor:
         rows = view.dy[:, None] + torch.arange(self.height)
         columns = torch.arange(self.width).expand(len(index), -1)
         columns = torch.where(view.flipped[:, None], self.width - 1 - columns, columns) + view.dx[:, None]
         return self.pixels[index[:, None, None], rows[:, :, None], columns[:, None, :]].float()
 
-    def batch(
-        self, index: Tensor, generator: torch.Generator | None, view: View | None = None
-    ) -> tuple[Tensor, Tensor, View]:
-        """Images at ``index``: (x (B, C, H, W), labels (B,), their view); plain where no generator is given.
+    def batch(self, index: Tensor, generator: torch.Generator | None, view: View | None = None) -> tuple[Tensor, View]:
+        """Images at ``index``: (x (B, C, H, W), their view); plain where no generator is given.
 
         Args:
             index: (B,) positions in the set.
@@ -139,7 +181,7 @@ class Feeder:
         x = self.seen(index, view) * self.scale + self.shift
         if generator is not None and self.augment.cutout:
             x = x * self._holes(len(index), generator)[..., None]
-        return x.permute(0, 3, 1, 2), self.labels[index], view
+        return x.permute(0, 3, 1, 2), view
 
     def _holes(self, n: int, generator: torch.Generator) -> Tensor:
         """Masks (B, H, W) with a square hole at a random place (DeVries and Taylor 2017, arXiv 1708.04552)."""
@@ -202,8 +244,9 @@ def accuracy(model: nn.Module, images: Images, task: Task, resolution: int | Non
     model.eval()
     right = 0
     for start in range(0, len(feeder), batch):
-        x, y, _ = feeder.batch(torch.arange(start, min(start + batch, len(feeder))), None)
-        right += int((model(resize(x, resolution)).argmax(1) == y).sum())
+        index = torch.arange(start, min(start + batch, len(feeder)))
+        x, _ = feeder.batch(index, None)
+        right += int((model(resize(x, resolution)).argmax(1) == feeder.labels[index]).sum())
     model.train(training)
     return right / len(feeder)
 
@@ -227,13 +270,19 @@ class Average:
 
 
 def loss_of(
-    logits: Tensor, labels: Tensor, smoothing: float, soft: Tensor | None, distillation: Distillation | None
+    logits: Tensor, targets: Tensor, smoothing: float, soft: Tensor | None, distillation: Distillation | None
 ) -> Tensor:
-    """Cross-entropy of the labelled images (label -1 is none), mixed with the divergence from the teacher's logits."""
-    if bool((labels >= 0).any()):
-        hard = functional.cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=-1)
-    else:
-        hard = logits.new_zeros(())
+    """Cross-entropy of what is labelled, mixed with the divergence from the teacher's logits.
+
+    Args:
+        logits / targets: (B, classes); a target is the share of the image that is of the class (`Feeder.targets`).
+        smoothing: share of every label that is spread over all classes.
+        soft: the teacher's logits, (B, classes).
+        distillation: how much the teacher counts.
+    """
+    labelled = targets.sum(1, keepdim=True)
+    spread = targets * (1 - smoothing) + labelled * smoothing / targets.shape[1]
+    hard = -(spread * functional.log_softmax(logits, 1)).sum() / labelled.sum().clamp(min=1)
     if soft is None or distillation is None:
         return hard
     t, alpha = distillation.temperature, distillation.alpha
@@ -413,14 +462,15 @@ class _Step:
     after: Hook | None
 
     def __call__(self, epoch: int, k: int, steps: int, index: Tensor, generator: torch.Generator) -> tuple[float, int]:
-        """Take step k of an epoch; returns the batch's loss and how many of its images were right."""
+        """Take step k of an epoch; returns the batch's loss and for how many images the guess shows in most pixels."""
         settings = self.settings
         turn = 0 if self.lessons is None else epoch % len(self.lessons.views)
         view = None if self.lessons is None else self.lessons.views[turn].at(index)
         soft = None if self.lessons is None else self.lessons.logits[turn, index]
-        x, y, _ = self.feeder.batch(index, generator, view)
+        x, view = self.feeder.batch(index, generator, view)
         logits = self.model(resize(x, resolution_at(settings, epoch)))
-        loss = loss_of(logits, y, settings.label_smoothing, soft, self.distillation)
+        targets = self.feeder.targets(index, view, logits.shape[1])
+        loss = loss_of(logits, targets, settings.label_smoothing, soft, self.distillation)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizers.step(learning_rate(settings, epoch * steps + k, steps))
         if self.after is not None:
@@ -433,7 +483,8 @@ class _Step:
                 f"the loss is no longer finite (epoch {epoch + 1}, step {k + 1}); lower learning_rate.",
                 where="training",
             )
-        return value, int((logits.detach().argmax(1) == y).sum())
+        guessed = targets.gather(1, logits.detach().argmax(1, keepdim=True))
+        return value, int((guessed >= 0.5).sum())
 
 
 def _epoch(step: _Step, epoch: int, seed: int, max_steps: int | None, progress: Progress | None) -> dict[str, float]:
@@ -483,7 +534,8 @@ def labelled(progress: Progress | None, label: str) -> Progress | None:
 def _validate(model: nn.Module, task: Task, resolution: int | None) -> dict[str, float]:
     feeder = Feeder(task.validation, task, Augment())
     model.eval()
-    x, y, _ = feeder.batch(torch.arange(len(feeder)), None)
+    x, _ = feeder.batch(torch.arange(len(feeder)), None)
+    y = feeder.labels
     logits = torch.cat([model(resize(part, resolution)) for part in torch.split(x, 250)])
     model.train()
     right = float((logits.argmax(1) == y).float().mean())

@@ -76,7 +76,7 @@ PLAIN: dict[str, Callable[..., nn.Module]] = {
 #: Activations that a recipe may ask for.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
-    "silu": lambda: nn.SiLU(inplace=True),
+    "silu": nn.SiLU,  # in place, it would copy its input for the backward pass
 }
 
 

@@ -19,11 +19,16 @@ class _Strict(BaseModel):
 
 
 class Augment(_Strict):
-    """Random changes to training images: crop after reflected padding (pixels), flip left-right, cutout (pixels)."""
+    """Random changes to training images.
+
+    Crop after reflected padding (pixels), flip left-right, cutout (pixels), and the share of images in which
+    a box shows another image.
+    """
 
     crop: int = Field(default=0, ge=0, le=32)
     flip: bool = False
     cutout: int = Field(default=0, ge=0, le=64)
+    mix: float = Field(default=0.0, ge=0, le=1)
 
 
 class Stage(_Strict):

@@ -180,17 +180,7 @@ class Network:
         self.is_result = plan.problem.data_spaces[node.space].read_write
         on = node.meshes[-1].links and not (self.is_result and node.holds)
         self.links = Links(node.meshes[-1]) if on else None
-        self.leader = [self._leader(x) for x in range(node.instances)]
-
-    def _leader(self, x: int) -> int:
-        """The instance that fetches for the group of x: the first with the same places' offsets, mesh by mesh."""
-        lead, scale, rest = 0, 1, x
-        for mesh in reversed(self.node.meshes):
-            place = rest % mesh.size
-            rest //= mesh.size
-            lead += scale * (mesh.offsets.index(mesh.offsets[place]) if mesh.multicast else place)
-            scale *= mesh.size
-        return lead + rest * scale
+        self.leader: list[int] = node.placements.leader.tolist()
 
     def parent(self, x: int) -> Storage:
         """The storage that instance x is filled from."""

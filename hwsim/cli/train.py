@@ -55,6 +55,7 @@ def train(
     if epochs is not None:
         chosen = chosen.model_copy(update={"training": chosen.schedule.model_copy(update={"epochs": epochs})})
     trainer.use_threads(threads or os.cpu_count() or 1)
+    trainer.keep_memory()
     # what decides the result, without the folders of this machine
     parts = [f"hwsim train {Path(recipe).name} --data-dir DATA --seed {seed}"]
     parts += [f"--epochs {epochs}"] if epochs is not None else []

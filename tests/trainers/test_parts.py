@@ -71,16 +71,16 @@ def test_augmented_batches_are_windows_of_the_padded_image() -> None:
     images = Images(rng.integers(0, 256, (6, 5, 7, 2), dtype=np.uint8), np.arange(6))
     task = loop.Task(images, images, (0.0, 0.0), (1.0, 1.0))
     feeder = loop.Feeder(images, task, Augment(crop=2, flip=True))
-    x, y, view = feeder.batch(torch.arange(6), torch.Generator().manual_seed(1))
+    x, view = feeder.batch(torch.arange(6), torch.Generator().manual_seed(1))
     flipped = view.flipped
-    assert y.tolist() == list(range(6)) and 0 < int(flipped.sum()) < 6
+    assert torch.equal(feeder.targets(torch.arange(6), view, 6), torch.eye(6)) and 0 < int(flipped.sum()) < 6
     for k in range(6):
         padded = np.pad(images.pixels[k], ((2, 2), (2, 2), (0, 0)), mode="reflect")
         seen = (x[k].permute(1, 2, 0).numpy() * 255).round().astype(int)
         seen = seen[:, ::-1] if flipped[k] else seen
         windows = (padded[i : i + 5, j : j + 7] for i, j in itertools.product(range(5), range(5)))
         assert any((seen == w).all() for w in windows)
-    plain, _, none = feeder.batch(torch.arange(6), None)
+    plain, none = feeder.batch(torch.arange(6), None)
     assert not none.flipped.any()
     assert (plain.permute(0, 2, 3, 1).mul(255).round().numpy() == images.pixels).all()
 
@@ -92,7 +92,7 @@ def test_a_view_of_all_images_gives_the_same_batch_in_any_order() -> None:
     view = feeder.view(6, torch.Generator().manual_seed(3))
     whole = feeder.seen(torch.arange(6), view)
     index = torch.tensor([4, 0, 5])
-    x, _, _ = feeder.batch(index, torch.Generator().manual_seed(8), view.at(index))
+    x, _ = feeder.batch(index, torch.Generator().manual_seed(8), view.at(index))
     assert torch.allclose(x.permute(0, 2, 3, 1) * 255, whole[index])
     assert not torch.equal(whole, feeder.seen(torch.arange(6), feeder.view(6, None)))
 
@@ -100,11 +100,46 @@ def test_a_view_of_all_images_gives_the_same_batch_in_any_order() -> None:
 def test_cutout_hides_one_square() -> None:
     images = Images(np.full((4, 12, 12, 1), 255, np.uint8), np.zeros(4, np.int64))
     feeder = loop.Feeder(images, loop.Task(images, images, (0.0,), (1.0,)), Augment(cutout=4))
-    x, _, _ = feeder.batch(torch.arange(4), torch.Generator().manual_seed(0))
+    x, _ = feeder.batch(torch.arange(4), torch.Generator().manual_seed(0))
     for image in x[:, 0]:
         rows, columns = (image == 0).any(1).sum(), (image == 0).any(0).sum()
         assert 1 <= rows <= 4 and 1 <= columns <= 4
         assert int((image == 0).sum()) == rows * columns
+
+
+def test_a_mixed_image_counts_for_what_it_shows() -> None:
+    # image k is of one colour, k + 1, so that every pixel tells which image it comes from; the last has no label
+    pixels = np.repeat(np.arange(1, 7, dtype=np.uint8), 8 * 10).reshape(6, 8, 10, 1)
+    labels = np.array([0, 1, 2, 0, 1, -1])
+    images = Images(pixels, labels)
+    feeder = loop.Feeder(images, loop.Task(images, images, (0.0,), (1.0,)), Augment(crop=2, flip=True, mix=0.5))
+    index = torch.arange(6).repeat(500)
+    view = feeder.view(len(index), torch.Generator().manual_seed(0))
+    seen = feeder.seen(index, view)[..., 0].long() - 1
+    assert view.other is not None
+    assert ((seen == index[:, None, None]) | (seen == view.other[:, None, None])).all()
+    expected = torch.stack([(torch.from_numpy(labels)[seen] == c).float().mean((1, 2)) for c in range(3)], 1)
+    assert torch.allclose(feeder.targets(index, view, 3), expected, atol=1e-6)
+    whole = (seen == index[:, None, None]).all(1).all(1).float().mean()  # half, and some mixed with themselves
+    assert 0.5 < float(whole) < 0.65
+    # the box is one rectangle, its area before it is cut off uniform
+    for k in torch.nonzero((seen != index[:, None, None]).any(1).any(1))[:200, 0].tolist():
+        other = seen[k] != index[k]
+        assert int(other.sum()) == int(other.any(1).sum()) * int(other.any(0).sum())
+    # a part of a set sees what the whole sees, and another seed something else
+    some = torch.tensor([7, 3, 2999])
+    assert torch.equal(feeder.seen(index[some], view.at(some))[..., 0].long() - 1, seen[some])
+    assert not torch.equal(feeder.view(len(index), torch.Generator().manual_seed(1)).box, view.box)
+
+
+def test_cross_entropy_of_mixed_unlabelled_and_smoothed_targets() -> None:
+    logits = torch.tensor([[2.0, 0.0, 1.0], [0.5, 0.1, -1.0]])
+    ours = loop.loss_of(logits, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), 0.2, None, None)
+    assert torch.allclose(ours, nn.functional.cross_entropy(logits, torch.tensor([0, 1]), label_smoothing=0.2))
+    ours = loop.loss_of(logits, torch.tensor([[0.75, 0.25, 0], [0, 0, 0]]), 0.0, None, None)
+    log_p = logits[0].log_softmax(0)
+    assert torch.allclose(ours, -(0.75 * log_p[0] + 0.25 * log_p[1]))
+    assert float(loop.loss_of(logits, torch.zeros(2, 3), 0.1, None, None)) == 0
 
 
 def test_schedules() -> None:
@@ -159,7 +194,7 @@ def test_an_activation_stands_wherever_relu_did() -> None:
 
 def test_distillation_loss_by_hand() -> None:
     logits, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    labels, t, alpha = torch.tensor([0]), 2.0, 0.75
+    labels, t, alpha = torch.tensor([[1.0, 0.0]]), 2.0, 0.75
     p = [np.exp(v / t) / (np.exp(0 / t) + np.exp(1 / t)) for v in (0.0, 1.0)]
     q = [np.exp(v / t) / (np.exp(2 / t) + np.exp(0 / t)) for v in (2.0, 0.0)]
     far = sum(a * np.log(a / b) for a, b in zip(p, q, strict=True))
