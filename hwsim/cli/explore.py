@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.shared import json_text, show, write_plots
+from hwsim.cli.shared import json_text, progress_bar, show, write_plots
 from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName
 
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
     from hwsim.explore.check import Prepared
     from hwsim.explore.run import Exploration
     from hwsim.explore.workers import Workers
-
-LINE_SECONDS = 60.0  # between two lines of progress where stderr is no terminal
 
 
 def explore(
@@ -70,8 +65,9 @@ def explore(
     wanted = trials or int(loaded.grid_size)
     prepared = prepare(loaded)
     target = store or _default_store(prepared)
-    with Store(target, prepared.identity) as kept, _progress(wanted) as tell:
-        found = run(loaded, kept, chosen, _workers(prepared, scheduler, workers), wanted, tell=tell)
+    with Store(target, prepared.identity) as kept, progress_bar(lines=True) as bar:
+        working = _workers(prepared, scheduler, workers)
+        found = run(loaded, kept, chosen, working, wanted, tell=lambda now: bar(*_told(now)))
     if csv is not None:
         write_file(csv, exploration.explore_csv(found))
     if html is not None or plots is not None or markdown is not None:
@@ -136,31 +132,8 @@ def _workers(prepared: Prepared, scheduler: str | None, count: int | None) -> Wo
     return Processes(prepared.job, count or os.cpu_count() or 1)
 
 
-@contextmanager
-def _progress(wanted: int) -> Iterator[Callable[[Exploration], None]]:
-    """A bar with the best so far and the time left on a terminal; elsewhere a line a minute."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("starting", total=wanted)
-            yield lambda found: bar.update(task, completed=len(found.trials), description=_line(found))
-        return
-    last = [time.monotonic()]
-
-    def line(found: Exploration) -> None:
-        if time.monotonic() - last[0] >= LINE_SECONDS:
-            last[0] = time.monotonic()
-            print(f"{len(found.trials)}/{found.wanted} {_line(found)}", file=sys.stderr, flush=True)
-
-    yield line
-
-
-def _line(found: Exploration) -> str:
-    """``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71 · 3:10 left``."""
+def _told(found: Exploration) -> tuple[int, int, str]:
+    """Designs done, wanted, and ``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71``."""
     from reports.exploration import quantity
 
     parts = []
@@ -172,7 +145,4 @@ def _line(found: Exploration) -> str:
         named = zip(found.space.objectives, best, strict=True)
         parts.append("best " + ", ".join(f"{x.name} {quantity(float(v), x.unit)}" for x, v in named))
         parts.append(f"hypervolume {found.hypervolume[-1][1]:.3f} ({len(found.front)} on the front)")
-    if found.evaluated:
-        left = found.seconds / found.evaluated * (found.wanted - len(found.trials))
-        parts.append(f"{int(left // 60)}:{int(left % 60):02} left")
-    return " · ".join(parts)
+    return len(found.trials), found.wanted, " · ".join(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -47,17 +49,63 @@ def json_text(data: Any) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on stderr, gone when the work is done; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+LINE_SECONDS = 60.0  # between two lines of progress where stderr is no terminal
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+#: called with (done, of how many, what is being done)
+Tell = Callable[[int, int, str], None]
+
+
+@contextmanager
+def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
+    """A progress bar on stderr, gone when the work is done.
+
+    Args:
+        title: before what the caller tells.
+        lines: where stderr is no terminal, print a line a minute, so that a log shows life; silent otherwise.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
+    if lines and not console.is_terminal:
+        yield _lines(title)
+        return
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=f"{title} {name}")
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, description=f"{title} {name}".strip()
+        )
+
+
+def _lines(title: str) -> Tell:
+    """Prints what is told and the time left, once a minute."""
+    first: list[int] = []
+    started = last = time.monotonic()
+
+    def tell(done: int, total: int, name: str) -> None:
+        nonlocal last
+        if not first:
+            first.append(done)  # a resumed run does not start from nothing
+        now = time.monotonic()
+        if now - last < LINE_SECONDS:
+            return
+        last = now
+        left = ""
+        if done > first[0]:
+            seconds = int((now - started) / (done - first[0]) * (total - done))
+            left = f" · {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
+        print(f"{title} {done}/{total} {name}{left}".strip(), file=sys.stderr, flush=True)
+
+    return tell
 
 
 def dims(pairs: list[str]) -> dict[str, int]:

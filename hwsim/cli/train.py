@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hwsim.cli.shared import show
+from hwsim.cli.shared import progress_bar, show
 from hwsim.errors import HwsimError
 
 
@@ -61,7 +58,7 @@ def train(
     parts += [f"--epochs {epochs}"] if epochs is not None else []
     parts += [f"--{name} {file.name}" for name, file in (("weights", weights), ("teacher", teacher)) if file]
     command = " ".join(parts + (["--search"] if search else []))
-    with _training_progress() as progress:
+    with progress_bar(lines=True) as progress:
         run = Run(data_dir, output, seed, resume, weights, teacher, command, max_steps, progress)
         log = (trainer.search if search else trainer.train)(chosen, run, _Costs(arch))
     show(terminal.training_report(log, output))
@@ -78,35 +75,10 @@ def _evaluate_file(file: Path, data_dir: Path) -> None:
     if "dataset" not in metadata:
         raise HwsimError("the file's metadata names no dataset; was it exported by `hwsim train`?", where=str(file))
     images = open_dataset(metadata["dataset"], data_dir).read("test")
-    with _training_progress() as progress:
+    with progress_bar(lines=True) as progress:
         measured = export.evaluate(str(file), images, lambda done, total: progress(done, total, "evaluating"))
     stated = metadata.get("test_accuracy", "nothing")
     print(f"test accuracy {measured:.4f} of {len(images)} images (the file says {stated}): {file}")
-
-
-@contextmanager
-def _training_progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with the time left on a terminal; elsewhere a line a minute, so that a log shows life."""
-    import time
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda done, total, text: bar.update(task, completed=done, total=total, description=text)
-        return
-    last = [time.monotonic()]
-
-    def line(done: int, total: int, text: str) -> None:
-        if time.monotonic() - last[0] >= 60:
-            last[0] = time.monotonic()
-            print(f"{done}/{total} {text}", file=sys.stderr, flush=True)
-
-    yield line
 
 
 class _Costs:
