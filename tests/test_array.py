@@ -139,6 +139,19 @@ def test_the_engine_and_the_objects_are_one_machine(case: Mapped) -> None:
     assert sum(word.products for word in machine.results().values()) == case.problem.macs
 
 
+@settings(RANDOM, max_examples=100)
+@given(mapped())
+def test_a_second_run_starts_from_nothing(case: Mapped) -> None:
+    """Plans are kept; what a run leaves behind is not."""
+    first = run(case)
+    others = operands(case.problem, seed=1)
+    second = simulate(case.problem, case.architecture, case.mapping, others, EXACT)
+    assert isinstance(second, Simulation)
+    assert (second.output == reference(case.problem, others)).all()
+    assert (second.counts, second.cycles) == (first.counts, first.cycles)
+    assert run(case).output.tolist() == first.output.tolist()
+
+
 def test_a_word_can_be_followed_from_dram_to_the_multiplier_and_back() -> None:
     problem = matmul({"M": 2, "C": 2, "P": 2})
     architecture, mapping = nest("DRAM WIO: P2", "mesh 2x1: XM2", "pad WIO: C2")

@@ -138,7 +138,8 @@ def lessons_of(recipe: Recipe, run: Run, task: loop.Task) -> loop.Lessons | None
         raise HwsimError("no such teacher file; train it first, or point --teacher at one.", where=str(teacher))
     feeder = loop.Feeder(task.train, task, recipe.schedule.augment)
     total = len(feeder)
-    seeds = [run.seed * 1_000_003 + 500_000 + v for v in range(recipe.distillation.views)]
+    count = recipe.distillation.views if run.max_steps is None else min(2, recipe.distillation.views)
+    seeds = [run.seed * 1_000_003 + 500_000 + v for v in range(count)]
     views = [feeder.view(total, torch.Generator().manual_seed(seed)) for seed in seeds]
     file = run.output / f"{recipe.name}.teacher.npz"
     digest = hashlib.sha256(teacher.read_bytes()).hexdigest()

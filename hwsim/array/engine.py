@@ -10,7 +10,6 @@ numba sees few arrays: a row per node, columns named below. A tuple of many woul
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +76,7 @@ from hwsim.array.layout import (
     WORDS,
 )
 from hwsim.array.layout import LEVEL as LEVEL_COLUMN
-from hwsim.array.plan import Node, Plan
+from hwsim.array.plan import Node, Plan, per_plan
 from hwsim.kernel import kernel
 
 # Status of a run.
@@ -679,7 +678,7 @@ def build(plan: Plan, operands: dict[int, npt.NDArray[Any]], dtype: npt.DTypeLik
     )
 
 
-@lru_cache(maxsize=32)
+@per_plan
 def _wired(plan: Plan) -> Machine:
     """What all machines of a plan have in common; fields that a run writes to are copied or left empty."""
     ranks = max(1, *(len(node.extent) for node in plan.nodes))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +25,13 @@ from workloads.problem import DataSpace, Problem
 OUTSIDE = -1
 """Level of the world outside: it has what the outermost level does not keep whole, and is not counted."""
 
+KEPT_MULTIPLIERS = 4096
+"""Plans for more are not kept: tables of where every instance stands would fill the memory."""
+
 Vector = tuple[int, ...]
 """One number per rank of a data space."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -183,13 +190,30 @@ class Plan:
         return sum(node.words * node.instances for node in self.nodes)
 
 
-@lru_cache(maxsize=32)
 def plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
     """The plan of a layer, or why the mapping cannot run.
 
-    The checks are the machine's own: factors, fan-outs, what is kept, and whether the tiles fit. The last plans are
-    kept, since a network runs the same layers for every image.
+    The checks are the machine's own: factors, fan-outs, what is kept, and whether the tiles fit. The last plans for
+    arrays that are not large are kept, since a network runs the same layers for every image.
     """
+    used = math.prod(loop.bound for placed in mapping.levels for loop in placed.spatial)
+    return (_kept_plan if used <= KEPT_MULTIPLIERS else _plan)(problem, architecture, mapping)
+
+
+def per_plan(make: Callable[[Plan], Made]) -> Callable[[Plan], Made]:
+    """Work something out once per plan, and keep it as long as the plan lives."""
+    known: WeakKeyDictionary[Plan, Made] = WeakKeyDictionary()
+
+    @wraps(make)
+    def found(plan: Plan) -> Made:
+        if plan not in known:
+            known[plan] = make(plan)
+        return known[plan]
+
+    return found
+
+
+def _plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
     fault = _fault(problem, architecture, mapping)
     if fault is not None:
         return fault
@@ -228,6 +252,9 @@ def plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan
         return fault
     boxes = tuple(_extent(space, problem.sizes) for space in problem.data_spaces)
     return Plan(problem, architecture, mapping, loops, tuple(nodes), tuple(chains), tuple(used), boxes)
+
+
+_kept_plan = lru_cache(maxsize=32)(_plan)
 
 
 def coefficients(space: DataSpace, dim: str) -> Vector:

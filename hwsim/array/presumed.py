@@ -16,10 +16,20 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from hwsim.array.control import FIRST, Links, TileControl, groups
-from hwsim.array.plan import OUTSIDE, Node, Plan, TimeLoop, make_mesh, make_node, sizes_inside, steps_of, strides
+from hwsim.array.plan import (
+    OUTSIDE,
+    Node,
+    Plan,
+    TimeLoop,
+    make_mesh,
+    make_node,
+    per_plan,
+    sizes_inside,
+    steps_of,
+    strides,
+)
 from workloads.problem import DataSpace
 
 
@@ -68,9 +78,13 @@ def short_walk(loops: int, bounds: list[int]) -> Iterator[tuple[int, int]]:
         yield advanced, weight
 
 
-@lru_cache(maxsize=128)
-def traffic(plan: Plan, space: int) -> list[Traffic]:
-    """The short walk of one data space at every level, outer → inner, with what levels that pass it on multiply by."""
+@per_plan
+def traffic(plan: Plan) -> list[list[Traffic]]:
+    """Per data space its short walk at every level, outer → inner."""
+    return [_traffic(plan, space) for space in range(len(plan.chains))]
+
+
+def _traffic(plan: Plan, space: int) -> list[Traffic]:
     problem, architecture, mapping = plan.problem, plan.architecture, plan.mapping
     loops, across = strides(problem, mapping)
     sizes = sizes_inside(problem, mapping)
@@ -123,7 +137,7 @@ def presume(plan: Plan, first_visits: dict[int, int]) -> dict[tuple[int, int], P
     """
     out = {}
     for space, nodes_of in enumerate(plan.chains):
-        served = traffic(plan, space)
+        served = traffic(plan)[space]
         chain = tuple(k for k in nodes_of if plan.nodes[k].level != OUTSIDE)
         nodes = [plan.nodes[k] for k in chain]
         shares = _shares(plan, space)
