@@ -5,8 +5,8 @@ words that stay keep their place. In each step the kernel moves the words that t
 stands in the innermost buffers, adds to what stands in the result's, and counts each access where it happens. A word of
 a result has a valid bit: it travels with the word, and a word without it is not read before it is written.
 
-numba sees few arrays: a row per node, columns named below. A tuple of many would be copied at every call. What runs in every
-step is inlined for the same reason.
+numba sees few arrays: a row per node, columns named below. A tuple of many would be copied at every call. What runs in
+every step is inlined for the same reason.
 """
 
 from __future__ import annotations
