@@ -211,6 +211,8 @@ def main() -> None:
         "",
         "## Networks",
         "",
+        "Seconds are of all images and operators; on the array: of its layers alone, run once more with their plans known.",
+        "",
         *network_table(),
         "",
         "## Random layers on small arrays",
