@@ -17,7 +17,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def one_thread_one_seed() -> None:
     import torch
 
     torch.set_num_threads(1)
+    torch.manual_seed(0)  # a test that builds a network builds the same one every time
