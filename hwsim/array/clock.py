@@ -21,6 +21,7 @@ from hwsim.array.layout import (
     HOLDS,
     INDEX,
     IS_RESULT,
+    LEADERS,
     LEVEL,
     LOOPS,
     MOVED,
@@ -44,7 +45,6 @@ class Clock(NamedTuple):
     nodes: Any  # nodes whose words pass such a port, outer → inner
     limit: Any  # (levels, 3) words per cycle: read, write, both; inf without limit
     used: Any  # (levels,) instances
-    leads: Any  # (N,) reads of all parents that one word of all instances' tiles takes
     room: Any  # (N,) bool: the next tile's words fit beside the present ones
     progress: Any  # (N,) share of the next tile that is there already
     backlog: Any  # (N,) words of results that still wait for the parent's port, per parent instance
@@ -80,7 +80,6 @@ def clock_of(plan: Plan) -> Clock:
         nodes=np.flatnonzero(touched),
         limit=limit,
         used=np.array(plan.used[:-1], np.float64),
-        leads=np.array([node.placements.leads.sum() for node in plan.nodes], np.float64),
         room=np.array(room, np.bool_),
         progress=np.zeros(count),
         backlog=np.zeros(count),
@@ -187,7 +186,7 @@ def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untype
             clock.room[p] and (clock.progress[p] >= 1.0 or clock.need[p] == 0.0)
         ):
             continue  # the words come with a tile that the parent does not have yet
-        read = clock.need[n] * clock.leads[n] / clock.used[above]
+        read = clock.need[n] * node[n, LEADERS] / clock.used[above]
         write = clock.need[n]
         share = 1.0 - clock.progress[n]
         share = min(share, clock.slack[above, 0] / read, clock.slack[above, 2] / read)

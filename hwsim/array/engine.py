@@ -706,7 +706,7 @@ def _wired(plan: Plan) -> Machine:
         nodes[n, [WORDS, LOOPS, INSTANCES, PARENT]] = node.words, node.loops, node.instances, node.parent
         nodes[n, [BASE, PLACE, SLIDINGS, LEVEL_COLUMN]] = base, stands, len(apart), node.level
         nodes[n, [HOLDS, REFETCH, FIRST_READ]] = node.holds, node.refetch, node.first_read
-        nodes[n, [IS_RESULT, LEADERS]] = is_result, node.placements.leads.sum()
+        nodes[n, [IS_RESULT, LEADERS]] = is_result, node.placements.leaders
         if mesh is not None:
             nodes[n, [FAN, COLUMNS, ROWS, MULTICAST]] = mesh.size, mesh.columns, mesh.rows, mesh.multicast
             nodes[n, LINKED] = mesh.links and not (is_result and node.holds)

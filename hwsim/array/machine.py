@@ -175,7 +175,6 @@ class Network:
         self.children = children
         self.parents = parents
         self.above: list[int] = node.placements.parent.tolist()
-        self.leads: list[bool] = node.placements.leads.tolist()
         self.fan = node.meshes[-1].size
         self.is_result = plan.problem.data_spaces[node.space].read_write
         on = node.meshes[-1].links and not (self.is_result and node.holds)

@@ -94,10 +94,9 @@ class Placements:
     leader: npt.NDArray[np.int64]
 
     @property
-    def leads(self) -> npt.NDArray[np.bool_]:
-        """Whether an instance leads its group."""
-        leads: npt.NDArray[np.bool_] = self.leader == np.arange(len(self.leader))
-        return leads
+    def leaders(self) -> int:
+        """Instances that lead their group."""
+        return int((self.leader == np.arange(len(self.leader))).sum())
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,9 @@ def explore(
     target = store or _default_store(prepared)
     with Store(target, prepared.identity) as kept, progress_bar(lines=True) as bar:
         working = _workers(prepared, scheduler, workers)
-        found = run(loaded, kept, chosen, working, wanted, tell=lambda now: bar(*_told(now)))
+        found = run(
+            loaded, kept, chosen, working, wanted, tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now))
+        )
     if csv is not None:
         write_file(csv, exploration.explore_csv(found))
     if html is not None or plots is not None or markdown is not None:
@@ -132,8 +134,8 @@ def _workers(prepared: Prepared, scheduler: str | None, count: int | None) -> Wo
     return Processes(prepared.job, count or os.cpu_count() or 1)
 
 
-def _told(found: Exploration) -> tuple[int, int, str]:
-    """Designs done, wanted, and ``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71``."""
+def _line(found: Exploration) -> str:
+    """``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71``."""
     from reports.exploration import quantity
 
     parts = []
@@ -145,4 +147,4 @@ def _told(found: Exploration) -> tuple[int, int, str]:
         named = zip(found.space.objectives, best, strict=True)
         parts.append("best " + ", ".join(f"{x.name} {quantity(float(v), x.unit)}" for x, v in named))
         parts.append(f"hypervolume {found.hypervolume[-1][1]:.3f} ({len(found.front)} on the front)")
-    return len(found.trials), found.wanted, " · ".join(parts)
+    return " · ".join(parts)

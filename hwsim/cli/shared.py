@@ -51,8 +51,8 @@ def json_text(data: Any) -> str:
 
 LINE_SECONDS = 60.0  # between two lines of progress where stderr is no terminal
 
-#: called with (done, of how many, what is being done)
-Tell = Callable[[int, int, str], None]
+#: called with (done, of how many, what is being done, or what says it where that costs something)
+Tell = Callable[[int, int, str | Callable[[], str]], None]
 
 
 @contextmanager
@@ -81,29 +81,32 @@ def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
     columns = (BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, total, name: bar.update(
-            task, completed=done, total=total, description=f"{title} {name}".strip()
-        )
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=_text(title, name))
+
+
+def _text(title: str, name: str | Callable[[], str]) -> str:
+    return f"{title} {name if isinstance(name, str) else name()}".strip()
 
 
 def _lines(title: str) -> Tell:
     """Prints what is told and the time left, once a minute."""
-    first: list[int] = []
-    started = last = time.monotonic()
+    begun = (-1, 0, 0.0)  # total, done and time when this piece of work was first told of
+    last, before = time.monotonic(), 0
 
-    def tell(done: int, total: int, name: str) -> None:
-        nonlocal last
-        if not first:
-            first.append(done)  # a resumed run does not start from nothing
+    def tell(done: int, total: int, name: str | Callable[[], str]) -> None:
+        nonlocal begun, last, before
         now = time.monotonic()
+        if begun[0] != total or done < before:  # another piece of work
+            begun = (total, done, now)
+        before = done
         if now - last < LINE_SECONDS:
             return
         last = now
         left = ""
-        if done > first[0]:
-            seconds = int((now - started) / (done - first[0]) * (total - done))
+        if done > begun[1]:
+            seconds = int((now - begun[2]) / (done - begun[1]) * (total - done))
             left = f" · {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
-        print(f"{title} {done}/{total} {name}{left}".strip(), file=sys.stderr, flush=True)
+        print(f"{_text(title, f'{done}/{total}')} {_text('', name)}{left}", file=sys.stderr, flush=True)
 
     return tell
 
