@@ -63,14 +63,17 @@ def compile_last() -> None:
     evaluate(problem, architecture, Mapping(levels), energy)
 
     space = map_space(conv({"C": 2}), architecture)
-    arrays = kernel_space(space, energy, "edp")
+    arrays = kernel_space(space, energy)
     spaces = len(problem.data_spaces)
     labels = np.ones((1, kernel.SPACE + kernel.PER_SPACE * spaces + kernel.SLIDING))
     columns = np.zeros((1, kernel.INTS), np.int64)
     child, keep = np.full(spaces, -1, np.int64), np.ones(spaces, np.bool_)
     parents = np.ones((spaces, len(architecture.levels)), np.bool_)
-    kernel.complete(arrays, np.zeros((1, 1), np.int64), labels, columns, child, keep, np.inf, np.inf)
-    kernel.close_level(arrays, 1, labels, columns, child, keep, child, parents, np.inf, np.inf, True)
+    kernel.complete(arrays, np.zeros((1, 1), np.int64), labels, columns, child, keep, np.inf)
+    bounds, order, cursor, needed = np.empty(1), np.zeros(1, np.int64), np.zeros(kernel.CURSOR, np.int64), np.zeros(2)
+    head = np.full(kernel.key_count(arrays), -1, np.int64)
+    state = (bounds, order, head, cursor, needed)
+    kernel.close_level(arrays, 1, labels, columns, *state, child, keep, child, parents, np.inf, True)
 
 
 if __name__ == "__main__":
