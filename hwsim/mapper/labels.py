@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from hwsim.counting import speed
+from hwsim.counting import _distinct as _distinct_offsets
+from hwsim.counting import _linked, _offsets, nest_geometry, speed
 from hwsim.kernel import kernel
 
 # Float columns of a label.
@@ -70,7 +71,7 @@ class Space(NamedTuple):
     coef: Any  # (s, ranks, d)
     relevant: Any  # (s, d) bool
     read_write: Any  # (s,) bool
-    elements: Any  # (s,) of the data space (float)
+    first_visits: Any  # (l, s) partial sums that a level need not read back, since they are written for the first time
     touched: Any  # (s,) a lower bound of the elements that must move (float)
     sliding: int  # index of the data space with shared ranks, −1 if none
     shared_rank: Any  # (d,) which shared rank of the sliding data space a dim moves along; −1 if none
@@ -101,6 +102,7 @@ class Space(NamedTuple):
     no_reuse: Any  # (l, s) bool
     no_multicast: Any  # (l, s) bool
     no_links: Any  # (l, s) bool
+    hands_on: Any  # (s,) bool: a fan-out stands next to the datapath, and its instances may hand on, see `hand_on`
     reach: Any  # (l, s) pJ at least to bring the data space to that level from outside
     # Bounds by what the storage next to the outermost one keeps (``k`` choices), see `outer_floor`:
     held: Any  # (k, s) bool: what it keeps
@@ -181,7 +183,7 @@ def _close(space, f, s, child):  # type: ignore[no-untyped-def]
     f[c + SAVABLE] = 0.0
     f[c + MODE] = CLOSED
     if child >= 0 and space.top[child]:
-        words = f[c + PENDING] - (space.elements[s] if space.read_write[s] else 0.0)
+        words = f[c + PENDING] - space.first_visits[child, s]
         f[ENERGY] += _blocks(np.floor(words + 0.5), space.block[child]) * space.write[child]
 
 
@@ -298,9 +300,8 @@ def add_spatial(space, f, x, level, d, b, axis, child, link):  # type: ignore[no
         if not slides:
             continue
         rank = space.shared_rank[d]
-        simple = (
-            s == space.sliding and not space.read_write[s] and f[z + SLIDES] == 0 and f[z + LMOVE] == 0 and rank >= 0
-        )
+        simple = s == space.sliding and not space.read_write[s] and f[z + SLIDES] == 0 and f[z + LMOVE] == 0
+        simple = simple and rank >= 0 and not (space.hands_on[s] and child[s] < 0)
         f[z + SLIDES] += 1.0
         if not simple:
             f[c + PENDING] /= b
@@ -322,6 +323,39 @@ def add_spatial(space, f, x, level, d, b, axis, child, link):  # type: ignore[no
     f[SPATIAL] *= b
     f[USED_X if axis == 1 else USED_Y] *= b
     return linked == link
+
+
+@njit(cache=True)
+def hand_on(space, f, dim, bound, axis, mesh_x, mesh_y):  # type: ignore[no-untyped-def]
+    """Let neighbours at the datapath hand on what they hold while the innermost temporal loops leave it in place.
+
+    There, Timeloop has every operand handed on, not only those that slide: as if the datapath kept it. Where only some
+    of the instances find theirs at a neighbour the best case is taken.
+
+    Args:
+        f: a label whose innermost level is a fan-out, changed.
+        dim / bound / axis: the fan-out's loops, outer → inner.
+        mesh_x / mesh_y: its columns and rows.
+    """
+    n = dim.shape[0]
+    columns, rows = np.int64(1), np.int64(1)
+    for i in range(n):
+        if axis[i] == 1:
+            columns *= bound[i]
+        else:
+            rows *= bound[i]
+    if columns * rows == 1:
+        return
+    columns, rows = max(columns, mesh_x), max(rows, mesh_y)
+    stay = np.zeros(space.coef.shape[1], np.int64)
+    nothing = np.zeros(np.prod(bound), np.bool_)
+    for s in range(space.relevant.shape[0]):
+        if not space.hands_on[s]:
+            continue
+        move, _, _ = nest_geometry(space.coef[s], dim, bound, axis)
+        offset = _offsets(0, n, bound, move)
+        if _distinct_offsets(offset, _linked(offset, stay, columns, rows)) < _distinct_offsets(offset, nothing):
+            f[SPACE + s * PER_SPACE + MODE] = OPEN
 
 
 @kernel()
@@ -362,7 +396,7 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             f[c + SAVABLE] /= f[z + LBOUND]
             f[z + LMOVE] = 0.0
         pending = f[c + PENDING]
-        first = space.elements[s] if space.read_write[s] else 0.0
+        first = space.first_visits[level, s]
         closed = f[c + MODE] == CLOSED
         if outermost:
             _close(space, f, s, child[s])
@@ -370,7 +404,7 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             closed = True
             served = f[c + SURE] + f[c + SERVED] + (f[z + EREADS] if s == space.sliding else 0.0)
             served = np.floor(served + 0.5)
-            fills = max(0.0, pending - first) if child[s] == space.watch else 0.0
+            fills = max(0.0, pending - space.first_visits[space.watch, s]) if child[s] == space.watch else 0.0
             watched_reads += max(0.0, served - first) / compute
             watched_writes += (fills + (served if space.read_write[s] else 0.0)) / compute
         if level == space.watch:
@@ -409,7 +443,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
                 f[c + SAVABLE] += e
             else:  # these transfers are priced; loops further out along the zone's rank may still spare some
                 if child[s] >= 0 and space.top[child[s]]:
-                    e += _blocks(np.floor(pending - first + 0.5), space.block[child[s]]) * space.write[child[s]]
+                    more = np.floor(pending - space.first_visits[child[s], s] + 0.5)
+                    e += _blocks(more, space.block[child[s]]) * space.write[child[s]]
                 f[ENERGY] += f[c + SAVABLE] + e - f[z + EENERGY] / max(1.0, f[z + EFETCHES])
                 f[z + EENERGY] = f[c + SAVABLE] + e
                 for k in range(5):
@@ -421,7 +456,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         fills = _tile(space, x, s) * outside
         if f[c + MODE] == OPEN and child[s] >= 0 and space.top[child[s]]:
             # an inner tile that is still open moves with this one; its own fills stay savable
-            f[c + SAVABLE] += max(0.0, pending - first) / space.block[child[s]] * space.write[child[s]]
+            more = max(0.0, pending - space.first_visits[child[s], s])
+            f[c + SAVABLE] += more / space.block[child[s]] * space.write[child[s]]
         f[c + PENDING] = fills
         if not space.top[level]:
             f[c + SAVABLE] += fills * space.write[level] / block * space.share[level]
@@ -459,7 +495,7 @@ def _watch(space, f, keep):  # type: ignore[no-untyped-def]
     for s in range(space.relevant.shape[0]):
         if keep[s]:
             c = SPACE + s * PER_SPACE
-            first = space.elements[s] if space.read_write[s] else 0.0
+            first = space.first_visits[space.watch, s]
             served = f[c + SURE] + f[c + SERVED]
             reads += max(0.0, served - first)
             writes += served if space.read_write[s] else 0.0
@@ -486,7 +522,7 @@ def _watched(space, f, child):  # type: ignore[no-untyped-def]
         reads += f[z + EREADS] * (1.0 - (1.0 / f[z + EFETCHES] if f[z + EENERGY] > 0 else 0.0))
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
-        first = space.elements[s] if space.read_write[s] else 0.0
+        first = space.first_visits[space.watch, s]
         least = _least(space, f, s)
         served = f[c + SURE] + f[c + SERVED] * least
         reads += max(0.0, served - first)
@@ -694,16 +730,17 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
     for s in range(spaces):
         c = SPACE + s * PER_SPACE
         words = f[c + PENDING]
-        first = space.elements[s] if space.read_write[s] else 0.0
-        if f[c + MODE] != CLOSED:
+        if level == space.storage.shape[0] - 1 and space.hands_on[s]:
+            words = min(words, space.touched[s])
+        elif f[c + MODE] != CLOSED:
             least = _least(space, f, s)
             words *= least
             energy += f[c + SAVABLE] * least
             # Where the outermost storage fills the next one, `outer` counts the words on both sides.
             if child[s] >= 0 and space.top[child[s]] and not (space.by_keep and level == 0 and child[s] == 1):
-                energy += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
+                energy += max(0.0, words - space.first_visits[child[s], s]) / space.block[child[s]] * space.write[child[s]]
         elif space.by_keep and level == 0 and child[s] == 1:
-            filled += _blocks(np.floor(words - first + 0.5), space.block[1]) * space.write[1]
+            filled += _blocks(np.floor(words - space.first_visits[1, s] + 0.5), space.block[1]) * space.write[1]
         for q in range(space.fans.shape[0]):
             if space.fans[q] > level:
                 break
@@ -712,7 +749,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
         best = np.inf
         for p in range(level + 1):
             if parents[s, p]:
-                e = max(0.0, words - first) * space.read[p]
+                e = max(0.0, words - space.first_visits[p, s]) * space.read[p]
                 if space.read_write[s]:
                     e += words * space.update[p]
                 e *= space.share[p] / space.block[p]
@@ -748,7 +785,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
                     near = near and p <= 1
             e += best
             if space.watch == 1 and space.held[k, s] and level > 0:
-                first = space.elements[s] if space.read_write[s] else 0.0
+                first = space.first_visits[1, s]
                 served = space.words[s] if near else min(space.words[s], space.touched[s])
                 reads += max(0.0, served - first)
                 writes += served if space.read_write[s] else space.touched[s]
@@ -1238,9 +1275,10 @@ def outer_floor(space, start, rows, begin, end):  # type: ignore[no-untyped-def]
         for s in range(spaces):
             # Tiles that slide may get less from outside than the box that they span: taken to cross once.
             words = space.touched[s] if slides[s] and not space.by_keep else rows[r, s]
-            more = words - (space.elements[s] if space.read_write[s] else 0.0)
+            more = words - space.first_visits[0, s]
             if space.by_keep:
-                e = _blocks(more, space.block[0]) * space.read[0] + _blocks(more, space.block[1]) * space.write[1]
+                e = _blocks(more, space.block[0]) * space.read[0]
+                e += _blocks(words - space.first_visits[1, s], space.block[1]) * space.write[1]
                 if space.read_write[s]:
                     e += _blocks(words, space.block[0]) * space.update[0]
             else:

@@ -295,10 +295,17 @@ def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
 
 
 def _touched(data_space: DataSpace, sizes: dict[str, int]) -> float:
-    """Elements that must move at least once: a shared rank has at least as many as its longest dimension."""
-    n = 1
-    for rank in data_space.projection:
-        n *= max(sizes[dim] for _, dim in rank) if rank else 1
+    """Elements that must move at least once: a rank has at least as many as its longest dimension.
+
+    Ranks that share a dimension move together, so that the longest of them alone counts.
+    """
+    n, taken = 1, set[str]()
+    for longest, dims in sorted(
+        ((max(sizes[d] for _, d in rank), {d for _, d in rank}) for rank in data_space.projection if rank),
+        key=lambda x: -x[0],
+    ):
+        if not dims & taken:
+            n, taken = n * longest, taken | dims
     return float(n)
 
 
@@ -424,7 +431,17 @@ def kernel_space(
         coef=coef,
         relevant=relevant,
         read_write=np.array([x.read_write for x in spaces]),
-        elements=np.array([float(problem.data_space_size(x)) for x in spaces]),
+        first_visits=np.array(
+            [
+                [
+                    float(problem.data_space_size(x))
+                    if x.read_write and x.name not in v.constraints.temporal.rmw_first_update
+                    else 0.0
+                    for x in spaces
+                ]
+                for v in levels
+            ]
+        ),
         touched=touched,
         sliding=sliding,
         shared_rank=shared_rank,
@@ -457,6 +474,9 @@ def kernel_space(
         no_reuse=np.array([[x.name in v.constraints.temporal.no_reuse for x in spaces] for v in levels]),
         no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
         no_links=np.array([[x.name in v.constraints.spatial.no_link_transfer for x in spaces] for v in levels]),
+        hands_on=np.array(
+            [isinstance(levels[-1], Fanout) and x.name not in levels[-1].constraints.spatial.no_link_transfer for x in spaces]
+        ),
         reach=_reach(space, read, write, update, np.array(block), shares, touched),
         held=held,
         outer=np.zeros((len(choices), 2, keys)),

@@ -316,6 +316,8 @@ class Walk:
             all_f = np.concatenate([f[p] for (f, _), p in zip(made, picks, strict=True)])
             all_i = np.concatenate([i[p] for (_, i), p in zip(made, picks, strict=True)])
             del made
+            if level == len(self.space.keeps) - 1 and self.arrays.hands_on.any():
+                self._hand_on(level, all_f, origin, passes)
             after = np.where(kept, level, child) if self.arrays.storage[level] else child
             alive = self._close_level(level, all_f, all_i, child, kept, after, beam)
             if len(alive):
@@ -417,6 +419,8 @@ class Walk:
         cursor = np.zeros(kernel.CURSOR, np.int64)
         cursor[[kernel.LABELS, kernel.LAST]] = n
         width = WIDE if beam is None else beam
+        # Of two placements that are alike in all figures one may let neighbours hand on at the datapath, the other not.
+        prune = self.prune and not (level == len(self.space.keeps) - 1 and self.arrays.hands_on.any())
         most = min(self.limit, self._memory())
         while True:
             status = kernel.grow_level(
@@ -434,7 +438,7 @@ class Walk:
                 parents,
                 self.target(),
                 width,
-                self.prune,
+                prune,
             )
             if status == kernel.DONE:
                 break
@@ -449,6 +453,26 @@ class Walk:
         if self.cautious and self.labels >= self.limit:
             self.complete = False
         return f[:n], i[:n] if len(i) <= 2 * n else i[:n].copy()
+
+    def _hand_on(self, level: int, F: FloatArray, origin: IntArray, passes: list[IntArray]) -> None:
+        """See `labels.hand_on`, for labels that have nothing but a fan-out's loops."""
+        fanout = self.space.architecture.levels[level]
+        assert isinstance(fanout, Fanout)
+        names = {d: k for k, d in enumerate(self.space.dims)}
+        for f, (q, k) in zip(F, origin, strict=True):
+            placed = _by_axis(fanout, self._loops(passes[q], int(k))[0], self.space.dims)
+            table = [(names[x.dim], x.bound, AXES.index(x.axis)) for x in placed]
+            dim, bound, axis = np.array(table, np.int64).reshape(-1, 3).T.copy()
+            kernel.hand_on(self.arrays, f, dim, bound, axis, fanout.mesh_x, fanout.mesh_y)
+
+    def _loops(self, table: IntArray, k: int) -> tuple[list[Loop], int]:
+        """The loops that a label has of its level, outer → inner, and the label that they were put around."""
+        loops = []
+        while table[k, kernel.PRED] >= 0:
+            row = table[k]
+            loops.append(Loop(self.space.dims[row[kernel.DIM]], int(row[kernel.BOUND]), AXES[row[kernel.AXIS]]))
+            k = row[kernel.PRED]
+        return loops, k
 
     def _close_level(
         self,
@@ -508,12 +532,7 @@ class Walk:
         out = [LevelMapping(levels[0].name, temporal=tuple(x for x in loops if x.bound > 1), keep=keep)]
         for level, stage in zip(levels[1:], reversed(stages), strict=True):
             q, k = stage.origin[label]
-            table = stage.passes[q]
-            loops = []
-            while table[k, kernel.PRED] >= 0:
-                row = table[k]
-                loops.append(Loop(dims[row[kernel.DIM]], int(row[kernel.BOUND]), AXES[row[kernel.AXIS]]))
-                k = row[kernel.PRED]
+            loops, k = self._loops(stage.passes[q], int(k))
             label = int(stage.bases[q][k])
             if isinstance(level, Fanout):
                 out.append(LevelMapping(level.name, spatial=_by_axis(level, loops, dims)))
