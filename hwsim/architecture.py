@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Literal
 
 from hwsim.errors import HwsimError
@@ -55,7 +56,13 @@ class LoopConstraint:
 
 @dataclass(frozen=True)
 class Constraints:
-    """Constraints that one node of the architecture puts on mappings."""
+    """Constraints that one node of the architecture puts on mappings.
+
+    Attributes:
+        keep / bypass: data spaces that the storage must hold, must not hold.
+        min_utilization: share of a storage's capacity, or of a fan-out's instances, that must be in use, 0–1.
+        maximize_dims: spatial only: dimensions that are to be spread as far as they go.
+    """
 
     temporal: LoopConstraint = LoopConstraint()
     spatial: LoopConstraint = LoopConstraint()
@@ -63,6 +70,13 @@ class Constraints:
     bypass: frozenset[str] = frozenset()
     min_utilization: float = 0.0
     maximize_dims: tuple[tuple[str, ...], ...] = ()
+
+    def least_of(self, total: int) -> int:
+        """The fewest of ``total`` words or instances that ``min_utilization`` allows to be in use.
+
+        The share is meant as it is written: 0.07 of 100 is 7, though the nearest double is a little more.
+        """
+        return math.ceil(Fraction(repr(self.min_utilization)) * total)
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,14 @@ class Storage:
     @property
     def capacity(self) -> int | None:
         """Words that one instance holds; None is unbounded."""
-        return None if self.depth is None else int(self.depth * self.block_size / self.multiple_buffering)
+        if self.depth is None:
+            return None
+        return math.floor(self.depth * self.block_size / Fraction(repr(self.multiple_buffering)))
+
+    @property
+    def min_words(self) -> int:
+        """The fewest words that the tiles must fill; an unbounded memory asks for none."""
+        return 0 if self.capacity is None else self.constraints.least_of(self.capacity)
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,11 @@ class Fanout:
     def target(self) -> str:
         """Name of this level in Timeloop's mappings."""
         return f"inter_{self.of or self.name}_spatial"
+
+    @property
+    def min_instances(self) -> int:
+        """The fewest instances that must be in use, below each instance of what is outside."""
+        return self.constraints.least_of(self.mesh_x * self.mesh_y)
 
 
 @dataclass(frozen=True)

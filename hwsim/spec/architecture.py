@@ -123,16 +123,28 @@ def _fan_out(item: Field, name: str, scope: Scope, constraints: Constraints, out
         item.key("spatial").fail(
             f"'{name}' is instantiated {x} × {y} times, but no storage outside it feeds the array."
         )
-    limits = Constraints(spatial=constraints.spatial, maximize_dims=constraints.maximize_dims)
+    limits = replace(constraints, temporal=Constraints().temporal, keep=frozenset(), bypass=frozenset())
+    if component and _is_memory(item):  # its utilization is that of its capacity
+        limits = replace(limits, min_utilization=0.0)
     unique = f"{name}_instances" if component else name
     out.levels.append(Fanout(unique, x, y, limits, nodes.plain(scope), of=name if component else ""))
 
 
-def _component(item: Field, name: str, scope: Scope, constraints: Constraints, out: _Reading) -> None:
+def _classes(item: Field) -> tuple[str, str]:
+    """The class of a component, and the class that prices it."""
     kind = item.key("class").text() if item.has("class") else ""
     subclass = item.key("subclass").text() if item.has("subclass") else ""
-    priced = subclass or kind or item.need("class").text()
-    if nodes.is_storage(kind) or (nodes.is_storage(priced) and not nodes.is_compute(kind)):
+    return kind, subclass or kind or item.need("class").text()
+
+
+def _is_memory(item: Field) -> bool:
+    kind, priced = _classes(item)
+    return nodes.is_storage(kind) or (nodes.is_storage(priced) and not nodes.is_compute(kind))
+
+
+def _component(item: Field, name: str, scope: Scope, constraints: Constraints, out: _Reading) -> None:
+    kind, priced = _classes(item)
+    if _is_memory(item):
         limits = replace(constraints, spatial=Constraints().spatial, maximize_dims=())
         out.levels.append(nodes.storage(name, priced, item.key("attributes"), scope, limits))
     elif nodes.is_compute(kind) or nodes.is_compute(priced):

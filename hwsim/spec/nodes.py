@@ -160,7 +160,7 @@ def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constra
         write_bandwidth=_positive(read, "write_bandwidth", both),
         shared_bandwidth=_positive(read, "shared_bandwidth", None),
         multiple_buffering=read.number("multiple_buffering", 1) or 1.0,
-        constraints=_with_utilization(constraints, read.number("min_utilization", 0)),
+        constraints=_with_utilization(constraints, read),
         attributes=plain(scope) | _canonical(depth=depth, width=width, datawidth=datawidth),
     )
 
@@ -177,8 +177,11 @@ def _positive(read: Attributes, name: str, both: float | None) -> float | None:
     return value if value is not None or both is None else both / 2
 
 
-def _with_utilization(constraints: Constraints, least: float | None) -> Constraints:
-    return constraints if not least else replace(constraints, min_utilization=max(constraints.min_utilization, least))
+def _with_utilization(constraints: Constraints, read: Attributes) -> Constraints:
+    least = read.number("min_utilization", 0) or 0.0
+    if least > 1:
+        read.own.fail(f"'min_utilization' of '{read.name}' is {least:g}; it is a share of the capacity, 0 to 1.")
+    return replace(constraints, min_utilization=max(constraints.min_utilization, least))
 
 
 def compute(name: str, kind: str, scope: Scope) -> Compute:
