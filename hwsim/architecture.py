@@ -12,6 +12,9 @@ from hwsim.errors import HwsimError
 #: Stands in `Constraints.bypass` for every data space that is not kept, until the problem is known.
 OTHERS = "*"
 
+MAX_INSTANCES = 2**24
+"""The most instances of one component: the kernels that look for neighbours take memory for each."""
+
 
 @dataclass(frozen=True)
 class FactorConstraint:
@@ -175,6 +178,9 @@ class Architecture:
         description: one line for ``hwsim archs``.
         source: the file it came from.
         containers: names of containers that occur once, and so are no levels.
+
+    Raises:
+        HwsimError: more instances of the compute unit than `MAX_INSTANCES`.
     """
 
     name: str
@@ -184,6 +190,13 @@ class Architecture:
     description: str = ""
     source: str = ""
     containers: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.compute_instances > MAX_INSTANCES:
+            raise HwsimError(
+                f"the design has more than {MAX_INSTANCES:,} instances of '{self.compute.name}'.",
+                where=self.source or self.name,
+            )
 
     @property
     def storages(self) -> tuple[Storage, ...]:

@@ -204,7 +204,7 @@ def evaluate(
         else 1.0
         for k, level in enumerate(architecture.levels)
     ]
-    level_cycles = [math.ceil(compute_cycles / speed) for speed in speeds]
+    level_cycles = [compute_cycles if speed == 1 else math.ceil(compute_cycles / speed) for speed in speeds]
     cycles = max([compute_cycles, *level_cycles])
 
     levels, instances = [], 1

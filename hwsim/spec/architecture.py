@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hwsim.architecture import OTHERS, Architecture, Compute, Constraints, Fanout, Level, Storage
+from hwsim.architecture import MAX_INSTANCES, OTHERS, Architecture, Compute, Constraints, Fanout, Level, Storage
 from hwsim.errors import did_you_mean
 from hwsim.spec import nodes
 from hwsim.spec.constraints import read_node_constraints
@@ -19,7 +19,6 @@ _NODE_KEYS = {
     "area_scale", "energy_scale", "description", "version",
 }  # fmt: skip
 _TOP_KEYS = {"version", "nodes", "name", "description", "source", "subtree", "local"}
-MAX_INSTANCES = 2**40
 
 
 @dataclass
@@ -116,7 +115,8 @@ def _fan_out(item: Field, name: str, scope: Scope, constraints: Constraints, out
     x, y = _mesh(item, scope)
     out.instances *= x * y
     if out.instances > MAX_INSTANCES:
-        item.key("spatial").fail(f"the design would have {out.instances:,} instances of '{name}'.")
+        found = f"{out.instances:,} instances of '{name}'; hwsim counts up to {MAX_INSTANCES:,}."
+        item.key("spatial").fail(f"the design would have {found}")
     if x * y == 1:
         return
     if not out.levels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hwsim.architecture import Architecture
-from hwsim.energy import Action, EnergyTable
+from hwsim.energy import MAX_PRICE, Action, EnergyTable
 from hwsim.errors import did_you_mean
 from hwsim.spec.document import Field, describe
 
@@ -53,8 +53,8 @@ def _actions(item: Field, names: dict[str, tuple[str, ...]], source: str, *, com
     found: dict[str, float] = {}
     for action in item.need("actions").items():
         value = action.need("energy").plain
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            action.key("energy").fail(f"expected an energy in pJ, found {describe(value)}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_PRICE:
+            action.key("energy").fail(f"expected an energy in pJ, 0 to {MAX_PRICE:g}, found {describe(value)}.")
         name = action.need("name").text()
         found[name] = max(found.get(name, 0.0), float(value))
     out: dict[str, Action] = {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hwsim.errors import did_you_mean
+from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec.document import Field, describe
 from hwsim.spec.scope import Scope
 from workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv, matmul
@@ -15,7 +14,6 @@ from workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv,
 _SHAPE_KEYS = {"name", "dimensions", "coefficients", "data_spaces", "data-spaces", "version"}
 _SPACE_KEYS = {"name", "projection", "read_write", "read-write"}
 _STEPS = {"Wstride", "Hstride", "Wdilation", "Hdilation"}
-MAX_MACS = 2**62
 
 #: Shapes by name: builder and the coefficients it takes.
 _NAMED: dict[str, Callable[..., Problem]] = {
@@ -58,13 +56,15 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
     spaces = tuple(_data_space(item, dims, coefficients) for item in shape.key(key).items())
     _check_spaces(shape.key(key), spaces)
     bounds = tuple((d, sizes[d].integer(1) if d in sizes else 1) for d in dims)
-    _check_size(field, math.prod(n for _, n in bounds))
-    return _known(Problem("custom", bounds, spaces))
+    return _known(_built(field, lambda: Problem("custom", bounds, spaces)))
 
 
-def _check_size(field: Field, macs: int) -> None:
-    if macs > MAX_MACS:
-        field.fail(f"the problem has {macs:.3g} multiplications; hwsim counts up to {MAX_MACS:.3g}.")
+def _built(field: Field, make: Callable[[], Problem]) -> Problem:
+    """The problem; one that is too large to be counted is reported at its place."""
+    try:
+        return make()
+    except HwsimError as error:
+        field.fail(error.message)
 
 
 def _sizes(field: Field, scope: Scope) -> dict[str, Field]:
@@ -97,12 +97,11 @@ def _named(shape: Field, field: Field, sizes: dict[str, Field]) -> Problem:
     build = _NAMED[name]
     given = {key: value.integer(1) for key, value in sizes.items()}
     steps = {} if build is matmul else {key.lower(): n for key, n in given.items() if key in _STEPS}
-    problem = build({key: n for key, n in given.items() if key not in _STEPS}, **steps)
+    problem = _built(field, lambda: build({key: n for key, n in given.items() if key not in _STEPS}, **steps))
     known = {*problem.sizes, *({} if build is matmul else _STEPS)}
     for key, value in sizes.items():
         if key not in known:
             value.fail(f"'{key}' is not a size of the shape '{name}'.{did_you_mean(key, known)}")
-    _check_size(field, problem.macs)
     return problem
 
 
