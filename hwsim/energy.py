@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 from hwsim.errors import HwsimError, did_you_mean
@@ -20,10 +20,13 @@ def checked_price(value: object, what: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise HwsimError(f"{what} should be a number, found {type(value).__name__}.")
-    if math.isnan(value) or not 0 <= value <= MAX_PRICE:
-        sign = "negative" if value < 0 else "not a number" if math.isnan(value) else f"more than {MAX_PRICE:g}"
-        raise HwsimError(f"{what} is {sign}; expected a number from 0 to {MAX_PRICE:g}.")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not 0 <= number <= MAX_PRICE:
+        raise HwsimError(f"{what} is {number:g}; expected a number from 0 to {MAX_PRICE:g}.")
+    return number
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class EnergyTable:
         actions: component name (as in the architecture) → action → price.
         area_um2: component name → area of one instance, where known.
         name: where the table came from.
+        instead_of: the given table that these estimates stand in for, since it is that of the unchanged design; "" if
+            there is none.
 
     Raises:
         HwsimError: a price is no `Action`, or an area no finite number of 0 or more.
@@ -63,6 +68,7 @@ class EnergyTable:
     actions: dict[str, dict[str, Action]]
     area_um2: dict[str, float]
     name: str = ""
+    instead_of: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for component, table in self.actions.items():

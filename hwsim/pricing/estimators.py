@@ -1,6 +1,6 @@
 """Estimators of primitive components: each knows some classes and says where its figures come from.
 
-To add one, write a class with `Estimator`'s two methods and list it in `ESTIMATORS`.
+To add one, write a class with `Estimator`'s methods and list it in `ESTIMATORS`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ class Estimator(Protocol):
 
     def area(self, kind: str, attributes: Attributes, where: str) -> float | None:
         """Area in µm² of one instance, or None where the class is not known."""
+
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """The attributes that it reads of a class; none where the class is not known."""
 
 
 def _number(attributes: Attributes, name: str, where: str, default: float | None = None) -> float:
@@ -95,6 +98,11 @@ class Primitives:
         scale = area_scale(row["technology"], _technology(attributes, where))
         return float(row["area"] * self._share(row, attributes, where) * scale)
 
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """See `Estimator`."""
+        row = self._row(kind)
+        return () if row is None else (*row["size"], "technology", "global_cycle_seconds")
+
 
 class Dram:
     """Off-chip memory: pJ per bit by type."""
@@ -117,6 +125,10 @@ class Dram:
     def area(self, kind: str, attributes: Attributes, where: str) -> float | None:
         """See `Estimator`."""
         return 0.0 if "DRAM" in kind else None
+
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """See `Estimator`."""
+        return ("type", "width") if "DRAM" in kind else ()
 
 
 _FIGURES = ("read", "write", "leak", "area")
@@ -175,6 +187,11 @@ class Sram:
     def area(self, kind: str, attributes: Attributes, where: str) -> float | None:
         """See `Estimator`."""
         return self._figure("area", attributes, where)[0] * 1e6 if kind in ("SRAM", "sram") else None
+
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """See `Estimator`."""
+        known = ("width", "depth", "n_banks", "technology", "global_cycle_seconds")
+        return known if kind in ("SRAM", "sram") else ()
 
     def _figure(self, figure: str, attributes: Attributes, where: str) -> tuple[float, str]:
         width, depth = _number(attributes, "width", where), _number(attributes, "depth", where)

@@ -64,6 +64,14 @@ def price_architecture(
     return EnergyTable(actions, areas, f"hwsim's estimates for {architecture.name}")
 
 
+def class_attributes(kind: str, components: Sequence[Field] = ()) -> frozenset[str]:
+    """Attributes that the price of a class may depend on; none where nobody prices it."""
+    book = _Book([*components, *_standard()], {}, ())
+    if kind in book.classes:
+        return frozenset(book.classes[kind].key("attributes").mapping())
+    return frozenset(name for known in ESTIMATORS for name in known.attributes(kind))
+
+
 @contextmanager
 def _placed(where: str) -> Iterator[None]:
     """Tell where a price arises that is no price: infinite, negative, not a number, too large to be computed."""
