@@ -20,7 +20,7 @@ from hwsim.explore.space import Model, Params, Space, read_space
 from hwsim.footprint import area_um2, on_chip_bytes
 from hwsim.network import profile_workload
 from hwsim.spec.document import Field
-from hwsim.spec.load import build_architecture, read_architecture
+from hwsim.spec.load import build_architecture, load_architecture, read_architecture
 from hwsim.spec.settings import Setting
 from hwsim.whatif import price_note
 from workloads.workload import Workload
@@ -132,7 +132,7 @@ class Evaluator:
 
         With networks that parameters shape there is no one cost of the design as it is.
         """
-        architecture, energy = build_architecture(self.document, own_prices=True)
+        architecture, energy = load_architecture(self.job.arch, own_prices=True)
 
         def unchanged() -> NetworkCost | None:
             try:
