@@ -46,7 +46,8 @@ class Problem:
         data_spaces: operands; exactly one is read_write.
 
     Raises:
-        HwsimError: something that is counted could exceed `MAX_COUNT` under some mapping.
+        HwsimError: something that is counted could exceed `MAX_COUNT` under some mapping, or a dimension is given twice
+            or not at all.
     """
 
     kind: str
@@ -55,6 +56,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         sizes = self.sizes
+        if len(sizes) < len(self.dims):
+            raise HwsimError(f"a dimension is given twice: {' '.join(name for name, _ in self.dims)}.")
         for name, size in self.dims:
             _check(f"dimension {name}", size)
         _check(f"the number of multiplications, {_product(self.dims)},", self.macs)
@@ -65,6 +68,8 @@ class Problem:
             indexed: set[str] = set()
             for rank in space.projection:
                 for dim in dict.fromkeys(d for _, d in rank):
+                    if dim not in sizes:
+                        raise HwsimError(f"data space '{space.name}' is indexed by '{dim}', which is no dimension.")
                     coefficient = sum(c for c, d in rank if d == dim)
                     _check(f"a coefficient of {dim} in data space '{space.name}'", coefficient)
                     if sizes[dim] > 1:

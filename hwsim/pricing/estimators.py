@@ -18,6 +18,7 @@ from hwsim.energy import Action
 from hwsim.errors import HwsimError
 from hwsim.pricing.scaling import area_scale, energy_scale, nanometres, table_file
 from hwsim.spec.document import describe
+from hwsim.spec.nodes import is_cycle
 
 Attributes = Mapping[str, Any]
 MAX_SIZE = 1e18
@@ -59,7 +60,7 @@ def _technology(attributes: Attributes, where: str) -> float:
 
 def _cycle_ns(attributes: Attributes, where: str) -> float:
     value = attributes.get("global_cycle_seconds", 1e-9)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+    if not is_cycle(value):
         found = describe(value)
         raise HwsimError(
             f"attribute 'global_cycle_seconds' should be the seconds of a clock cycle, found {found}.", where=where

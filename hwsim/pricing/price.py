@@ -18,6 +18,8 @@ from hwsim.spec.document import Field, describe, read_document
 from hwsim.spec.scope import Scope
 
 MAX_DEPTH = 12
+MAX_PARTS = 10_000
+MAX_NAME = 200
 #: What a subcomponent takes over from the component around it without being told.
 _INHERITED = ("technology", "global_cycle_seconds")
 _PART = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[(.*)\])?\s*$")
@@ -94,6 +96,7 @@ class _Book:
         self.variables = variables
         self.estimators = estimators
         self.classes: dict[str, Field] = {}
+        self.entered = 0
         for document in documents:
             listed = (
                 document if isinstance(document.plain, list) else document.only({"version", "classes"}).need("classes")
@@ -169,6 +172,9 @@ class _Book:
             raise HwsimError(
                 f"components nested deeper than {MAX_DEPTH} levels; does '{kind}' contain itself?", where=where
             )
+        self.entered += 1
+        if self.entered > MAX_PARTS:
+            raise HwsimError(f"'{kind}' and what it is made of have more than {MAX_PARTS:,} parts.", where=where)
         return self.classes[kind]
 
     def _scope(self, item: Field, attributes: Mapping[str, Any], where: str) -> Scope:
@@ -245,7 +251,7 @@ class _Book:
 
 
 def _split(field: Field) -> tuple[str, str | None]:
-    match = _PART.match(field.text())
+    match = _PART.match(field.text()) if len(field.text()) <= MAX_NAME else None
     if match is None:
         field.fail(f"'{field.text()}' is no name of a subcomponent; expected name or name[1..n].")
     return match.group(1), match.group(2)

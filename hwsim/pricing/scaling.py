@@ -22,6 +22,7 @@ def table_file(name: str) -> Any:
 def nanometres(technology: Any) -> float | None:
     """``45nm``, ``45`` or ``45e-9`` in nm; None where it is no technology (1 to 10,000 nm)."""
     if isinstance(technology, str):
+        technology = technology[:40]
         match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(?:nm)?\s*", technology)
         technology = float(match.group(1)) if match else None
     if isinstance(technology, bool) or not isinstance(technology, int | float) or not 0 < technology <= 10_000:

@@ -48,6 +48,7 @@ def read_nodes(top: Field, variables: Mapping[str, Any], name: str) -> Architect
         )
     if not out.levels or not isinstance(out.levels[0], Storage):
         top.key("nodes").fail("the outermost level should be a storage that holds everything, a DRAM for example.")
+    nodes.check_number(top.key("nodes"), out.levels)
     return Architecture(
         name=top.key("name").text() if top.has("name") else name,
         levels=tuple(out.levels),
@@ -92,6 +93,8 @@ def _node(item: Field, scope: Scope, out: _Reading) -> Scope:
     name = item.need("name").text()
     if name in out.names:
         item.key("name").fail(f"two nodes have the name '{name}'.")
+    if len(out.names) >= nodes.MAX_NODES:
+        item.fail(f"more than {nodes.MAX_NODES} components and containers.")
     constraints = read_node_constraints(item.key("constraints"))
     _fan_out(item, name, inner, constraints, out, component=tag == "Component")
     out.names[name] = inner

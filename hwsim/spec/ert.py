@@ -20,6 +20,7 @@ COMPUTE_ACTIONS = {
     "compute": ("mac_random", "mult_random", "mac", "mult", "compute"),
     "leak": ("leak", "idle"),
 }
+MAX_NAME = 1_000
 _RANGE = re.compile(r"\[[^\]]*\]")
 
 
@@ -46,7 +47,7 @@ def read_ert(field: Field, architecture: Architecture) -> EnergyTable:
 
 
 def _component(item: Field) -> str:
-    return _RANGE.sub("", item.need("name").text()).split(".")[-1].strip()
+    return _RANGE.sub("", item.need("name").text()[-MAX_NAME:]).split(".")[-1].strip()
 
 
 def _actions(item: Field, names: dict[str, tuple[str, ...]], source: str, *, compute: bool) -> dict[str, Action]:

@@ -24,6 +24,7 @@ from workloads.problem import Problem
 
 _CONSTRAINTS = ("architecture_constraints", "mapspace_constraints", "constraints")
 _IGNORED = ("version", "mapper", "globals", "ART", "mapspace", "description")
+MAX_NAME = 1_000
 _PARTS = ("architecture", "arch", "problem", "mapping", "variables", "ERT", *_CONSTRAINTS, *COMPONENTS)
 
 
@@ -251,7 +252,7 @@ def _named(field: Field) -> Path:
     if name in known:
         return known[name]
     folder = Path(field.file).resolve().parent
-    path = (folder / name).resolve()
+    path = (folder / name[:MAX_NAME]).resolve()
     if folder not in path.parents or not path.is_file():
         field.fail(f"no architecture '{name}', and no such file beside this one.{did_you_mean(name, known)}")
     return path

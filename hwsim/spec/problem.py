@@ -13,6 +13,8 @@ from workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv,
 
 _SHAPE_KEYS = {"name", "dimensions", "coefficients", "data_spaces", "data-spaces", "version"}
 _SPACE_KEYS = {"name", "projection", "read_write", "read-write"}
+MAX_DIMS = 32
+MAX_SPACES = 16
 _STEPS = {"Wstride", "Hstride", "Wdilation", "Hdilation"}
 
 #: Shapes by name: builder and the coefficients it takes.
@@ -46,6 +48,11 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
         return _named(shape, field, sizes)
     shape.only(_SHAPE_KEYS, "shape")
     dims = shape.need("dimensions").names()
+    if len(dims) > MAX_DIMS:
+        shape.key("dimensions").fail(f"{len(dims)} dimensions; hwsim reads problems of up to {MAX_DIMS}.")
+    for dim in dims:
+        if dims.count(dim) > 1:
+            shape.key("dimensions").fail(f"dimension '{dim}' is given twice.")
     coefficients = _coefficients(shape, sizes)
     for name, value in sizes.items():
         if name not in dims and name not in coefficients and value.plain is not None:
@@ -53,7 +60,10 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
             value.fail(f"'{name}' is neither a dimension nor a coefficient.{did_you_mean(name, known)}")
     key = "data_spaces" if shape.has("data_spaces") or not shape.has("data-spaces") else "data-spaces"
     shape.need(key)
-    spaces = tuple(_data_space(item, dims, coefficients) for item in shape.key(key).items())
+    listed = shape.key(key).items()
+    if len(listed) > MAX_SPACES:
+        shape.key(key).fail(f"{len(listed)} data spaces; hwsim reads problems of up to {MAX_SPACES}.")
+    spaces = tuple(_data_space(item, dims, coefficients) for item in listed)
     _check_spaces(shape.key(key), spaces)
     bounds = tuple((d, sizes[d].integer(1) if d in sizes else 1) for d in dims)
     return _known(_built(field, lambda: Problem("custom", bounds, spaces)))

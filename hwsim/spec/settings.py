@@ -37,7 +37,7 @@ class Setting:
         """
         target, equals, raw = text.partition("=")
         component, dot, name = target.strip().rpartition(".")
-        where = f"--set {_shown(text)}"
+        where = f"--set {text}"
         if not equals or not dot or not component or not name or not raw.strip():
             raise HwsimError("expected COMPONENT.ATTRIBUTE=VALUE, such as shared_glb.depth=8192.", where=where)
         if len(raw) > MAX_VALUE:
@@ -45,17 +45,13 @@ class Setting:
         try:
             value = parse_document(raw).plain
         except HwsimError as error:
-            raise HwsimError(f"the value '{_shown(raw)}' cannot be read.", where=where) from error
+            raise HwsimError(f"the value '{raw}' cannot be read.", where=where) from error
         if not isinstance(value, str | int | float | bool):
             raise HwsimError(f"expected a number or a word as value, found {describe(value)}.", where=where)
         return Setting(component, name, value)
 
     def __str__(self) -> str:
         return f"{self.component}.{self.name}={self.value}"
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 @dataclass(frozen=True)
@@ -130,17 +126,17 @@ def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
     known = _Known(document, found)
     nested = isinstance(top, dict) and top.get("subtree") is not None and top.get("nodes") is None
     for setting in settings:
-        where = f"--set {_shown(str(setting))}"
+        where = f"--set {setting}"
         hits = [n for n in found if fnmatchcase(n.name, setting.component)]
         if not hits:
             hint = did_you_mean(setting.component, [n.name for n in found])
-            raise HwsimError(f"no component '{_shown(setting.component)}' in {document.file}.{hint}", where=where)
+            raise HwsimError(f"no component '{setting.component}' in {document.file}.{hint}", where=where)
         able = [n for n in hits if setting.name in known.of(n)]
         if not able:
             names = set[str]().union(*(known.of(n) for n in hits))
             of = f"'{hits[0].name}'" if len(hits) == 1 else f"any of {', '.join(n.name for n in hits)}"
             hint = did_you_mean(setting.name, names)
-            raise HwsimError(f"'{_shown(setting.name)}' is no attribute of {of}.{hint}", where=where)
+            raise HwsimError(f"'{setting.name}' is no attribute of {of}.{hint}", where=where)
         for node in able:
             mesh = setting.name in _MESH and not nested  # an attribute in the older form
             part = node.plain.get("spatial" if mesh else "attributes") or {}
