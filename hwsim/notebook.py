@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hwsim.cost import LayerCost, NetworkCost
     from hwsim.rubric import Score
-    from hwsim.whatif import Variant
+    from hwsim.whatif import Study, Variant
 
 Row = dict[str, Any]
 #: Bars in a cell: their colour reads on light and dark pages.
@@ -175,7 +175,7 @@ def layer_html(cost: LayerCost) -> str:
     return html_table(f"{cost.problem.kind} {sizes}", facts, rows, note)
 
 
-def study_html(variants: Sequence[Variant]) -> str:
+def study_html(variants: Study) -> str:
     """What Jupyter shows of a what-if study: a row per design with the change against the first."""
     base = variants[0].cost
     rows = []
@@ -192,7 +192,7 @@ def study_html(variants: Sequence[Variant]) -> str:
     without = variants[0].no_area
     note = f"Area without {', '.join(without)}. " if without else ""
     title = f"{base.model} on {base.arch}, every layer mapped anew at its least {base.objective}"
-    return html_table(title, {}, rows, f"{note}All columns are priced by hwsim's estimators.")
+    return html_table(title, {}, rows, note + variants.prices)
 
 
 def score_html(score: Score) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
 from hwsim.rubric import Score
 from hwsim.spec import mapping_to_timeloop
-from hwsim.whatif import Variant, limited_by
+from hwsim.whatif import Study, limited_by
 
 
 def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any]:
@@ -158,13 +158,14 @@ def _text(value: Decimal | None) -> str:
     return "" if value is None else f"{value.normalize():f}"
 
 
-def whatif_data(variants: Sequence[Variant]) -> dict[str, Any]:
+def whatif_data(variants: Study) -> dict[str, Any]:
     """A what-if study in schema ``hwsim.whatif/1``: totals per column, and every layer in every column."""
     return {
         "schema": "hwsim.whatif/1",
         "model": variants[0].cost.model,
         "arch": variants[0].cost.arch,
         "objective": variants[0].cost.objective,
+        "notes": [variants.prices],
         "columns": [
             {
                 "name": v.name,

@@ -16,6 +16,7 @@ from hwsim.explore.check import Prepared
 from hwsim.explore.figures import FIGURES
 from hwsim.explore.run import Exploration
 from reports import units
+from reports.terminal import note
 
 #: Figures by the names that other results give them.
 _LONG = {"energy": "energy_pj", "latency": "cycles", "edp": "edp_j_cycles", "area": "area_um2"}
@@ -34,6 +35,7 @@ def explore_data(found: Exploration) -> dict[str, Any]:
         "front": [{"params": t.outcome.params, "objectives": t.outcome.objectives} for t in found.front],
         "hypervolume": found.hypervolume[-1][1] if found.hypervolume else 0.0,
         "hypervolume_box": _box(found),
+        "notes": list(found.notes),
     }
 
 
@@ -62,6 +64,7 @@ def page_data(found: Exploration, prepared: Prepared, command: str) -> dict[str,
         ],
         "hypervolume": [list(step) for step in found.hypervolume],
         "hypervolume_box": _box(found),
+        "notes": list(found.notes),
         "inputs": {
             "command": command,
             "sha256": {name: _digest(part) for name, part in prepared.identity.items() if name != "hwsim"},
@@ -134,9 +137,10 @@ def explore_report(found: Exploration) -> RenderableType:
         if found.count(state):
             counts += f", {found.count(state)} {state}"
     parts: list[RenderableType] = [Text(found.space.title, style="bold"), Text(f"{counts}, {found.seconds:.1f} s")]
+    notes = [note(text) for text in found.notes]
     if not found.complete:
         parts.append(Text(_nothing(found), style="yellow"))
-        return Group(*parts)
+        return Group(*parts, *notes)
     parts += [_front_table(found)]
     if len(found.front) > SHOWN:
         parts.append(Text(f"{len(found.front) - SHOWN} more; --csv and --json have all."))
@@ -148,7 +152,7 @@ def explore_report(found: Exploration) -> RenderableType:
             "front's worst."
         )
     )
-    return Group(*parts)
+    return Group(*parts, *notes)
 
 
 def _nothing(found: Exploration) -> str:

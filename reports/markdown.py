@@ -41,11 +41,15 @@ def profile_markdown(cost: NetworkCost) -> str:
         f"J·cycles, utilization {units.percent(cost.utilization)}, "
         f"peak activation {units.size(cost.peak_activation_bytes)}.\n\n"
     )
-    return totals + table(head, rows, range(3, 8))
+    return totals + table(head, rows, range(3, 8)) + _notes(cost.notes)
 
 
-def columns_markdown(columns: Sequence[Column]) -> str:
-    """A row per design with changes against the first, and a row per layer."""
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f"\nNote: {_cell(note)}\n" for note in notes)
+
+
+def columns_markdown(columns: Sequence[Column], notes: Sequence[str] = ()) -> str:
+    """A row per design with changes against the first, and a row per layer; then notes."""
     base = columns[0]
     known = [m for m in METRICS if any(m.value(c) is not None for c in columns)]
     rows = []
@@ -70,7 +74,7 @@ def columns_markdown(columns: Sequence[Column]) -> str:
             cycles = _changed(f"{units.count(layer.cycles)} cycles", layer.cycles, first.cycles if first else None)
             cells.append(", ".join([energy, cycles, *([layer.limited_by] if layer.limited_by else [])]))
         layers.append(cells)
-    return out + "\n" + table(["layer", *(c.name for c in columns)], layers)
+    return out + "\n" + table(["layer", *(c.name for c in columns)], layers) + _notes(notes)
 
 
 def _changed(shown: str, value: float, base: float | None) -> str:
@@ -105,4 +109,4 @@ def explore_markdown(result: Mapping[str, Any]) -> str:
         for t in front
     ]
     head = ["design", *params, *(o["name"] for o in aims)]
-    return table(head, rows, range(len(params) + 1, len(head)))
+    return table(head, rows, range(len(params) + 1, len(head))) + _notes(result["notes"])

@@ -15,7 +15,7 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
 from hwsim.rubric import Score
-from hwsim.whatif import Variant, limited_by
+from hwsim.whatif import Study, limited_by
 from reports import units
 from reports.columns import METRICS, Column, component_names, layer_names
 from reports.figures import gap
@@ -144,8 +144,13 @@ def profile_table(cost: NetworkCost) -> RenderableType:
     if cost.unmapped:
         text = ", ".join(f"{x.op} ×{x.count} ({units.size(x.bytes_moved)})" for x in cost.unmapped)
         parts.append(Text(f"Not mapped (bytes they move): {text}"))
-    parts += [Text(f"Note: {note}", style="yellow") for note in cost.notes]
+    parts += [note(text) for text in cost.notes]
     return Group(*parts)
+
+
+def note(text: str) -> Text:
+    """A line that the reader should see."""
+    return Text(f"Note: {text}", style="yellow")
 
 
 def loop_nest(cost: LayerCost, architecture: Architecture) -> str:
@@ -411,7 +416,7 @@ def columns_report(columns: Sequence[Column]) -> RenderableType:
     return Group(totals, layers, Text("Percentages of a layer are of its EDP, against the first column.", style="dim"))
 
 
-def whatif_report(variants: Sequence[Variant]) -> RenderableType:
+def whatif_report(variants: Study) -> RenderableType:
     """Columns side by side: the totals, then every layer with what limits it before and after."""
     base = variants[0]
     totals = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
@@ -451,6 +456,6 @@ def whatif_report(variants: Sequence[Variant]) -> RenderableType:
         ),
         totals,
         layers,
-        Text("Percentages of a layer are of its EDP. All columns are priced by hwsim's estimators.", style="dim"),
+        Text(f"Percentages of a layer are of its EDP. {variants.prices}", style="dim"),
         Text(f"No area is known for {', '.join(base.no_area)}." if base.no_area else "", style="dim"),
     )

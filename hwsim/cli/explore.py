@@ -45,9 +45,12 @@ def explore(
     markdown: Annotated[Path | None, typer.Option(help="Write the front as a Markdown table.")] = None,
 ) -> None:
     """Search a space of designs: the Pareto front of its objectives, under its constraints."""
+    from dataclasses import replace
+
     from hwsim import provenance
     from hwsim.explore import sampling
     from hwsim.explore.check import prepare
+    from hwsim.explore.evaluate import Evaluator
     from hwsim.explore.run import explore as run
     from hwsim.explore.space import load_space
     from hwsim.explore.store import Store
@@ -70,6 +73,8 @@ def explore(
         found = run(
             loaded, kept, chosen, working, wanted, tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now))
         )
+    if not found.interrupted:
+        found = replace(found, notes=Evaluator(prepared.job).price_notes())
     if csv is not None:
         write_file(csv, exploration.explore_csv(found))
     if html is not None or plots is not None or markdown is not None:

@@ -39,10 +39,13 @@ def profile(
     ] = False,
 ) -> None:
     """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
+    from dataclasses import replace
+
     from hwsim.files import write_file
     from hwsim.network import profile_workload
     from hwsim.spec import load_architecture
     from hwsim.spec.settings import Setting
+    from hwsim.whatif import price_note
     from reports import data, terminal
     from workloads.onnx_reader import read_onnx
 
@@ -54,6 +57,18 @@ def profile(
         cost = profile_workload(
             workload, architecture, energy, objective.value, jobs=jobs, use_cache=not no_cache, progress=progress
         )
+        notes = price_note(
+            energy,
+            lambda: profile_workload(
+                workload,
+                *load_architecture(arch, own_prices=True),
+                objective.value,
+                jobs=jobs,
+                use_cache=not no_cache,
+                progress=progress,
+            ),
+        )
+    cost = replace(cost, notes=(*cost.notes, *notes))
     if json is not None:
         write_file(json, json_text(data.profile_data(cost, architecture)))
     if csv is not None:
@@ -80,7 +95,7 @@ def profile(
     if layer is not None:
         chosen = _layer(cost, layer)
         title = f"{chosen.name} ({chosen.op}, ×{chosen.count}) on {cost.arch}"
-        show(terminal.layer_report(chosen.cost, architecture, title))
+        show(terminal.layer_report(chosen.cost, architecture, title), *(terminal.note(n) for n in notes))
     else:
         show(terminal.profile_table(cost))
 

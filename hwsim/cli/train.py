@@ -97,7 +97,8 @@ class _Costs:
 
         architecture, energy = load_architecture(self._arch)
         if bits is not None:
-            architecture, energy = load_architecture(self._arch, word_settings(architecture, bits))
+            # Own prices for every width, so that widths compare.
+            architecture, energy = load_architecture(self._arch, word_settings(architecture, bits), own_prices=True)
         workload = read_onnx(file, {})
         cost = profile_workload(workload, architecture, energy)
         return Figures(

@@ -51,7 +51,7 @@ def whatif(
     if markdown is not None:
         from reports.markdown import columns_markdown
 
-        write_file(markdown, columns_markdown(columns))
+        write_file(markdown, columns_markdown(columns, [variants.prices]))
     if plots is not None:
         from reports.plots import columns_plots
 

@@ -37,6 +37,7 @@ class Exploration:
         wanted: trials asked for.
         seconds: spent.
         interrupted: the run was ended early.
+        notes: what the reader should know.
     """
 
     space: Space
@@ -45,6 +46,7 @@ class Exploration:
     wanted: int
     seconds: float
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def complete(self) -> tuple[Trial, ...]:

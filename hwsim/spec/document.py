@@ -9,6 +9,7 @@ methods check what they return.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,11 @@ from hwsim.errors import HwsimError, did_you_mean
 MAX_BYTES = 16 * 2**20
 MAX_NODES = 500_000
 MAX_DEPTH = 100
+MAX_TEXT = 10_000
+MAX_NUMBER = 500
+MAX_KEY = 500
+MAX_INTEGER = 2**62
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 _CORE = "tag:yaml.org,2002:"
 _MERGE = _CORE + "merge"
 _ATOMS = (str, int, float, bool, type(None))
@@ -84,7 +90,7 @@ class Field:
         return self.key(name)
 
     def _near(self, name: str) -> str:
-        present = [k for k in self.plain if isinstance(k, str)]
+        present = [k for k in self.plain or () if isinstance(k, str)]
         return f" Present: {', '.join(present)}." if present else ""
 
     def mapping(self) -> dict[str, Field]:
@@ -129,6 +135,9 @@ class Field:
             self.fail(f"expected a whole number, found {describe(self.plain)}.")
         if least is not None and value < least:
             self.fail(f"{value} is too small; expected at least {least}.")
+        if abs(value) > MAX_INTEGER:
+            size = f"{value:.3g}" if isinstance(self.plain, float) else f"{value:,}"
+            self.fail(f"{size} is too large; hwsim counts up to 2^62 = {MAX_INTEGER:,}.")
         return value
 
     def names(self) -> list[str]:
@@ -244,16 +253,27 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, f"{path}[{i}]") for i, item in enumerate(node.value)]
-        return self._scalar(node)
+        return self._scalar(node, path)
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _scalar(self, node: yaml.Node, path: str) -> Any:
+        if len(node.value) > MAX_TEXT:
+            self.fail(path, f"a text of {len(node.value):,} characters; up to {MAX_TEXT:,} are read.")
+        if _UNFIT.search(node.value):
+            self.fail(path, "the text holds a character that no text has (NUL or half a pair of surrogates).")
         construct = {
             "int": self.loader.construct_yaml_int,
             "float": self.loader.construct_yaml_float,
             "bool": self.loader.construct_yaml_bool,
             "null": self.loader.construct_yaml_null,
         }.get(node.tag.removeprefix(_CORE))
-        return construct(node) if construct else node.value
+        if construct is None:
+            return node.value
+        if len(node.value) > MAX_NUMBER:
+            self.fail(path, f"a number of {len(node.value):,} characters; up to {MAX_NUMBER} are read.")
+        try:
+            return construct(node)
+        except (ValueError, KeyError, IndexError, OverflowError):  # an explicit tag on what is no such value
+            self.fail(path, f"'{node.value}' is no {node.tag.removeprefix(_CORE)}.")
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[Any, Any]:
         own: dict[Any, Any] = {}
@@ -266,6 +286,8 @@ class _Builder:
             key = self.build(key_node, path)
             if not isinstance(key, _ATOMS):
                 self.fail(path, f"a key is {describe(key)}; keys are names.")
+            if isinstance(key, str) and len(key) > MAX_KEY:
+                self.fail(path, f"a key of {len(key):,} characters; up to {MAX_KEY} are read.")
             place = f"{path}.{key}" if path else str(key)
             if key in own:
                 self.fail(place, "this key is given twice.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwsim.provenance import Inputs
-from hwsim.whatif import Variant
+from hwsim.whatif import Study
 from reports import units
 from reports.columns import (
     METRICS,
@@ -29,14 +29,14 @@ from reports.terminal import loop_nest
 MANY = 8  # columns beyond which points of the trade-off have no names beside them
 
 
-def whatif_page(variants: Sequence[Variant], inputs: Inputs) -> str:
+def whatif_page(variants: Study, inputs: Inputs) -> str:
     """A what-if study as one self-contained page."""
     base = variants[0]
     nests: dict[str, list[tuple[str, str]]] = {}
     for v in variants:
         for layer in v.cost.layers:
             nests.setdefault(layer.name, []).append((v.name, loop_nest(layer.cost, v.architecture)))
-    notes = ["All columns are priced by hwsim's own estimators."]
+    notes = [variants.prices]
     if base.no_area:
         notes.append(f"No area is known for {', '.join(base.no_area)}.")
     return columns_page(
