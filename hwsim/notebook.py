@@ -140,7 +140,7 @@ def network_html(cost: NetworkCost) -> str:
             "cycles": x.cost.cycles,
             "utilization (%)": 100 * x.cost.utilization,
             "energy (µJ)": x.cost.energy_pj * 1e-6,
-            "of all": _bar(x.count * x.cost.energy_pj / most, x.count * x.cost.energy_pj / cost.energy_pj),
+            "of all": _bar(_share(x.count * x.cost.energy_pj, most), _share(x.count * x.cost.energy_pj, cost.energy_pj)),
         }
         for x in cost.layers
     ]
@@ -247,8 +247,12 @@ def _bar(width: float, share: float) -> _Html:
     return _Html(f"{bar} {100 * share:.1f}%")
 
 
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
 def _change(value: float, base: float) -> str:
-    share = value / base - 1
+    share = _share(value, base) - 1 if base else 0.0
     return f"{100 * share:+.1f}%" if abs(share) >= 5e-4 else ""
 
 

@@ -448,7 +448,8 @@ def _limited_by(figure: str, facts: Facts) -> str | None:
         by_layer = {op.name: op.repeats * sum(n * p.macs for p, n in op.problems) for op in facts.workload.operators}
     elif figure == "parameters":
         by_layer = {op.name: op.weight_elements for op in facts.workload.operators}
-    if not by_layer:
+    total = sum(by_layer.values())
+    if not total:
         return None
     name = max(by_layer, key=lambda k: by_layer[k])
-    return f"{name} takes {100 * by_layer[name] / sum(by_layer.values()):.0f}%"
+    return f"{name} takes {100 * by_layer[name] / total:.0f}%"

@@ -16,6 +16,7 @@ from hwsim.explore.check import Prepared
 from hwsim.explore.figures import FIGURES
 from hwsim.explore.run import Exploration
 from reports import units
+from reports.terminal import line
 
 #: Figures by the names that other results give them.
 _LONG = {"energy": "energy_pj", "latency": "cycles", "edp": "edp_j_cycles", "area": "area_um2"}
@@ -133,16 +134,16 @@ def explore_report(found: Exploration) -> RenderableType:
     for state in ("infeasible", "failed"):
         if found.count(state):
             counts += f", {found.count(state)} {state}"
-    parts: list[RenderableType] = [Text(found.space.title, style="bold"), Text(f"{counts}, {found.seconds:.1f} s")]
+    parts: list[RenderableType] = [line(found.space.title, style="bold"), line(f"{counts}, {found.seconds:.1f} s")]
     if not found.complete:
-        parts.append(Text(_nothing(found), style="yellow"))
+        parts.append(line(_nothing(found), style="yellow"))
         return Group(*parts)
     parts += [_front_table(found)]
     if len(found.front) > SHOWN:
-        parts.append(Text(f"{len(found.front) - SHOWN} more; --csv and --json have all."))
+        parts.append(line(f"{len(found.front) - SHOWN} more; --csv and --json have all."))
     value = found.hypervolume[-1][1]
     parts.append(
-        Text(
+        line(
             f"Front: {len(found.front)} of {len(found.complete)} designs; no other is better in one objective and not "
             f"worse in the rest. Hypervolume {value:.4f}, a share of the box from the best values to 10% beyond the "
             "front's worst."
@@ -172,11 +173,11 @@ def _front_table(found: Exploration) -> Table:
     for name in others:
         table.add_column(name, justify="right", style="dim")
     for t in found.front[:SHOWN]:
-        cells = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in t.outcome.params.values()]
+        cells: list[str | Text] = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in t.outcome.params.values()]
         for (x, sign), least in zip(_directed(found), best, strict=True):
             value = t.outcome.objectives[x.name]
             text = quantity(value, x.unit)
-            cells.append(f"[green]{text}[/]" if sign * value == least else text)
+            cells.append(line(text, "green" if sign * value == least else ""))
         cells += [quantity(t.outcome.figures[n], FIGURES[n].unit) for n in others]
         table.add_row(*cells)
     return table
