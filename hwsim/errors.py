@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import reprlib
 from collections.abc import Iterable
 
 FEW = 20
@@ -41,13 +42,13 @@ def printable(text: object, length: int = MOST_TEXT) -> str:
 
 
 def shown_value(value: object, length: int = 60) -> str:
-    """A value in a message: as Python writes it, shortened."""
-    if isinstance(value, str | bytes):
-        value = value[: 4 * length]
+    """A value in a message, as Python writes it; of long lists and deep ones the beginning."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxlong = brief.maxother = length
     try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits in it, lists within lists
-        text = f"a value of type {type(value).__name__} that is too large to show"
+        text = brief.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = "a number of thousands of digits"
     return printable(shorten(text, length))
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -16,6 +15,7 @@ from hwsim.explore.check import Prepared
 from hwsim.explore.figures import FIGURES
 from hwsim.explore.run import Exploration
 from reports import units
+from reports.table import csv_text
 from reports.terminal import line
 
 #: Figures by the names that other results give them.
@@ -96,24 +96,23 @@ def _box(found: Exploration) -> dict[str, Any] | None:
 
 def explore_csv(found: Exploration) -> str:
     """A line per trial: state, parameters, objectives, figures with their units, reason."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    rows: list[Sequence[object]] = []
     params, objectives = list(found.space.content.parameters), [x.name for x in found.space.objectives]
     others = [name for name in FIGURES if name not in objectives]
     titles = [f"{n} ({FIGURES[n].unit})" if FIGURES[n].unit else n for n in others]
     units_of = [f"{x.name} ({x.unit})" if x.unit else x.name for x in found.space.objectives]
-    writer.writerow(["trial", "state", "on_front", *params, *units_of, *titles, "reason"])
+    rows.append(["trial", "state", "on_front", *params, *units_of, *titles, "reason"])
     front = {t.number for t in found.front}
     for t in found.trials:
         o = t.outcome
-        writer.writerow(
+        rows.append(
             [t.number, o.state, t.number in front]
             + [o.params.get(n, "") for n in params]
             + [o.objectives.get(n, "") for n in objectives]
             + [o.figures.get(n, "") for n in others]
             + [o.reason or ""]
         )
-    return out.getvalue()
+    return csv_text(rows)
 
 
 def quantity(value: float, unit: str) -> str:

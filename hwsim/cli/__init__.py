@@ -76,8 +76,8 @@ def main() -> None:
     except Exception as error:
         if isinstance(error, _WRONG_USE):
             code = _wrong_use(error)
-        elif isinstance(error, OSError) and error.filename is None:
-            code = _say(f"the output cannot be written: {error.strerror or error}.", 2)
+        elif isinstance(error, OSError):  # of a file that went away or a disk that is full; without name, the output
+            code = _say(f"{printable(error.filename or 'output')}: {error.strerror or error}.", 2)
         else:
             code = _fault(error)
     if code:

@@ -65,7 +65,7 @@ def find_architecture(arch: str | os.PathLike[str]) -> Path:
     if text in known:
         return known[text]
     path = Path(text)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or os.path.exists(path):
         return path
     raise HwsimError(f"no architecture of this name, and no such file.{did_you_mean(text, known)}", where=text)
 
@@ -181,7 +181,7 @@ def _energy(
 ) -> EnergyTable:
     ert = None if own_prices else _part(documents, "ERT")
     beside = path.with_name(path.stem + ".ert.yaml")
-    if ert is None and not own_prices and beside.is_file():
+    if ert is None and not own_prices and os.path.isfile(beside):
         ert = read_document(beside).only({"ERT"}).need("ERT")
     if ert is not None:
         return read_ert(ert, architecture)
