@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwsim.cost import NetworkCost
+from hwsim.errors import printable
 from hwsim.rubric import Score
 from hwsim.whatif import limited_by
 from reports import units
@@ -24,11 +26,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
 
 
 def _cell(text: str) -> str:
-    """Text that is text in a cell: names may hold what Markdown reads as its own."""
-    out = " ".join(text.split())
-    for mark in ("\\", "|", "*", "_", "`", "<", "["):
-        out = out.replace(mark, "\\" + mark)
-    return out
+    """Text that is text, in a cell or at the start of a line: names may hold what Markdown reads as its own."""
+    out = re.sub(r"[\\|*_`<>\[\]~$&#]", r"\\\g<0>", printable(text))
+    out = re.sub(r"(?i)\b(https?|ftp|mailto)(?=:)|\bwww(?=\.)", r"\g<0>\\", out)  # bare addresses become links
+    return re.sub(r"^(\d+(?=[.)]\s)|(?=[-+]\s))", r"\1\\", out)  # lists
 
 
 def profile_markdown(cost: NetworkCost) -> str:

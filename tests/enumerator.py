@@ -115,16 +115,12 @@ def optima(problem: Problem, architecture: Architecture, energy: EnergyTable) ->
         for figure in figures:
             among = among[figure[among] <= figure[among].min() * (1 + TIE)]
         keep, nest = divmod(int(among[0]), len(nests))
-        return Optimum(
-            float(pj[among[0]]), float(cycles[among[0]]), _mapping(architecture, nests[nest], keeps[keep])
-        )
+        return Optimum(float(pj[among[0]]), float(cycles[among[0]]), _mapping(architecture, nests[nest], keeps[keep]))
 
     legal = int(np.count_nonzero(np.isfinite(pj)))
     if not legal:
         return Optima(size, 0, {})
-    return Optima(
-        size, legal, {"edp": best(pj * cycles, pj), "energy": best(pj, cycles), "latency": best(cycles, pj)}
-    )
+    return Optima(size, legal, {"edp": best(pj * cycles, pj), "energy": best(pj, cycles), "latency": best(cycles, pj)})
 
 
 def space_size(problem: Problem, architecture: Architecture) -> int:

@@ -60,7 +60,13 @@ def design(rng: random.Random, most: int = MOST) -> Design:
 def random_problem(rng: random.Random) -> Problem:
     """A convolution of any form, a matrix product, or projections of its own; now and then a single multiplication."""
     kind = rng.choice(("conv", "conv", "conv", "depthwise", "grouped", "matmul", "transposed", "custom", "custom"))
-    letters = {"conv": "CMRSNPQ", "depthwise": "CRSNPQ", "grouped": "GCMRSNPQ", "matmul": "BMCP", "transposed": "CMRSPQ"}
+    letters = {
+        "conv": "CMRSNPQ",
+        "depthwise": "CRSNPQ",
+        "grouped": "GCMRSNPQ",
+        "matmul": "BMCP",
+        "transposed": "CMRSPQ",
+    }
     if kind == "custom":
         return _custom(rng)
     most = rng.choice((0, 1, 2, 2, 3, 3, 3, 4))
@@ -69,7 +75,9 @@ def random_problem(rng: random.Random) -> Problem:
     chosen = list(rng.choice(pairs))
     rest = [d for d in letters[kind] if d not in chosen]
     chosen += rng.sample(rest, min(len(rest), max(0, most - len(chosen))))
-    sizes = {d: rng.choice((2, 2, 3, 3, 4, 4, 5, 6, 8, 9)) if len(chosen) < 4 else rng.choice((2, 3, 4)) for d in chosen}
+    sizes = {
+        d: rng.choice((2, 2, 3, 3, 4, 4, 5, 6, 8, 9)) if len(chosen) < 4 else rng.choice((2, 3, 4)) for d in chosen
+    }
     if kind == "matmul":
         return matmul(sizes)
     if kind == "transposed":
@@ -168,7 +176,9 @@ def _fanout_constraints(rng: random.Random, problem: Problem, strict: float, mes
             no_multicast=_some(rng, names, strict),
             no_link_transfer=_some(rng, names, strict),
         ),
-        min_utilization=rng.choice((0.25, 0.5, 0.75, 1.0)) if math.prod(mesh) > 1 and rng.random() < strict * 0.5 else 0.0,
+        min_utilization=rng.choice((0.25, 0.5, 0.75, 1.0))
+        if math.prod(mesh) > 1 and rng.random() < strict * 0.5
+        else 0.0,
     )
 
 
@@ -220,4 +230,6 @@ def random_prices(rng: random.Random, architecture: Architecture) -> EnergyTable
         x.name: {action: Action(price(len(storages) - k)) for action, price in prices.items()}
         for k, x in enumerate(storages)
     }
-    return EnergyTable(actions | {architecture.compute.name: {"compute": Action(rng.choice((0.0, 0.5, 1.0)))}}, {}, "random")
+    return EnergyTable(
+        actions | {architecture.compute.name: {"compute": Action(rng.choice((0.0, 0.5, 1.0)))}}, {}, "random"
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.shared import json_text, progress_bar, show, write_plots
+from hwsim.cli.shared import check_outputs, print_json, progress_bar, show, write_plots
 from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName
 
@@ -59,6 +59,7 @@ def explore(
 
     if grid == (trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
+    quiet = check_outputs(json="-" if json else None, csv=csv, html=html, markdown=markdown, plots=plots)
     loaded = load_space(space)
     chosen: sampling.Sampler = sampling.Grid(loaded)
     if grid:
@@ -84,8 +85,8 @@ def explore(
         again = provenance.command("explore", str(space), options=options)
         _write_pages(exploration.page_data(found, prepared, again), html, plots, markdown)
     if json:
-        print(json_text(exploration.explore_data(found)), end="")
-    else:
+        print_json(exploration.explore_data(found))
+    elif not quiet:
         show(exploration.explore_report(found))
     if found.interrupted:
         command = shlex.join(["hwsim", *sys.argv[1:]])

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.shared import Objective, dims, hash_model, json_text, progress_bar, show, sizes, write_plots, zoo_or_file
+from hwsim.cli.shared import (
+    Objective,
+    check_outputs,
+    dims,
+    hash_model,
+    json_text,
+    progress_bar,
+    show,
+    sizes,
+    write_plots,
+    zoo_or_file,
+)
 from hwsim.errors import HwsimError, did_you_mean
 
 if TYPE_CHECKING:
@@ -49,6 +60,7 @@ def profile(
     from reports import data, terminal
     from workloads.onnx_reader import read_onnx
 
+    quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
@@ -95,9 +107,11 @@ def profile(
     if layer is not None:
         chosen = _layer(cost, layer)
         title = f"{chosen.name} ({chosen.op}, ×{chosen.count}) on {cost.arch}"
-        show(terminal.layer_report(chosen.cost, architecture, title), *(terminal.note(n) for n in notes))
+        shown = [terminal.layer_report(chosen.cost, architecture, title), *(terminal.note(n) for n in notes)]
     else:
-        show(terminal.profile_table(cost))
+        shown = [terminal.profile_table(cost)]
+    if not quiet:
+        show(*shown)
 
 
 def _layer(cost: NetworkCost, name: str) -> NetworkLayer:

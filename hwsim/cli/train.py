@@ -78,7 +78,7 @@ def _evaluate_file(file: Path, data_dir: Path) -> None:
     with progress_bar(lines=True) as progress:
         measured = export.evaluate(str(file), images, lambda done, total: progress(done, total, "evaluating"))
     stated = metadata.get("test_accuracy", "nothing")
-    print(f"test accuracy {measured:.4f} of {len(images)} images (the file says {stated}): {file}")
+    show(f"test accuracy {measured:.4f} of {len(images)} images (the file says {stated}): {file}")
 
 
 class _Costs:

@@ -35,8 +35,8 @@ def search(
 ) -> LayerCost | Illegal:
     """The best mapping of a problem on an architecture, with a certificate.
 
-    Figure by figure of the objective: the least value of the first one; then the least of the next one among the mappings
-    that are equal in the first; and so on.
+    Figure by figure of the objective: the least value of the first one; then the least of the next one among the
+    mappings that are equal in the first; and so on.
 
     Args:
         objective: see `hwsim.objective.Objective.parse`.
@@ -106,11 +106,7 @@ def _floor(space: MapSpace, arrays: Space, energy: EnergyTable, figure: str) -> 
     cycles = arrays.macs / min(arrays.macs, math.prod(x.mesh_x * x.mesh_y for x in fans))
     pj = arrays.macs * energy.price(space.architecture.compute.name, "compute")
     for s, x in enumerate(space.problem.data_spaces):
-        pj += min(
-            arrays.reach[p, s]
-            for p in range(len(space.keeps))
-            if any(x.name in keep for keep in space.keeps[p])
-        )
+        pj += min(arrays.reach[p, s] for p in range(len(space.keeps)) if any(x.name in keep for keep in space.keeps[p]))
     return {"edp": pj * cycles, "energy": pj, "latency": cycles}[figure]
 
 

@@ -724,7 +724,9 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
     z = SPACE + PER_SPACE * spaces
     if f[z + EENERGY] > 0:
         energy -= f[z + EENERGY] / f[z + EFETCHES]
-    filled = 0.0  # what `outer` counts, too: the fills of a tile that the storage next to the outermost one never reuses
+    filled = (
+        0.0  # what `outer` counts, too: the fills of a tile that the storage next to the outermost one never reuses
+    )
     # What every level that may serve a data space spends on that, at least.
     direct = 0.0
     for s in range(spaces):
@@ -738,7 +740,9 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
             energy += f[c + SAVABLE] * least
             # Where the outermost storage fills the next one, `outer` counts the words on both sides.
             if child[s] >= 0 and space.top[child[s]] and not (space.by_keep and level == 0 and child[s] == 1):
-                energy += max(0.0, words - space.first_visits[child[s], s]) / space.block[child[s]] * space.write[child[s]]
+                energy += (
+                    max(0.0, words - space.first_visits[child[s], s]) / space.block[child[s]] * space.write[child[s]]
+                )
         elif space.by_keep and level == 0 and child[s] == 1:
             filled += _blocks(np.floor(words - space.first_visits[1, s] + 0.5), space.block[1]) * space.write[1]
         for q in range(space.fans.shape[0]):
@@ -1131,7 +1135,9 @@ def close_level(  # type: ignore[no-untyped-def]
     cursor[AT] = n
     if cursor[BEGUN] == 0:
         cursor[BEGUN] = 1
-        order[:] = np.argsort(bounds, kind="mergesort")  # stable: equal labels stay in the order in which they were made
+        order[:] = np.argsort(
+            bounds, kind="mergesort"
+        )  # stable: equal labels stay in the order in which they were made
     anything = np.ones((1, 1), np.bool_)
     m = cursor[LABELS]
     for q in range(cursor[FIRST], n):

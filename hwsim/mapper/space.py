@@ -309,7 +309,9 @@ def _touched(data_space: DataSpace, sizes: dict[str, int]) -> float:
     return float(n)
 
 
-def _divisor_tables(lists: list[list[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _divisor_tables(
+    lists: list[list[int]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     table = np.zeros((len(lists), max((len(x) for x in lists), default=1)), np.int64)
     stride, step = np.ones(len(lists), np.int64), 1
     for d, values in enumerate(lists):
@@ -475,7 +477,10 @@ def kernel_space(
         no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
         no_links=np.array([[x.name in v.constraints.spatial.no_link_transfer for x in spaces] for v in levels]),
         hands_on=np.array(
-            [isinstance(levels[-1], Fanout) and x.name not in levels[-1].constraints.spatial.no_link_transfer for x in spaces]
+            [
+                isinstance(levels[-1], Fanout) and x.name not in levels[-1].constraints.spatial.no_link_transfer
+                for x in spaces
+            ]
         ),
         reach=_reach(space, read, write, update, np.array(block), shares, touched),
         held=held,
@@ -490,7 +495,9 @@ def kernel_space(
         fill_x=np.zeros((len(fans), len(dims) + 1, keys)),
         fill_y=np.zeros((len(fans), len(dims) + 1, keys)),
         cast=np.zeros((len(fans), len(dims) + 1, keys, len(spaces))),
-        reached=np.zeros(1 + min(MOST_REACH, max((max(x.mesh_x, x.mesh_y) for x in architecture.fanouts), default=1)), np.bool_),
+        reached=np.zeros(
+            1 + min(MOST_REACH, max((max(x.mesh_x, x.mesh_y) for x in architecture.fanouts), default=1)), np.bool_
+        ),
         may_throttle=any(
             b is not None
             for x in architecture.storages

@@ -445,7 +445,9 @@ class Walk:
             if status == kernel.FULL and len(f) < most:
                 room = min(2 * len(f), max(most, len(f) + kernel.WAYS))
                 f, i, bounds = _enlarged(f, room), _enlarged(i, room), _enlarged(bounds, room)
-            elif status == kernel.FULL or self.stop(beam):  # no room or no time for more: go on with those that there are
+            elif status == kernel.FULL or self.stop(
+                beam
+            ):  # no room or no time for more: go on with those that there are
                 self.complete = self.complete and beam is not None and status != kernel.FULL
                 cursor[kernel.FIRST] = cursor[kernel.LAST]
         n = int(cursor[kernel.LABELS])
@@ -519,7 +521,8 @@ class Walk:
         alive = alive[I[alive, kernel.ALIVE] == 1]
         if beam is not None:
             alive = kernel.diverse(self.arrays, I, bounds, alive, beam)
-        return alive
+        found: IntArray = alive
+        return found
 
     def _mapping(
         self, stages: list[_Stage], label: int, order: tuple[int, ...], key: int, keep: frozenset[str]

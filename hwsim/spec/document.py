@@ -12,12 +12,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, shown_value
+from hwsim.files import read_text
 
 MAX_BYTES = 16 * 2**20
 MAX_NODES = 500_000
@@ -166,8 +166,7 @@ def describe(value: Any) -> str:
         return f"a list of {len(value)}"
     if value is None:
         return "nothing"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shown_value(value)
 
 
 def read_document(path: str | os.PathLike[str]) -> Field:
@@ -177,21 +176,7 @@ def read_document(path: str | os.PathLike[str]) -> Field:
         HwsimError: the file cannot be read, is larger than 16 MiB, is not YAML, has a
             cyclic alias, or grows beyond 500,000 values or 100 levels when aliases are expanded.
     """
-    file = Path(path)
-    try:
-        if not file.is_file():
-            raise HwsimError("no such file." if not file.exists() else "not a file.", where=str(path))
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise HwsimError(
-                f"the file has {size:,} bytes; specifications of up to {MAX_BYTES:,} bytes are read.", where=str(path)
-            )
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise HwsimError(f"cannot be read: {error.strerror}.", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise HwsimError("not a text file in UTF-8.", where=str(path)) from error
-    return parse_document(text, str(path))
+    return parse_document(read_text(path, MAX_BYTES), os.fspath(path))
 
 
 def parse_document(text: str, file: str = "<text>") -> Field:
@@ -209,7 +194,7 @@ def parse_document(text: str, file: str = "<text>") -> Field:
         raise HwsimError(f"not valid YAML: {_yaml_problem(error)}.", where=file) from error
     except RecursionError as error:
         raise HwsimError(f"nested deeper than {MAX_DEPTH} levels.", where=file) from error
-    except ValueError as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # numbers that their tags do not allow
         raise HwsimError(f"a value cannot be read: {error}.", where=file) from error
     finally:
         loader.dispose()

@@ -65,7 +65,7 @@ def find_architecture(arch: str | os.PathLike[str]) -> Path:
     if text in known:
         return known[text]
     path = Path(text)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or os.path.exists(path):
         return path
     raise HwsimError(f"no architecture of this name, and no such file.{did_you_mean(text, known)}", where=text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwsim.errors import shorten
 from hwsim.provenance import Inputs
 from hwsim.whatif import Study
 from reports import units
@@ -19,9 +20,8 @@ from reports.columns import (
     layer_names,
     percent_change,
 )
-from reports.figures import shorten
 from reports.html.charts import NARROW_NAME, ROW, WIDE_NAME, layer_axis, rounded
-from reports.html.page import Cell, Chart, Page, Section, label, name_cell, sortable, table, text
+from reports.html.page import Cell, Chart, Page, Section, block, label, name_cell, sortable, table, text
 from reports.palette import design_role, named_roles
 from reports.scales import energy_scale
 from reports.terminal import loop_nest
@@ -389,7 +389,7 @@ def _detail(name: str, columns: Sequence[Column], nests: Sequence[tuple[str, str
             cells.append(_with_change(units.energy(pj), change(pj, before)))
         grid.append(cells)
     energies = table([("component", "nowrap"), *((c.name, "r") for c, _ in present)], grid)
-    loops = "".join(f"<h3>Loop nest: {text(column)}</h3><pre>{text(nest)}</pre>" for column, nest in nests)
+    loops = "".join(f"<h3>Loop nest: {text(column)}</h3><pre>{block(nest)}</pre>" for column, nest in nests)
     times = f'<p class="muted">{first.count} times; figures of one</p>' if first.count > 1 else ""
     return (
         f'<h2 id="drawer-title">{text(name)}</h2>{times}{table(head, rows)}'

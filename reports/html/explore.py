@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from hwsim.errors import shorten
 from hwsim.provenance import Inputs
 from reports import units
-from reports.figures import shorten
 from reports.html.charts import decades, rounded
 from reports.html.page import Cell, Chart, Page, Section, label, sortable, table, text
 from reports.scales import axis_scale
