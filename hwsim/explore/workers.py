@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
-from hwsim import warm
+from hwsim import processes, warm
 from hwsim.errors import HwsimError
 from hwsim.explore.evaluate import Evaluator, Job, Outcome
 from hwsim.explore.space import Params
@@ -89,39 +85,23 @@ class Processes:
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             warm.compile_all()
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count, context, _start, (self._job,))
+            self._pool = processes.start_pool(self._count, _start, (self._job,), "spawn")
         return self._pool
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
-        if self._pool is None:
-            return
-        processes = list((self._pool._processes or {}).values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        self._pool = None
+        if self._pool is not None:
+            processes.end_pool(self._pool)
+            self._pool = None
 
 
 _evaluator: Evaluator | None = None
 
 
 def _start(job: Job) -> None:
-    """In a new worker: Ctrl-C is for the parent, and where that is gone the worker goes, too."""
+    """In a new worker."""
     global _evaluator  # noqa: PLW0603 (one per process, set once)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
     _evaluator = Evaluator(job)
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _evaluate(design: Params) -> Outcome:
