@@ -1,7 +1,7 @@
 """Best mappings on disk, by content: what was searched once is not searched again.
 
 An entry's name is a hash of everything that decides the result: problem, architecture, prices,
-objective and the version of hwsim. An entry holds the whole cost with a checksum, so that reading one
+objective and the sources of hwsim. An entry holds the whole cost with a checksum, so that reading one
 needs no kernels. Entries are written to a temporary file and renamed, so processes may share a folder;
 one that cannot be read is searched again and overwritten.
 """
@@ -14,25 +14,25 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-import hwsim
 from hwsim.architecture import Architecture
 from hwsim.cost import Certificate, ComputeCost, DataSpaceCost, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.files import cache_folder, write_file
 from hwsim.mapping import LevelMapping, Loop, Mapping
+from hwsim.provenance import mapping_design, program_sha256
 from workloads.problem import Problem
 
 
 def key(problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str) -> str:
     """Hash of all that decides the best mapping."""
-    parts = (hwsim.__version__, _problem(problem), _design(architecture, energy), objective)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    parts = (program_sha256(), _problem(problem), _design(architecture, energy), objective)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=1024)
 def _problem(problem: Problem) -> str:
-    return json.dumps(_plain(asdict(problem)), sort_keys=True)
+    return json.dumps(asdict(problem), sort_keys=True)
 
 
 #: The last design and its text: all layers of a network ask for the same one.
@@ -43,21 +43,9 @@ def _design(architecture: Architecture, energy: EnergyTable) -> str:
     for known, prices, text in _LAST:
         if known is architecture and prices is energy:
             return text
-    table = {c: {a: x.energy_pj for a, x in sorted(t.items())} for c, t in sorted(energy.actions.items())}
-    levels = [(type(x).__name__, _plain(asdict(x))) for x in architecture.levels]
-    text = json.dumps([levels, architecture.compute.name, table], sort_keys=True)
+    text = mapping_design(architecture, energy)
     _LAST[:] = [(architecture, energy, text)]
     return text
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in sorted(value.items()) if k != "attributes"}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, frozenset | set):
-        return sorted(map(str, value))
-    return value
 
 
 def _checksum(entry: Any) -> str:

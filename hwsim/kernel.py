@@ -66,34 +66,46 @@ def sources_sha256(module: str) -> str:
 class _Code(FunctionCache):
     """Compiled code of one kernel on disk: a file per signature, ``MODULE.KERNEL-LINE.pyXY.HASH.nbc``.
 
-    Any trouble with the files means that there is nothing on disk; it is never an error.
+    A file is a hash of all that follows and of what it should be, the hash of the sources, and the code. Any trouble
+    with files means that there is nothing on disk; it is never an error.
     """
 
-    def _file(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
-        """Where the code of a signature lies, and what has to be hashed before its content."""
-        how = (config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
-        key = repr((signature, codegen.magic_tuple(), how))
-        name = f"{self._impl.filename_base}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.nbc"
-        made_from = (name, key, numba.__version__, sources_sha256(self._py_func.__module__))
-        return Path(self._cache_path) / name, repr(made_from).encode()
+    @property
+    def _sources(self) -> bytes:
+        return bytes.fromhex(sources_sha256(self._py_func.__module__))
+
+    def _place(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
+        """Where the code of a signature lies, and what it should be."""
+        how = (numba.__version__, config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
+        what = repr((self._impl.filename_base, signature, codegen.magic_tuple(), how)).encode()
+        name = f"{self._impl.filename_base}.{hashlib.sha256(what).hexdigest()[:16]}.nbc"
+        return Path(self._cache_path) / name, what
 
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
-        path, made_from = self._file(sig, target_context.codegen())
+        path, what = self._place(sig, target_context.codegen())
         with contextlib.suppress(OSError):
             content = _read_own(path)
-            digest, code = content[:_DIGEST], content[_DIGEST:]
-            if digest == hashlib.sha256(made_from + code).digest():
-                return self._impl.rebuild(target_context, pickle.loads(code))
+            rest = content[_DIGEST:]
+            if content == hashlib.sha256(what + rest).digest() + rest and rest.startswith(self._sources):
+                return self._impl.rebuild(target_context, pickle.loads(rest[_DIGEST:]))
         return None
 
     def _save_overload(self, sig: Any, data: Any) -> None:
         if not self._impl.check_cachable(data):
             return
-        path, made_from = self._file(sig, data.codegen)
-        code = dumps(self._impl.reduce(data))
+        path, what = self._place(sig, data.codegen)
+        rest = self._sources + dumps(self._impl.reduce(data))
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_own(path, hashlib.sha256(made_from + code).digest() + code)
+            _write_own(path, hashlib.sha256(what + rest).digest() + rest)
+
+    def any_on_disk(self) -> bool:
+        """Whether there is code of these sources, for whatever signature."""
+        for path in Path(self._cache_path).glob(f"{self._impl.filename_base}.*.nbc"):
+            with contextlib.suppress(OSError):
+                if _read_own(path)[_DIGEST : 2 * _DIGEST] == self._sources:
+                    return True
+        return False
 
 
 def _read_own(path: Path) -> bytes:
@@ -128,6 +140,12 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
         return dispatcher
 
     return compiled
+
+
+def on_disk(compiled: Any) -> bool:
+    """Whether a kernel's code is on disk, or cannot be kept there."""
+    code = compiled._cache
+    return not isinstance(code, _Code) or code.any_on_disk()
 
 
 kernel = partial(njit, cache=True, error_model="numpy", _nrt=False)

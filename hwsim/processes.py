@@ -72,7 +72,7 @@ _BACKGROUND: list[subprocess.Popen[bytes]] = []
 
 def end_with_starter() -> None:
     """In a process of `background`: end when the one that started it does, which closes the pipe on stdin."""
-    _end_with(lambda: sys.stdin.buffer.read())
+    _end_with(sys.stdin.buffer.read)
 
 
 def _end_with(wait: Callable[[], Any]) -> None:

@@ -7,7 +7,6 @@ this one goes on to those that it needs first; compiled code is found on disk wh
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 from hwsim import processes
 
@@ -15,9 +14,9 @@ from hwsim import processes
 def compiled() -> bool:
     """Whether the kernels are on disk, or cannot be kept there."""
     from hwsim import counting
+    from hwsim.kernel import on_disk
 
-    folder = counting.count_data_space._cache.cache_path  # type: ignore[attr-defined]
-    return folder is None or any(Path(folder).glob("counting.count_data_space-*.nbc"))
+    return on_disk(counting.count_data_space)
 
 
 def compile_all() -> None:
