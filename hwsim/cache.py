@@ -26,7 +26,7 @@ from workloads.problem import Problem
 
 def key(problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str) -> str:
     """Hash of all that decides the best mapping."""
-    parts = (program_sha256(), _problem(problem), _design(architecture, energy), objective)
+    parts = (program_sha256(), _problem(problem), mapping_design(architecture, energy), objective)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -35,33 +35,19 @@ def _problem(problem: Problem) -> str:
     return json.dumps(asdict(problem), sort_keys=True)
 
 
-#: The last design and its text: all layers of a network ask for the same one.
-_LAST: list[tuple[Architecture, EnergyTable, str]] = []
-
-
-def _design(architecture: Architecture, energy: EnergyTable) -> str:
-    for known, prices, text in _LAST:
-        if known is architecture and prices is energy:
-            return text
-    text = mapping_design(architecture, energy)
-    _LAST[:] = [(architecture, energy, text)]
-    return text
-
-
-def _checksum(entry: Any) -> str:
-    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+def _checksum(name: str, entry: Any) -> str:
+    """Of an entry and of the key that it is kept under: one that stands under another key is damaged, too."""
+    return hashlib.sha256(json.dumps([name, entry], sort_keys=True).encode()).hexdigest()
 
 
 def load(name: str, problem: Problem) -> LayerCost | None:
     """The cached result under a key, or None where there is none that can be trusted."""
     try:
-        data = json.loads((cache_folder() / f"{name}.json").read_text())
+        data = json.loads((cache_folder() / f"{name}.json").read_text(encoding="utf-8"))
         entry = data["cost"]
-        if data["checksum"] != _checksum(entry):
-            return None
-        return _cost(entry, problem)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return _cost(entry, problem) if data["checksum"] == _checksum(name, entry) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        return None  # RuntimeError: nested too deep, or no home folder
 
 
 def _cost(entry: dict[str, Any], problem: Problem) -> LayerCost:
@@ -115,6 +101,6 @@ def store(name: str, cost: LayerCost) -> None:
     }
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
-        write_file(cache_folder() / f"{name}.json", json.dumps({"checksum": _checksum(entry), "cost": entry}))
-    except (OSError, HwsimError):
+        write_file(cache_folder() / f"{name}.json", json.dumps({"checksum": _checksum(name, entry), "cost": entry}))
+    except (OSError, RuntimeError, HwsimError):
         return

@@ -32,6 +32,8 @@ from numba.core.serialize import dumps
 _IMPORT = re.compile(
     rb"^(?:from[ ]+(hwsim[\w.]*)[ ]+import[ ]+(\([^)]*\)|[^\n]*)|import[ ]+(hwsim[\w.]*))", re.MULTILINE
 )
+#: Of numba's settings, those that change what is compiled and are not in its own key.
+_FLAGS = ("OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -76,7 +78,7 @@ class _Code(FunctionCache):
 
     def _place(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
         """Where the code of a signature lies, and what it should be."""
-        how = (numba.__version__, config.OPT, config.BOUNDSCHECK, config.DEBUGINFO_DEFAULT)
+        how = [numba.__version__, *(getattr(config, name) for name in _FLAGS)]
         what = repr((self._impl.filename_base, signature, codegen.magic_tuple(), how)).encode()
         name = f"{self._impl.filename_base}.{hashlib.sha256(what).hexdigest()[:16]}.nbc"
         return Path(self._cache_path) / name, what
@@ -94,7 +96,7 @@ class _Code(FunctionCache):
         if not self._impl.check_cachable(data):
             return
         path, what = self._place(sig, data.codegen)
-        rest = self._sources + dumps(self._impl.reduce(data))
+        rest = self._sources + dumps(self._impl.reduce(data))  # type: ignore[no-untyped-call]
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_own(path, hashlib.sha256(what + rest).digest() + rest)
@@ -136,7 +138,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
         dispatcher = numba.njit(**options)(function)
         if cache:
             with contextlib.suppress(RuntimeError):  # no folder that could be written: compiled in every process
-                dispatcher._cache = _Code(function)
+                dispatcher._cache = _Code(function)  # type: ignore[no-untyped-call]
         return dispatcher
 
     return compiled

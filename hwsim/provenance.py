@@ -105,8 +105,13 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def mapping_design(architecture: Architecture, energy: EnergyTable) -> str:
     """Everything about a design that mappings and their costs depend on, as text: levels, constraints, prices."""
     prices = {c: {a: x.energy_pj for a, x in t.items()} for c, t in energy.actions.items()}
+    return json.dumps([_levels(architecture), prices], sort_keys=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _levels(architecture: Architecture) -> str:
     levels = [(type(level).__name__, _plain(asdict(level))) for level in architecture.levels]
-    return json.dumps([levels, architecture.compute.name, prices], sort_keys=True)
+    return json.dumps([levels, architecture.compute.name], sort_keys=True)
 
 
 def design_sha256(architecture: Architecture, energy: EnergyTable) -> str:

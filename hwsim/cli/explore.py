@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +38,12 @@ def explore(
     scheduler: Annotated[
         str | None, typer.Option(help="Evaluate on a Dask cluster, tcp://HOST:PORT, instead of here.")
     ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds for the whole run; what was found until then is shown, and the same command resumes."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.explore/1.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write a line per trial.")] = None,
     html: Annotated[
@@ -54,6 +62,7 @@ def explore(
     from hwsim.files import write_file
     from reports import exploration
 
+    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
     if grid == (trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
     loaded = load_space(space)
@@ -66,7 +75,7 @@ def explore(
     prepared = prepare(loaded)
     target = store or _default_store(prepared)
     with Store(target, prepared.identity) as kept, progress_bar(lines=True) as bar:
-        working = _workers(prepared, scheduler, workers)
+        working = _workers(prepared, scheduler, workers, deadline)
         found = run(
             loaded, kept, chosen, working, wanted, tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now))
         )
@@ -82,12 +91,13 @@ def explore(
         print(json_text(exploration.explore_data(found)), end="")
     else:
         show(exploration.explore_report(found))
-    if found.interrupted:
+    if found.ended:
         command = shlex.join(["hwsim", *sys.argv[1:]])
         print(
-            f"hwsim: interrupted; {len(found.trials)} outcomes are kept in {target}. Resume: {command}", file=sys.stderr
+            f"hwsim: {found.ended}; {len(found.trials)} outcomes are kept in {target}. Resume: {command}",
+            file=sys.stderr,
         )
-        raise typer.Exit(130)
+        raise typer.Exit(130 if found.ended == "interrupted" else 0)
 
 
 def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, markdown: Path | None) -> None:
@@ -122,16 +132,16 @@ def _default_store(prepared: Prepared) -> Path:
     return folder / f"{name[:32]}.sqlite"
 
 
-def _workers(prepared: Prepared, scheduler: str | None, count: int | None) -> Workers:
+def _workers(prepared: Prepared, scheduler: str | None, count: int | None, deadline: float) -> Workers:
     if scheduler is not None:
         if count is not None:
             raise HwsimError("the cluster has its own workers; say --workers or --scheduler.", where="hwsim explore")
         from hwsim.explore.cluster import Cluster
 
-        return Cluster(prepared.job, scheduler)
+        return Cluster(prepared.job, scheduler, deadline)
     from hwsim.explore.workers import Processes
 
-    return Processes(prepared.job, count or os.cpu_count() or 1)
+    return Processes(prepared.job, count or os.cpu_count() or 1, deadline)
 
 
 def _line(found: Exploration) -> str:

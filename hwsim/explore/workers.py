@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,11 +18,19 @@ IN_FLIGHT = 2  # designs per worker that wait at its door
 MAX_DEATHS = 3  # of workers without a result in between
 
 
+class OutOfTime(Exception):
+    """The time of a run is over; what was found so far counts."""
+
+
 class Workers(Protocol):
     """Whoever evaluates designs."""
 
     def evaluate(self, designs: Sequence[Params]) -> Iterator[tuple[int, Outcome]]:
-        """(index, outcome) of every design, as they finish."""
+        """(index, outcome) of every design, as they finish.
+
+        Raises:
+            OutOfTime: the workers' deadline, in seconds of `time.monotonic`, has passed.
+        """
 
     def close(self) -> None:
         """End what is still running."""
@@ -47,9 +57,10 @@ class Processes:
     A process that dies (out of memory, killed) is replaced and its designs are evaluated again.
     """
 
-    def __init__(self, job: Job, count: int) -> None:
+    def __init__(self, job: Job, count: int, deadline: float = math.inf) -> None:
         self._job = job
         self._count = count
+        self._deadline = deadline
         self._pool: ProcessPoolExecutor | None = None
 
     def evaluate(self, designs: Sequence[Params]) -> Iterator[tuple[int, Outcome]]:
@@ -57,6 +68,7 @@ class Processes:
 
         Raises:
             HwsimError: processes keep dying.
+            OutOfTime: the deadline has passed.
         """
         todo = list(reversed(range(len(designs))))
         flying: dict[Future[Outcome], int] = {}
@@ -66,7 +78,7 @@ class Processes:
                 while todo and len(flying) < IN_FLIGHT * self._count:
                     future = self._started().submit(_evaluate, designs[todo[-1]])
                     flying[future] = todo.pop()
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                done, _ = wait(flying, timeout=seconds_to(self._deadline), return_when=FIRST_COMPLETED)
                 for future in sorted(done, key=lambda f: flying[f]):
                     outcome = future.result()
                     deaths = 0
@@ -93,6 +105,18 @@ class Processes:
         if self._pool is not None:
             processes.end_pool(self._pool)
             self._pool = None
+
+
+def seconds_to(deadline: float) -> float | None:
+    """How long may be waited; None for ever.
+
+    Raises:
+        OutOfTime: not at all.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise OutOfTime
+    return None if math.isinf(left) else left
 
 
 _evaluator: Evaluator | None = None
