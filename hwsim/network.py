@@ -35,6 +35,19 @@ def _remember(topic: object, mapping: LoopNest) -> None:
     _HINTS[topic] = [mapping, *(x for x in hints if x != mapping)][:_MOST_HINTS]
 
 
+def deadline_after(seconds: float | None) -> float:
+    """When a time limit is over, in seconds of `time.monotonic`; infinite where there is none.
+
+    Raises:
+        HwsimError: it is negative or no number.
+    """
+    if seconds is None:
+        return math.inf
+    if not seconds >= 0:
+        raise HwsimError(f"a time limit should be 0 seconds or more, found {seconds:g}.", where="time limit")
+    return time.monotonic() + seconds
+
+
 def map_layer(job: Job, deadline: float = math.inf) -> LayerCost | Illegal:
     """Best mapping of one problem, from the cache where it is known.
 
@@ -166,7 +179,7 @@ def profile_workload(
     """Cost of a network that was read already; see `profile`."""
     from workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
 
-    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+    deadline = deadline_after(time_limit)
     layers = workload.layers()
     todo = [(layer.problem, architecture, energy, objective, use_cache) for layer in layers]
     costs = _map_all(todo, [layer.name for layer in layers], jobs, progress, deadline)

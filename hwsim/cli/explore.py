@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,9 +58,10 @@ def explore(
     from hwsim.explore.space import load_space
     from hwsim.explore.store import Store
     from hwsim.files import write_file
+    from hwsim.network import deadline_after
     from reports import exploration
 
-    deadline = math.inf if time_limit is None else time.monotonic() + time_limit
+    deadline = deadline_after(time_limit)
     if grid == (trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
     loaded = load_space(space)
@@ -75,6 +74,8 @@ def explore(
     prepared = prepare(loaded)
     target = store or _default_store(prepared)
     with Store(target, prepared.identity) as kept, progress_bar(lines=True) as bar:
+        for line in kept.damage:
+            print(f"hwsim: {target}: {line}; what is missing is evaluated again.", file=sys.stderr)
         working = _workers(prepared, scheduler, workers, deadline)
         found = run(
             loaded, kept, chosen, working, wanted, tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now))
@@ -93,10 +94,8 @@ def explore(
         show(exploration.explore_report(found))
     if found.ended:
         command = shlex.join(["hwsim", *sys.argv[1:]])
-        print(
-            f"hwsim: {found.ended}; {len(found.trials)} outcomes are kept in {target}. Resume: {command}",
-            file=sys.stderr,
-        )
+        kept_in = f"{len(found.trials)} outcomes are kept in {target}"
+        print(f"hwsim: {found.ended}; {kept_in}. Resume: {command}", file=sys.stderr)
         raise typer.Exit(130 if found.ended == "interrupted" else 0)
 
 
