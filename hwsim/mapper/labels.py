@@ -23,11 +23,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from hwsim.counting import _distinct as _distinct_offsets
 from hwsim.counting import _linked, _offsets, nest_geometry, speed
-from hwsim.kernel import kernel
+from hwsim.kernel import kernel, njit
 
 # Float columns of a label.
 ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
