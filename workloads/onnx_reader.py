@@ -172,11 +172,11 @@ class GraphReader:
         weights = weight_inputs(graph, fed)
         if weights:
             self.notes.append(f"graph inputs taken as weights, which is all they are used as: {_some(weights)}")
-        names = []
+        names, held = [], set(weights)
         for info in fed:
-            value = self.typed_input(info.name, info.type, constant=info.name in weights)
+            value = self.typed_input(info.name, info.type, constant=info.name in held)
             named = self.define(info.name, value, scope)
-            if info.name not in weights:
+            if info.name not in held:
                 names.append(named.name)
         return names
 
