@@ -114,8 +114,8 @@ def start_in(folder: Path) -> None:
     os.environ["NUMBA_NUM_THREADS"] = "1"
     import typer.main
 
-    import hwsim.explore.workers as workers
     from hwsim import warm
+    from hwsim.explore import workers
 
     # One process does it all: explorations evaluate here, and the command line is built once, not once a command.
     workers.Processes = lambda job, count: workers.InProcess(job)  # type: ignore[assignment,misc]

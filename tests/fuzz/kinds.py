@@ -101,13 +101,24 @@ ERT = b"""
 ERT:
   version: 0.4
   tables:
-  - {name: chip.DRAM, actions: [{name: read, energy: 512.0}, {name: write, energy: 512}, {name: update, energy: 512.0}, {name: leak, energy: 0.0}]}
-  - {name: chip.buffer, actions: [{name: random_read, arguments: {a: 1}, energy: 32.4}, {name: random_read, energy: 1.5}, {name: random_fill, energy: 26.2}, {name: random_update, energy: 26.2}, {name: leak, energy: 0.005}]}
-  - {name: "chip.PE[0..7].spad", actions: [{name: read, energy: 0.68}, {name: write, energy: 1.58}, {name: update, energy: 1.58}, {name: leak, energy: 0.001}]}
+  - name: chip.DRAM
+    actions: [{name: read, energy: 512.0}, {name: write, energy: 512}, {name: update, energy: 512}, {name: leak, energy: 0}]
+  - name: chip.buffer
+    actions:
+    - {name: random_read, arguments: {a: 1}, energy: 32.4}
+    - {name: random_read, energy: 1.5}
+    - {name: random_fill, energy: 26.2}
+    - {name: random_update, energy: 26.2}
+    - {name: leak, energy: 0.005}
+  - name: "chip.PE[0..7].spad"
+    actions: [{name: read, energy: 0.68}, {name: write, energy: 1.58}, {name: update, energy: 1.58}, {name: leak, energy: 0}]
   - {name: "chip.PE[0..7].mac", actions: [{name: compute, energy: 0.315}, {name: leak, energy: 0.0036}]}
 """
 PROBLEMS = (
-    b"problem:\n  shape: conv\n  instance: {C: 2, M: 4, R: 3, S: 1, N: 1, P: 4, Q: 2, Wstride: 1, Hstride: 2, Wdilation: 1, Hdilation: 1}\n",
+    b"""problem:
+  shape: conv
+  instance: {C: 2, M: 4, R: 3, S: 1, N: 1, P: 4, Q: 2, Wstride: 1, Hstride: 2, Wdilation: 1, Hdilation: 1}
+""",
     b"""problem:
   version: 0.4
   shape:
@@ -248,9 +259,7 @@ def _control() -> bytes:
         [helper.make_tensor_value_info("k2", TensorProto.BOOL, []), _value("s2", 2, 4)],
     )  # fmt: skip
     branch = [
-        helper.make_graph(
-            [helper.make_node("MatMul", ["l", "w"], [f"o{k}"])] + [], f"b{k}", [], [_value(f"o{k}", 2, 4)]
-        )
+        helper.make_graph([helper.make_node("MatMul", ["l", "w"], [f"o{k}"])], f"b{k}", [], [_value(f"o{k}", 2, 4)])
         for k in (0, 1)
     ]
     scan = helper.make_graph(

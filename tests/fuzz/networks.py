@@ -454,7 +454,8 @@ def _gather(g: _Graph) -> bool:
 
 
 CONTRACTIONS: tuple[Maker, ...] = (
-    _conv, _conv, _conv, _same_conv, _transposed_conv, _matmul, _matmul, _product_with_itself, _gemm, _einsum, _recurrent,
+    _conv, _conv, _conv, _same_conv, _transposed_conv, _matmul, _matmul, _product_with_itself, _gemm, _einsum,
+    _recurrent,
 )  # fmt: skip
 OTHERS: tuple[Maker, ...] = (
     _pool, _pointwise, _pointwise, _binary, _norm, _reshape, _transpose, _flatten, _squeeze, _reduce, _concat, _split,
