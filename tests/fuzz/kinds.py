@@ -102,7 +102,7 @@ ERT:
   version: 0.4
   tables:
   - name: chip.DRAM
-    actions: [{name: read, energy: 512.0}, {name: write, energy: 512}, {name: update, energy: 512}, {name: leak, energy: 0}]
+    actions: [{name: read, energy: 512.0}, {name: write, energy: 512}, {name: update, energy: 5}, {name: leak, energy: 0}]
   - name: chip.buffer
     actions:
     - {name: random_read, arguments: {a: 1}, energy: 32.4}
@@ -111,7 +111,7 @@ ERT:
     - {name: random_update, energy: 26.2}
     - {name: leak, energy: 0.005}
   - name: "chip.PE[0..7].spad"
-    actions: [{name: read, energy: 0.68}, {name: write, energy: 1.58}, {name: update, energy: 1.58}, {name: leak, energy: 0}]
+    actions: [{name: read, energy: 0.6}, {name: write, energy: 1.5}, {name: update, energy: 1.5}, {name: leak, energy: 0}]
   - {name: "chip.PE[0..7].mac", actions: [{name: compute, energy: 0.315}, {name: leak, energy: 0.0036}]}
 """
 PROBLEMS = (
