@@ -361,13 +361,24 @@ def _files(patterns: list[str]) -> list[str]:
     return sorted({str(p.relative_to(ROOT)) for pattern in patterns for p in ROOT.glob(pattern)})
 
 
-def _digest(folders: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
+def _digest(paths: list[Path]) -> str:
     found = hashlib.sha256()
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in suffixes and "fuzz" not in path.parts:
-                found.update(path.read_bytes())
+    for path in sorted(paths):
+        found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return found.hexdigest()
+
+
+def _sources() -> list[Path]:
+    """What a result may depend on beside the tests."""
+    suffixes = (".py", ".yaml", ".csv", ".gz")
+    return [p for folder in SOURCES for p in (ROOT / folder).rglob("*") if p.suffix in suffixes]
+
+
+def _tests(stages: list[dict[str, Any]]) -> list[Path]:
+    """A room's tests, and what tests share."""
+    helpers = [p for p in (ROOT / "tests").glob("*.py") if not p.name.startswith("test_")]
+    data = [p for p in (ROOT / "tests" / "reference").iterdir() if p.is_file()]
+    return [*helpers, *data, *(ROOT / name for stage in stages for name in _files(stage["run"]))]
 
 
 class Tree:
@@ -428,13 +439,12 @@ class Tree:
         """What the tests say of a mutant."""
         path = self.root / mutant.file
         source, status = path.read_text(encoding="utf-8"), path.stat()
-        kernels, seconds, verdict, by = None, 0.0, "survived", ""
+        seconds, verdict, by = 0.0, "survived", ""
         try:
             path.write_text(mutant.apply(source), encoding="utf-8")
-            if mutant.file in KERNELS:
-                kernels = self._kernels_without(mutant.file)
+            kernels = self._kernels_without(mutant.file)
             for stage, limit in zip(stages, limits, strict=True):
-                extra = 90.0 if kernels and not stage.get("plain") else 0.0  # to compile
+                extra = 90.0 if mutant.file in KERNELS and not stage.get("plain") else 0.0  # to compile
                 verdict, taken, by = self.pytest(stage, limit + extra, kernels)
                 seconds += taken
                 if verdict != "survived":
@@ -442,17 +452,15 @@ class Tree:
         finally:
             path.write_text(source, encoding="utf-8")
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-            if kernels is not None:
-                shutil.rmtree(kernels, ignore_errors=True)
         return {"verdict": verdict, "seconds": round(seconds, 1), "by": by[:300]}
 
     def _kernels_without(self, file: str) -> Path:
-        """A copy of the compiled kernels without those that a changed file has a part in."""
+        """A copy of the compiled kernels, which a mutant may write to, without those that a changed file has a part in."""
         target = Path(f"{self.kernels}.changed")
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.kernels, target)
         changed = file.removesuffix(".py").replace("/", ".")
-        for other in KERNELS:
+        for other in KERNELS if file in KERNELS else ():
             text = (self.root / other).read_text(encoding="utf-8")
             package, _, name = changed.rpartition(".")
             uses = re.search(rf"import {changed}\b|from {changed} import|from {package} import .*\b{name}\b", text)
@@ -510,11 +518,11 @@ def run_all(mutants: list[Mutant], table: dict[str, Any], jobs: int, seconds: fl
     BUILD.mkdir(parents=True, exist_ok=True)
     path = BUILD / "results.jsonl"
     known = dict(known_results(path))
-    sources = _digest(SOURCES, (".py", ".yaml", ".csv", ".gz"))
-    tests = _digest(("tests",), (".py", ".gz", ".json", ".csv"))
+    sources = _digest(_sources())
+    tests = {room: _digest(_tests(entry["tests"])) for room, entry in table.items()}
 
     def key(mutant: Mutant) -> str:
-        parts = (mutant, sources, tests, json.dumps(table[mutant.room]["tests"], sort_keys=True))
+        parts = (mutant, sources, tests[mutant.room], json.dumps(table[mutant.room]["tests"], sort_keys=True))
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     results = {m: known[key(m)] for m in mutants if key(m) in known}

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -152,6 +153,8 @@ def _work(link: Connection, state: Any, folder: Path, seed: int) -> None:
     """Runs the batches that it is told; ``state``: number of the input, and when it began."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "here" / "cache").mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = str(folder)
+    tempfile.tempdir = None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log = (folder / "crash.log").open("w")
     faulthandler.enable(log)

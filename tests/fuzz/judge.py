@@ -119,7 +119,7 @@ def _faults(case: Case, folder: Path, code: int, error: BaseException | None, ou
         return
     if code == 2:
         yield from _message(err, case.argv[0])
-        if case.macs is not None and "--time-limit" not in case.argv:
+        if case.macs is not None:
             yield Fault("refused", f"a well-formed network: {_general(err)}", err)
         return
     if _CONTROL.search(out + err):

@@ -102,7 +102,7 @@ ERT:
   version: 0.4
   tables:
   - name: chip.DRAM
-    actions: [{name: read, energy: 512.0}, {name: write, energy: 512}, {name: update, energy: 5}, {name: leak, energy: 0}]
+    actions: [{name: read, energy: 51.2}, {name: write, energy: 51}, {name: update, energy: 5}, {name: leak, energy: 0}]
   - name: chip.buffer
     actions:
     - {name: random_read, arguments: {a: 1}, energy: 32.4}
@@ -111,7 +111,7 @@ ERT:
     - {name: random_update, energy: 26.2}
     - {name: leak, energy: 0.005}
   - name: "chip.PE[0..7].spad"
-    actions: [{name: read, energy: 0.6}, {name: write, energy: 1.5}, {name: update, energy: 1.5}, {name: leak, energy: 0}]
+    actions: [{name: read, energy: 0.6}, {name: write, energy: 1.5}, {name: update, energy: 2}, {name: leak, energy: 0}]
   - {name: "chip.PE[0..7].mac", actions: [{name: compute, energy: 0.315}, {name: leak, energy: 0.0036}]}
 """
 PROBLEMS = (
@@ -369,7 +369,10 @@ def _a_model(rng: random.Random) -> bytes:
 def _profile(kind: str, model: bytes, rng: random.Random, *options: str, macs: int | None = None) -> Case:
     own = rng.random() < 0.9
     argv = ("profile", "model.onnx", "--json", "out.json", "--arch", "arch.yaml" if own else "simple_ws", *options)
-    return Case(kind, (*argv, *_limit("profile")), {"model.onnx": model, "arch.yaml": ARCHITECTURE}, "out.json", macs)
+    argv += _limit("profile") if macs is None else ()
+    argv += ("--csv", "out.csv", "--markdown", "out.md") if rng.random() < 0.1 else ()
+    argv += ("--html", "out.html") if rng.random() < 0.01 else ()
+    return Case(kind, argv, {"model.onnx": model, "arch.yaml": ARCHITECTURE}, "out.json", macs)
 
 
 def onnx_bytes(rng: random.Random, skip: Skip) -> Case:
