@@ -570,8 +570,9 @@ def _prepare(
         for room in rooms:
             found = []
             for stage in stages[room]:
-                verdict, _, by = tree.pytest(stage, 1200.0)
-                _, seconds, _ = tree.pytest(stage, 1200.0) if tree is made[0] else ("", 0.0, "")
+                verdict, seconds, by = tree.pytest(stage, 1200.0)
+                if seconds > 30 and tree is made[0]:  # kernels may have been compiled
+                    _, seconds, _ = tree.pytest(stage, 1200.0)
                 if verdict != "survived":
                     print(f"{room}: the unchanged program does not pass its tests: {verdict} {by}", file=sys.stderr)
                     os._exit(1)
