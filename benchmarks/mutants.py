@@ -319,12 +319,15 @@ def sites(room: str, patterns: list[str]) -> list[Mutant]:
     return found
 
 
-def _compiles(mutant: Mutant) -> bool:
+def _changes(mutant: Mutant) -> bool:
+    """Whether the changed file is a program, and another one."""
+    source = (ROOT / mutant.file).read_text(encoding="utf-8")
     try:
-        compile(mutant.apply((ROOT / mutant.file).read_text(encoding="utf-8")), mutant.file, "exec")
+        changed = ast.parse(mutant.apply(source))
+        compile(changed, mutant.file, "exec")
     except SyntaxError:
         return False
-    return True
+    return ast.dump(changed) != ast.dump(ast.parse(source))
 
 
 def draw(table: dict[str, Any], seed: int, count: int) -> list[Mutant]:
@@ -344,7 +347,7 @@ def draw(table: dict[str, Any], seed: int, count: int) -> list[Mutant]:
             for way in ways:
                 while by_way[way]:
                     mutant = by_way[way].pop()
-                    if (mutant.file, mutant.line) not in lines and _compiles(mutant):
+                    if (mutant.file, mutant.line) not in lines and _changes(mutant):
                         lines.add((mutant.file, mutant.line))
                         drawn.append(mutant)
                         wanted -= 1
