@@ -388,10 +388,15 @@ def onnx_structure(rng: random.Random, skip: Skip) -> Case:
 
 
 def networks(rng: random.Random, skip: Skip) -> Case:
-    """A well-formed network."""
+    """A well-formed network: its cost, now and then its cycles on a systolic array, or a run of the array simulator."""
     made = random_network(rng, skip)
     options = [part for name, size in made.dims.items() for part in ("--dim", f"{name}={size}")]
-    return _profile("networks", made.model.SerializeToString(), rng, *options, macs=made.macs)
+    model, share = made.model.SerializeToString(), rng.random()
+    if share < 0.12:
+        own = ("simulate", "--arch", "arch.yaml") if share < 0.02 else ("systolic", "--rows", "8", "--columns", "8")
+        argv = (own[0], "model.onnx", *own[1:], "--json", "out.json", *options)
+        return Case("networks", argv, {"model.onnx": model, "arch.yaml": ARCHITECTURE}, "out.json", made.macs)
+    return _profile("networks", model, rng, *options, macs=made.macs)
 
 
 def _either(rng: random.Random, data: bytes) -> bytes:
