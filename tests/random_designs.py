@@ -97,7 +97,7 @@ def _custom(rng: random.Random) -> Problem:
         terms = rng.sample(dims, min(len(dims), rng.choice((1, 1, 1, 2, 2, 3))))
         return tuple((rng.choice((1, 1, 1, 2, 3)), d) for d in terms)
 
-    names = ["Weights", "Inputs", "Bias"][: rng.randint(1, 3)] + ["Outputs"]
+    names = [*["Weights", "Inputs", "Bias"][: rng.randint(1, 3)], "Outputs"]
     spaces = tuple(
         DataSpace(name, tuple(rank() for _ in range(rng.choice((0, 1, 1, 2, 2, 3)))), name == "Outputs")
         for name in names
