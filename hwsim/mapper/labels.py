@@ -46,9 +46,9 @@ EXTENT, ZRANK, ZFETCHES, ZCOST, ZUSUAL, ZSWEPT = 0, 3, 4, 5, 6, 7
 EENERGY, ERANK, EFETCHES, ECOST, EUSUAL, ESWEPT = range(8, 14)
 # links between neighbours that wait for their temporal loop (move and bound of the spatial loop, its rank,
 # instances in use inside the fan-out's parent), and sliding spatial loops at the fan-out at hand.
-# SERVED of the echo stands last.
-LMOVE, LBOUND, LRANK, LSPATIAL, SLIDES, EREADS = range(14, 20)
-SLIDING = 20
+# SERVED of the echo, and what of its energy comes from rounding up to blocks, stand last.
+LMOVE, LBOUND, LRANK, LSPATIAL, SLIDES, EREADS, EROUND = range(14, 21)
+SLIDING = 21
 # Integer columns.
 KEY, PRED, DIM, BOUND, AXIS, USED, NEXT, STATE, ALIVE = range(9)
 INTS = 9
@@ -77,6 +77,7 @@ class Space(NamedTuple):
     touched: Any  # (s,) a lower bound of the elements that must move (float)
     sliding: int  # index of the data space with shared ranks whose windows the labels follow, −1 if none
     vague: Any  # (s,) bool: others with shared ranks; for these every loop is taken for the best case
+    any_vague: bool
     shared_rank: Any  # (d,) which shared rank of the sliding data space a dim moves along; −1 if none
     shared_ranks: Any  # (shared,) rank numbers
     macs: float
@@ -114,7 +115,7 @@ class Space(NamedTuple):
     outer_reach: Any  # (k, l, s) pJ at least from a level up to what `outer` counts; inf: the level may not serve it
     by_keep: bool  # False: there is no such storage, and `outer` counts the outermost one's accesses of all data spaces
     watch: int  # the outermost storage with a limited bandwidth but for level 0, if no fan-out is outside it; else −1
-    words: Any  # (s,) scratch of `lower_bound`
+    words: Any  # (s,) scratch of `lower_bound` and `settle`
     serve: Any  # (l, s) scratch of `lower_bound`
     fans: Any  # (fan-outs,) their levels, outermost first
     holes: Any  # (s,) bool: the box around some instances' elements may have more elements than these
@@ -128,6 +129,7 @@ class Space(NamedTuple):
     may_throttle: bool  # some storage has a limited bandwidth and something leaks
     least_used: Any  # (l,) instances that a fan-out must use at least (its ``min_utilization``)
     figure: int  # what is minimised: 0 edp, 1 energy, 2 latency
+    bounded: bool  # energy or EDP has a limit
     most_edp: float  # mappings above one of these do not count
     most_energy: float
     most_cycles: float
@@ -204,16 +206,63 @@ def _zone_step(f, z, rank, v, b):  # type: ignore[no-untyped-def]
     return ratio
 
 
+@kernel()
+def _may_link(space, f, rank, d, v, b, x):  # type: ignore[no-untyped-def]
+    """Whether loops along a rank, outside the one of bound b over d that moves by v, may move tiles by one neighbour.
+
+    A loop moves by its own step less those of all loops inside it, which are rewound. Exact for the next loop along
+    the rank; a wide answer for those further out.
+    """
+    move = f[SPACE + PER_SPACE * space.relevant.shape[0] + LMOVE]
+    later, largest, least = 0, 0, np.inf
+    for e in range(space.size.shape[0]):
+        if space.shared_rank[e] != rank:
+            continue
+        inside = x[e] * (b if e == d else 1)
+        left = space.size[e] // inside
+        if left == 1:
+            continue
+        step = space.coef[space.sliding, space.shared_ranks[rank], e] * inside
+        if abs(step - v) == move or (v == move and step - v == 0):
+            return True
+        later += 1 if _prime(left) else 2
+        largest = max(largest, step * (left // 2))
+        least = min(least, step)
+    return later > 1 and largest >= v + least - move
+
+
+@kernel()
+def _prime(n):  # type: ignore[no-untyped-def]
+    """Whether a number above 1 is a prime; large ones are taken not to be."""
+    if n > 1_000_000:
+        return False
+    p = 2
+    while p * p <= n:
+        if n % p == 0:
+            return False
+        p += 1
+    return True
+
+
 @kernel(forceinline=True)
 def _link_later(space, f, s, d, rank, v, b, x, child):  # type: ignore[no-untyped-def]
     """Settle links that waited for the innermost temporal loop outside their fan-out (``rank`` −1: none that slides).
 
-    Returns False where the loop does not move the tiles by one neighbour: then nothing is handed on, and
-    the label without links says the same.
+    Returns False where nothing is handed on: the label without links says the same. So it is where the loop does not
+    move the tiles by one neighbour, unless loops further out may do so (when they advance, this one is rewound).
     """
     z = SPACE + PER_SPACE * space.relevant.shape[0]
-    if rank < 0 or rank != f[z + LRANK] or v != f[z + LMOVE] or v < f[z + EXTENT + rank]:
+    if rank < 0 or rank != f[z + LRANK]:
         return False
+    if v != f[z + LMOVE] or v < f[z + EXTENT + rank]:
+        if not _may_link(space, f, rank, d, v, b, x):
+            return False
+        # At best all steps but this loop's own are served by neighbours.
+        served = (1.0 if v == f[z + LMOVE] else 1.0 / b) * (1.0 - 1.0 / f[z + LBOUND])
+        f[SPACE + s * PER_SPACE + PENDING] *= 1.0 - served
+        f[SPACE + s * PER_SPACE + SAVABLE] *= 1.0 - served
+        f[z + LMOVE] = 0.0
+        return True
     # All steps of this loop are served by neighbours but for what enters at the edge. Where loops along the
     # rank are still to come, some of their steps may be, too: then the best case is taken.
     steps = 1.0 - 1.0 / b
@@ -252,19 +301,23 @@ def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
                 if not space.relevant[s, d]:
                     f[z + EFETCHES] *= b
                 elif rank < 0 or rank != f[z + ERANK]:
-                    f[z + EENERGY] = 0.0
+                    f[z + EENERGY], f[z + EROUND] = 0.0, 0.0
                 else:
                     again = _zone_step(f, z + ERANK, rank, v, b)
                     less = f[z + EENERGY] * (1.0 - again)
                     f[z + EENERGY] -= less
                     f[ENERGY] -= less
+                    if again < 1.0:
+                        f[ENERGY] -= f[z + EROUND]
+                        f[z + EROUND] = 0.0
                     f[z + EREADS] *= again
         mode = f[c + MODE]
-        if mode == CLOSED or (space.vague[s] and space.relevant[s, d] and not space.slides[s, d]):
+        if mode == CLOSED:
             continue
         ratio = 1.0
-        if space.vague[s]:
-            ratio = 1.0 / b
+        if space.any_vague and space.vague[s]:
+            if not space.relevant[s, d] or space.slides[s, d]:
+                ratio = 1.0 / b
         elif not space.relevant[s, d]:
             if mode == OPEN:
                 ratio = 1.0 / b
@@ -381,7 +434,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
     held = 0.0
     for s in range(spaces):
         if keep[s]:
-            held += _tile(space, x, s)
+            space.words[s] = _tile(space, x, s)
+            held += space.words[s]
     if held > space.capacity[level] or held < space.fill_floor[level]:
         return False
     block = space.block[level]
@@ -409,7 +463,7 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         closed = f[c + MODE] == CLOSED
         if slow:
             sure = pending * _least(space, f, s)
-            fills = _tile(space, x, s) * outside
+            fills = space.words[s] * outside
             most_reads += max(0.0, pending - first) + (fills if space.holes[s] else 0.0)  # links count as reads
             most_writes += fills + (pending if space.read_write[s] else 0.0)
             least_reads += 0.0 if space.read_write[s] else sure
@@ -422,7 +476,7 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             served = f[c + SURE] + f[c + SERVED] + (f[z + EREADS] if s == space.sliding else 0.0)
             served = np.floor(served + 0.5)
             fills = max(0.0, pending - space.first_visits[space.watch, s]) if child[s] == space.watch else 0.0
-            watched_reads += max(0.0, served - first) / compute
+            watched_reads += max(0.0, served - space.first_visits[space.watch, s]) / compute
             watched_writes += (fills + (served if space.read_write[s] else 0.0)) / compute
         if level == space.watch:
             if closed:
@@ -459,10 +513,16 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             elif f[c + MODE] == OPEN:
                 f[c + SAVABLE] += e
             else:  # these transfers are priced; loops further out along the zone's rank may still spare some
+                f[ENERGY] -= f[z + EENERGY] / max(1.0, f[z + EFETCHES]) + f[z + EROUND]
+                f[z + EROUND] = 0.0
                 if child[s] >= 0 and space.top[child[s]]:
-                    more = np.floor(pending - space.first_visits[child[s], s] + 0.5)
-                    e += _blocks(more, space.block[child[s]]) * space.write[child[s]]
-                f[ENERGY] += f[c + SAVABLE] + e - f[z + EENERGY] / max(1.0, f[z + EFETCHES])
+                    price = space.write[child[s]] / space.block[child[s]]
+                    more = pending - space.first_visits[child[s], s]
+                    whole = _blocks(np.floor(more + 0.5), space.block[child[s]]) * space.write[child[s]]
+                    f[z + EROUND] = max(0.0, whole - more * price)
+                    f[ENERGY] += f[z + EROUND] - space.first_visits[child[s], s] * price
+                    e += pending * price
+                f[ENERGY] += f[c + SAVABLE] + e
                 f[z + EENERGY] = f[c + SAVABLE] + e
                 for k in range(5):
                     f[z + ERANK + k] = f[z + ZRANK + k]
@@ -470,12 +530,13 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         if outermost:
             f[c + PENDING] = 0.0
             continue
-        fills = _tile(space, x, s) * outside
+        fills = space.words[s] * outside
         inner = f[c + SAVABLE] > 0
         if f[c + MODE] == OPEN and child[s] >= 0 and space.top[child[s]]:
             # an inner tile that is still open moves with this one; its own fills stay savable
-            more = max(0.0, pending - space.first_visits[child[s], s])
-            f[c + SAVABLE] += more / space.block[child[s]] * space.write[child[s]]
+            price = space.write[child[s]] / space.block[child[s]]
+            f[c + SAVABLE] += pending * price
+            f[ENERGY] -= space.first_visits[child[s], s] * price
         f[c + PENDING] = fills
         if not space.top[level]:
             f[c + SAVABLE] += fills * space.write[level] / block * space.share[level]
@@ -648,7 +709,9 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
     if b[z + EENERGY] > 0:
         for k in range(ERANK, LMOVE):
             if a[z + EENERGY] == 0 or a[z + k] != b[z + k]:
-                energy += b[z + EENERGY] / b[z + EFETCHES]  # what loops further out could spare b, at most
+                energy += (
+                    b[z + EENERGY] / b[z + EFETCHES] + b[z + EROUND]
+                )  # what loops further out could spare b, at most
                 break
         if a[z + EENERGY] < b[z + EENERGY]:
             energy += (b[z + EENERGY] - a[z + EENERGY]) / b[z + EFETCHES]
@@ -748,7 +811,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
     spaces = space.relevant.shape[0]
     z = SPACE + PER_SPACE * spaces
     if f[z + EENERGY] > 0:
-        energy -= f[z + EENERGY] / f[z + EFETCHES]
+        energy -= f[z + EENERGY] / f[z + EFETCHES] + f[z + EROUND]
     filled = (
         0.0  # what `outer` counts, too: the fills of a tile that the storage next to the outermost one never reuses
     )
@@ -829,7 +892,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
         if n > space.most_cycles * (1.0 + EPS):
             continue
         e += f[LEAK] * max(0.0, f[SPATIAL] * n - space.macs, space.macs * (slow - 1.0))
-        if e > space.most_energy * (1.0 + EPS) or e * n > space.most_edp * (1.0 + EPS):
+        if space.bounded and (e > space.most_energy * (1.0 + EPS) or e * n > space.most_edp * (1.0 + EPS)):
             continue
         if space.figure != 0:
             least_energy, least_cycles = min(least_energy, e), min(least_cycles, n)
@@ -848,7 +911,9 @@ def _value(space, energy, cycles):  # type: ignore[no-untyped-def]
 def worse(space, energy, cycles, best):  # type: ignore[no-untyped-def]
     """Whether a mapping of at least this energy and these cycles does not count, or is not below ``best``."""
     up = 1.0 + EPS
-    if cycles > space.most_cycles * up or energy > space.most_energy * up or energy * cycles > space.most_edp * up:
+    if cycles > space.most_cycles * up:
+        return True
+    if space.bounded and (energy > space.most_energy * up or energy * cycles > space.most_edp * up):
         return True
     return _value(space, energy, cycles) * up >= best
 
@@ -877,11 +942,12 @@ def covers(edges):  # type: ignore[no-untyped-def]
 
 
 @kernel(forceinline=True)
-def _insert(space, F, I, new, head, covering, prune, least):  # type: ignore[no-untyped-def]
+def _insert(space, F, I, new, head, covering, prune, least, must):  # type: ignore[no-untyped-def]
     """Put label ``new`` into its key's list unless one there dominates it; drop those that it dominates.
 
-    A label stands in for another only if it may go on in every way the other may (``covering``), and uses the ``least``
-    instances of a fan-out if that one does. Without ``prune`` every label stays.
+    A label stands in for another only if it may go on in every way the other may (``covering``), uses the ``least``
+    instances of a fan-out if that one does, and has the loops that there ``must`` be (a bit per dimension) if that one
+    has. Without ``prune`` every label stays.
 
     Returns:
         How many labels it was compared with, and one; negative if it was not put in.
@@ -896,9 +962,11 @@ def _insert(space, F, I, new, head, covering, prune, least):  # type: ignore[no-
     while k >= 0:
         work += 1
         following = I[k, NEXT]
-        if covering[I[k, STATE], I[new, STATE]] and _uses(F[k], F[new], least) and _dominates(space, F[k], F[new]):
+        enough = I[new, USED] & must & ~I[k, USED] == 0 and (least == 0.0 or _uses(F[k], F[new], least))
+        if enough and covering[I[k, STATE], I[new, STATE]] and _dominates(space, F[k], F[new]):
             return -work
-        if covering[I[new, STATE], I[k, STATE]] and _uses(F[new], F[k], least) and _dominates(space, F[new], F[k]):
+        enough = I[k, USED] & must & ~I[new, USED] == 0 and (least == 0.0 or _uses(F[new], F[k], least))
+        if enough and covering[I[new, STATE], I[k, STATE]] and _dominates(space, F[new], F[k]):
             I[k, ALIVE] = 0
             if last < 0:
                 head[key] = following
@@ -1092,7 +1160,7 @@ def grow_level(  # type: ignore[no-untyped-def]
                         bounds[n] = _value(space, energy, cycles)
                         I[n, KEY], I[n, PRED], I[n, DIM], I[n, BOUND], I[n, AXIS] = grown, k, d, b, axis
                         I[n, USED], I[n, STATE] = I[k, USED] | (np.int64(1) << d), state
-                        compared = _insert(space, F, I, n, head, covering, prune, least)
+                        compared = _insert(space, F, I, n, head, covering, prune, least, must)
                         work += abs(compared)
                         if compared > 0:
                             n += 1
@@ -1175,7 +1243,7 @@ def close_level(  # type: ignore[no-untyped-def]
             cursor[LABELS], cursor[FIRST] = m, q
             return PAUSED
         I[k, STATE] = 0
-        compared = _insert(space, F, I, k, head, anything, prune, 0.0)
+        compared = _insert(space, F, I, k, head, anything, prune, 0.0, 0)
         work += abs(compared)
         if compared > 0:
             order[m] = k

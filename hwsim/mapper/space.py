@@ -384,7 +384,11 @@ def most_keys(space: MapSpace) -> int:
 def aimed(arrays: Space, figure: str, limits: Limits) -> Space:
     """The same space, to be searched for the least of a figure within limits."""
     return arrays._replace(
-        figure=CODES[figure], most_edp=limits.edp, most_energy=limits.energy, most_cycles=limits.latency
+        figure=CODES[figure],
+        bounded=min(limits.edp, limits.energy) < math.inf,
+        most_edp=limits.edp,
+        most_energy=limits.energy,
+        most_cycles=limits.latency,
     )
 
 
@@ -477,6 +481,7 @@ def kernel_space(
         touched=touched,
         sliding=sliding,
         vague=np.array([any(s == t for t, _ in shared if t != sliding) for s in range(len(spaces))]),
+        any_vague=len(shared) > (sliding >= 0),
         shared_rank=shared_rank,
         shared_ranks=np.array(shared_ranks, np.int64),
         macs=float(problem.macs),
@@ -534,6 +539,7 @@ def kernel_space(
         may_throttle=any(_limits(x) for x in architecture.storages) and any(price(x, "leak") > 0 for x in levels),
         least_used=np.array([least_instances(x) if isinstance(x, Fanout) else 0.0 for x in levels]),
         figure=CODES["edp"],
+        bounded=False,
         most_edp=math.inf,
         most_energy=math.inf,
         most_cycles=math.inf,

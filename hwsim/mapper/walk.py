@@ -157,11 +157,11 @@ class Walk:
         if self.best is None:
             return math.inf
         value = self.value(self.best)
-        return 1 - min(1.0, self.open_bound / value) if value > 0 else 0.0
+        return 1 - min(1.0, max(self.floor, self.open_bound) / value) if value > 0 else 0.0
 
     def bound(self, cost: LayerCost) -> float:
         """What no mapping that counts undercuts, the one given among them."""
-        return min(self.value(cost), self.open_bound if self.complete and self.walked else self.floor)
+        return min(self.value(cost), max(self.floor, self.open_bound) if self.complete and self.walked else self.floor)
 
     def proved(self) -> bool:
         """Whether the walk found the best mapping by itself, with proof."""
