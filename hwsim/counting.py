@@ -21,9 +21,8 @@ the new part of the tile where ``t_i = t_n``, and the whole tile otherwise.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hwsim.kernel import kernel
+from hwsim.kernel import kernel, njit
 
 # Columns of the result of `count_data_space`, one row per level.
 TILE, CAPACITY, READS, FILLS, UPDATES, REDUCTIONS, LINKS = range(7)

@@ -40,7 +40,7 @@ FIGURES = {
 class Objective:
     """Figures in order: the first is minimised, each other one among the mappings that are equal in all before it.
 
-    Equal means within a relative 10⁻⁹: sums of energies are exact to some 10⁻¹⁴ only.
+    Equal means within a relative 10⁻⁹, as sums of energies are exact to some 10⁻¹⁴ only.
     """
 
     figures: tuple[Figure, ...]
@@ -58,8 +58,8 @@ class Objective:
         for name in names:
             if name not in FIGURES:
                 raise HwsimError(
-                    f"'{name}' is no objective.{did_you_mean(name, FIGURES)} Several are separated by commas: the first "
-                    "decides, the next breaks ties."
+                    f"'{name}' is no objective.{did_you_mean(name, FIGURES)} Several are separated by commas: the "
+                    "first decides, the next breaks ties."
                 )
             if names.count(name) > 1:
                 raise HwsimError(f"the objective '{text}' names '{name}' twice.")

@@ -36,6 +36,12 @@ def explore(
     scheduler: Annotated[
         str | None, typer.Option(help="Evaluate on a Dask cluster, tcp://HOST:PORT, instead of here.")
     ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds for the whole run; what was found until then is shown, and the same command resumes."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.explore/1.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write a line per trial.")] = None,
     html: Annotated[
@@ -55,8 +61,10 @@ def explore(
     from hwsim.explore.space import load_space
     from hwsim.explore.store import Store
     from hwsim.files import write_file
+    from hwsim.network import deadline_after
     from reports import exploration
 
+    deadline = deadline_after(time_limit)
     if grid == (trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
     quiet = check_outputs(json="-" if json else None, csv=csv, html=html, markdown=markdown, plots=plots)
@@ -70,11 +78,13 @@ def explore(
     prepared = prepare(loaded)
     target = store or _default_store(prepared)
     with Store(target, prepared.identity) as kept, progress_bar(lines=True) as bar:
-        working = _workers(prepared, scheduler, workers)
+        for line in kept.damage:
+            print(f"hwsim: {target}: {line}; what is missing is evaluated again.", file=sys.stderr)
+        working = _workers(prepared, scheduler, workers, deadline)
         found = run(
             loaded, kept, chosen, working, wanted, tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now))
         )
-    if not found.interrupted:
+    if not found.ended:
         found = replace(found, notes=Evaluator(prepared.job).price_notes())
     if csv is not None:
         write_file(csv, exploration.explore_csv(found))
@@ -88,12 +98,11 @@ def explore(
         print_json(exploration.explore_data(found))
     elif not quiet:
         show(exploration.explore_report(found))
-    if found.interrupted:
+    if found.ended:
         command = shlex.join(["hwsim", *sys.argv[1:]])
-        print(
-            f"hwsim: interrupted; {len(found.trials)} outcomes are kept in {target}. Resume: {command}", file=sys.stderr
-        )
-        raise typer.Exit(130)
+        kept_in = f"{len(found.trials)} outcomes are kept in {target}"
+        print(f"hwsim: {found.ended}; {kept_in}. Resume: {command}", file=sys.stderr)
+        raise typer.Exit(130 if found.ended == "interrupted" else 0)
 
 
 def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, markdown: Path | None) -> None:
@@ -128,16 +137,16 @@ def _default_store(prepared: Prepared) -> Path:
     return folder / f"{name[:32]}.sqlite"
 
 
-def _workers(prepared: Prepared, scheduler: str | None, count: int | None) -> Workers:
+def _workers(prepared: Prepared, scheduler: str | None, count: int | None, deadline: float) -> Workers:
     if scheduler is not None:
         if count is not None:
             raise HwsimError("the cluster has its own workers; say --workers or --scheduler.", where="hwsim explore")
         from hwsim.explore.cluster import Cluster
 
-        return Cluster(prepared.job, scheduler)
+        return Cluster(prepared.job, scheduler, deadline)
     from hwsim.explore.workers import Processes
 
-    return Processes(prepared.job, count or os.cpu_count() or 1)
+    return Processes(prepared.job, count or os.cpu_count() or 1, deadline)
 
 
 def _line(found: Exploration) -> str:

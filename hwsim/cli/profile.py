@@ -45,6 +45,10 @@ def profile(
     html: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds to search in, all layers together; then the best mappings so far."),
+    ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Search again, without looking at or keeping cached mappings.")
     ] = False,
@@ -67,7 +71,14 @@ def profile(
         hashed = hash_model(path) if html is not None else ("", "")
     with progress_bar("mapping") as progress:
         cost = profile_workload(
-            workload, architecture, energy, objective.value, jobs=jobs, use_cache=not no_cache, progress=progress
+            workload,
+            architecture,
+            energy,
+            objective.value,
+            jobs=jobs,
+            use_cache=not no_cache,
+            time_limit=time_limit,
+            progress=progress,
         )
         notes = price_note(
             energy,

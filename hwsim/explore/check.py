@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hwsim
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.explore.evaluate import Evaluator, Job, hardware_figures
 from hwsim.explore.figures import FIGURES
@@ -19,6 +18,7 @@ from hwsim.explore.formula import Comparison
 from hwsim.explore.sampling import halton
 from hwsim.explore.space import Params, Space
 from hwsim.files import read_text
+from hwsim.provenance import version
 from hwsim.spec.load import find_architecture, read_architecture, shipped_architectures
 from hwsim.spec.settings import apply_settings
 
@@ -89,7 +89,7 @@ def _identity(space: Space, job: Job) -> dict[str, str]:
     parts["architecture file"] = hashlib.sha256(job.arch_text.encode()).hexdigest()
     for name, file in job.files.items():
         parts[f"model {name}"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    parts["hwsim"] = hwsim.__version__
+    parts["hwsim"] = version()
     return parts
 
 

@@ -184,7 +184,7 @@ def pareto(
 def _argument(walks: list[Walk]) -> str:
     """By what reasoning the mappings that were not priced are excluded."""
     if any(not walk.arrays.exact for walk in walks):
-        return "The space is too large: only some factors of every dimension were tried; nothing is proved beyond the bound."
+        return "Too large a space: only some factors of each dimension were tried; nothing is proved beyond the bound."
     if not all(walk.complete for walk in walks):
         return "The search was cut short; nothing is proved beyond the bound."
     return (

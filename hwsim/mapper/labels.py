@@ -23,11 +23,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from hwsim.counting import _distinct as _distinct_offsets
 from hwsim.counting import _linked, _offsets, nest_geometry, speed
-from hwsim.kernel import kernel
+from hwsim.kernel import kernel, njit
 
 # Float columns of a label.
 ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
@@ -975,8 +974,8 @@ def grow_level(  # type: ignore[no-untyped-def]
 ):
     """Add every allowed sequence of loops of one level to every label, a loop at a time.
 
-    The kernel makes no room and looks at no clock: it stops where the arrays are full or a slice of work is done, and goes
-    on there when it is called again.
+    The kernel makes no room and looks at no clock: it stops where the arrays are full or a slice of work is done, and
+    goes on there when it is called again.
 
     Args:
         edges: (states, d) which loop orders may differ in cost, as an automaton: from a state, a loop over
@@ -992,7 +991,7 @@ def grow_level(  # type: ignore[no-untyped-def]
         prune: drop labels that another dominates.
 
     Returns:
-        DONE; FULL: the arrays have no room for another label's children along one factor; PAUSED: a slice of work is done.
+        DONE; FULL: the arrays have no room for a label's children by one factor; PAUSED: a slice of work is done.
         PRED counts in the same arrays (−1: no loop of this level), ALIVE says which labels may stop here.
     """
     fanout = not space.storage[level]
@@ -1090,7 +1089,7 @@ def close_level(  # type: ignore[no-untyped-def]
 
     Args:
         F / I: labels, changed in place; ALIVE says in the end which remain.
-        bounds / order: (n,) filled: their bounds; the labels that may remain, best bound first (``cursor[LABELS]`` of them).
+        bounds / order: (n,) filled: their bounds; the labels that may remain (``cursor[LABELS]``), best bound first.
         cursor: (CURSOR,) 0 at the first call.
         needed: (2,) changed: the least words that any label needed here, the most instances that any used.
         after: (s,) `child` as it is outside this level.

@@ -356,12 +356,7 @@ def kernel_space(
     problem, architecture, dims = space.problem, space.architecture, space.dims
     levels, spaces = architecture.levels, problem.data_spaces
     sizes = problem.sizes
-    columns = [i for i, (name, _) in enumerate(problem.dims) if name in dims]
-    ranks = max(len(x.projection) for x in spaces)
-    coef = np.zeros((len(spaces), max(1, ranks), len(dims)), np.int64)
-    for s, x in enumerate(spaces):
-        matrix = projection_matrix(problem, x)
-        coef[s, : matrix.shape[0]] = matrix[:, columns]
+    coef = _coefficients(space)
     relevant = coef.any(axis=1)
     shared = [(s, _shared_ranks(x)) for s, x in enumerate(spaces) if _shared_ranks(x)]
     sliding, shared_ranks = shared[0] if shared else (-1, [])
@@ -433,17 +428,7 @@ def kernel_space(
         coef=coef,
         relevant=relevant,
         read_write=np.array([x.read_write for x in spaces]),
-        first_visits=np.array(
-            [
-                [
-                    float(problem.data_space_size(x))
-                    if x.read_write and x.name not in v.constraints.temporal.rmw_first_update
-                    else 0.0
-                    for x in spaces
-                ]
-                for v in levels
-            ]
-        ),
+        first_visits=_first_visits(space),
         touched=touched,
         sliding=sliding,
         shared_rank=shared_rank,
@@ -518,6 +503,33 @@ def kernel_space(
         kernel_outer_later(out, k)
         check()
     return out
+
+
+def _coefficients(space: MapSpace) -> npt.NDArray[np.int64]:
+    """(data spaces, ranks, dims) of the dimensions that have more than one iteration."""
+    problem = space.problem
+    columns = [i for i, (name, _) in enumerate(problem.dims) if name in space.dims]
+    matrices = [projection_matrix(problem, x)[:, columns] for x in problem.data_spaces]
+    out = np.zeros((len(matrices), max(x.shape[0] for x in matrices), len(columns)), np.int64)
+    for s, matrix in enumerate(matrices):
+        out[s, : matrix.shape[0]] = matrix
+    return out
+
+
+def _first_visits(space: MapSpace) -> npt.NDArray[np.float64]:
+    """(levels, data spaces) words that a level does not read back when they are first written."""
+    problem = space.problem
+    return np.array(
+        [
+            [
+                float(problem.data_space_size(x))
+                if x.read_write and x.name not in level.constraints.temporal.rmw_first_update
+                else 0.0
+                for x in problem.data_spaces
+            ]
+            for level in space.architecture.levels
+        ]
+    )
 
 
 def least_instances(fanout: Fanout) -> float:

@@ -1,4 +1,4 @@
-"""The walk: partial mappings grown level by level from the datapath outwards, until the best mapping of one figure is known."""
+"""The walk: partial mappings grown from the datapath outwards, level by level, until the best mapping is known."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Walk:
     # -- the steps of a search ---------------------------------------------------------------------
 
     def solve(self, hints: Sequence[Mapping]) -> None:
-        """Find the best mapping. Interrupted (Ctrl-C) or out of time, the best one so far is kept, and not ``complete``."""
+        """Find the best mapping; interrupted (Ctrl-C) or out of time, the best one so far is kept, not ``complete``."""
         try:
             self.know(hints)
             if self.known is not None:
