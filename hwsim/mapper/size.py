@@ -28,7 +28,7 @@ Room = tuple[int, ...]  # what may still be placed along X and Y of every fan-ou
 
 WORK = 100_000_000  # multiplications of numbers in arrays: some tenths of a second
 CALL = 1_000  # of these take as long as asking for one array
-STEPS = 100_000  # tiles walked one by one, as long
+STEPS = 10_000  # tiles walked one by one, as long
 
 
 class _TooMuch(Exception):
