@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained fuzz mutants
+.PHONY: demo test check check-search check-bounds bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained fuzz mutants
 
 demo: $(READY)
 	mkdir -p build
@@ -19,6 +19,15 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy hwsim workloads reports
 	$(BIN)/python -m pytest -n auto
+
+# The search against enumeration on a thousand random designs.
+check-search: $(READY)
+	HWSIM_DESIGNS=1000 $(BIN)/python -m pytest -n auto tests/test_search_designs.py
+
+# The search's tests, and two thousand problems of many divisors, with kernels that raise where they leave an array.
+check-bounds: $(READY)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck HWSIM_DIVISORS=2000 $(BIN)/python -m pytest -n auto \
+	  tests/test_many_divisors.py tests/test_search_designs.py tests/test_mapper.py tests/test_hints.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py

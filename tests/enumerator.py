@@ -19,8 +19,8 @@ The space (perfect factorization), from what `hwsim.architecture.LoopConstraint`
 
 Whether tiles fit their storages is another question: `fits` answers it for one mapping.
 
-Nothing here calls the search or its helpers. Mappings are priced by `hwsim.model.evaluate`; `optima` prices them
-many at a time by `hwsim.batch`, which calls the same counting (a test compares the two).
+Nothing here calls the search or its helpers. Mappings are priced by `hwsim.model.evaluate`; `optima` prices them many
+at a time by `hwsim.batch`, which calls the same counting (a test compares the two).
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def _custom(rng: random.Random) -> Problem:
         terms = rng.sample(dims, min(len(dims), rng.choice((1, 1, 1, 2, 2, 3))))
         return tuple((rng.choice((1, 1, 1, 2, 3)), d) for d in terms)
 
-    names = [*["Weights", "Inputs", "Bias"][: rng.randint(1, 3)], "Outputs"]
+    names = [*rng.sample(["Weights", "Inputs", "Bias"], rng.randint(1, 3)), "Outputs"]
     spaces = tuple(
         DataSpace(name, tuple(rank() for _ in range(rng.choice((0, 1, 1, 2, 2, 3)))), name == "Outputs")
         for name in names
@@ -198,8 +198,8 @@ def _loops(rng: random.Random, problem: Problem, strict: float) -> LoopConstrain
     return LoopConstraint(
         factors=tuple(factors),
         permutation=tuple(order),
-        others_one=rng.random() < strict * 0.15,
-        no_iteration=_some(rng, [x.name for x in problem.data_spaces], strict * 0.3),
+        others_one=rng.random() < strict * 0.4,
+        no_iteration=_some(rng, [x.name for x in problem.data_spaces], strict * 0.5),
         max_factor=rng.choice((1, 2, 3, 4)) if rng.random() < strict * 0.4 else None,
     )
 

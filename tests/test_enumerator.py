@@ -97,6 +97,29 @@ def test_factor_constraints(constraint: FactorConstraint, expected: int) -> None
     assert _size(_copy({"A": 8}), _architecture(_storage("DRAM"), _storage("GLB", constraints=constraints))) == expected
 
 
+@pytest.mark.parametrize(
+    ("loops", "expected"),
+    [
+        # A of 8 and B of 2 over DRAM and a buffer; two loops at one level stand in two orders. A inside by 1:
+        # 2 + 1 for B outside or inside; by 2 or 4 (A at both): 2 + 2 each; by 8: 1 + 2.
+        (LoopConstraint(), 3 + 4 + 4 + 3),
+        (LoopConstraint(max_factor=2), 3 + 4),
+        (LoopConstraint(max_factor=2, factors=(FactorConstraint("A", "<=", 8),)), 14),
+        (LoopConstraint(others_one=True), 2),
+        (LoopConstraint(others_one=True, factors=(FactorConstraint("B", "=", 2),)), 1),
+        (LoopConstraint(no_iteration=frozenset({"Outputs"})), 2),
+        # all limits hold at once, in any order: whole and at most 4 contradict each other
+        (LoopConstraint(factors=(FactorConstraint("A", "=", 0), FactorConstraint("A", "<=", 4))), 0),
+        (LoopConstraint(factors=(FactorConstraint("A", "<=", 4), FactorConstraint("A", "=", 0))), 0),
+        (LoopConstraint(factors=(FactorConstraint("A", "=", 0),), no_iteration=frozenset({"Outputs"})), 0),
+    ],
+)
+def test_limits_on_factors(loops: LoopConstraint, expected: int) -> None:
+    constraints = Constraints(temporal=loops, keep=frozenset({"Outputs"}))
+    arch = _architecture(_storage("DRAM"), _storage("GLB", constraints=constraints))
+    assert _size(_copy({"A": 8, "B": 2}), arch) == expected
+
+
 def test_min_utilization_of_a_mesh() -> None:
     arch = _architecture(_storage("DRAM"), Fanout("PE", 4, 1, Constraints(min_utilization=0.5)))
     assert _size(_copy({"A": 4}), arch) == 2  # 2 or 4 of 4 instances
