@@ -380,7 +380,10 @@ class GraphReader:
         problems: tuple[Any, ...] = ()
         weights = 0
         if rule is not None:
-            problems = tuple((problem, n) for problem, n in rule.lower(view) if problem.macs * n > 0)
+            try:
+                problems = tuple((problem, n) for problem, n in rule.lower(view) if problem.macs * n > 0)
+            except HwsimError as error:  # a problem too large to be counted knows no place
+                raise error if error.where else view.error(error.message) from error
             operands = [view.inputs[slot] for slot in rule.operands if view.has(slot)]
             weights = sum(v.elements for v in operands if v is not None and v.constant)
             self._count_macs(view, problems, scope)

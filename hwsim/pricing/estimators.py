@@ -232,6 +232,10 @@ class Sram:
         points = _sram_grid()[node, banks]
         widths = sorted({w for w, _ in points})
         depths = sorted({d for _, d in points})
+        if width > widths[-1] and depth > depths[-1]:
+            # Each beyond the table by its own slope: mixed, the slopes cross, and the larger memory costs less.
+            at = [self._at_banks(figure, node, w, d, banks)[0] for w, d in ((width, depths[-1]), (widths[-1], depth))]
+            return at[0] * at[1] / self._at_banks(figure, node, widths[-1], depths[-1], banks)[0], False
         w, d = max(width, widths[0]), max(depth, depths[0])
         (w0, w1), (d0, d1) = _bracket(w, widths), _bracket(d, depths)
         k = _FIGURES.index(figure)
