@@ -110,7 +110,7 @@ def test_factors_off_by_one() -> None:
 def test_a_data_space_that_nobody_keeps() -> None:
     nowhere = Mapping(tuple(replace(x, keep=x.keep - {"Inputs"}) for x in nest().levels))
     cost = evaluate(matmul({"M": 8, "C": 3}), design(), nowhere, TABLE)
-    assert isinstance(cost, Illegal) and cost.data_space == "Inputs"
+    assert isinstance(cost, Illegal) and (cost.data_space, cost.needed, cost.available) == ("Inputs", 1, 0)
 
 
 def test_share_of_a_tile_is_exact() -> None:

@@ -187,6 +187,9 @@ def test_compound_components_by_hand() -> None:
     own = price_architecture(architecture)
     adder = 0.21 * 14 / 32  # 14 bits of address for 16384 rows
     assert own.price("shared_glb", "read") == pytest.approx(32.2859 + adder)
+    read = own.actions["shared_glb"]["read"]
+    assert read.estimator == "CACTI + Aladdin" and read.source.startswith("CACTI 7 SRAM, 64 bits × 16384")
+    assert read.source.endswith("(Accelergy Aladdin plug-in)"), "what adds less than 1 pJ is named, too"
     assert own.price("shared_glb", "update") == own.price("shared_glb", "write") == pytest.approx(26.065 + adder)
     assert own.price("shared_glb", "leak") == pytest.approx(0.00334055 + 2 * 0.0023 * 14 / 32)
     assert own.area_um2["shared_glb"] == pytest.approx(429_589 + 2 * 278 * 14 / 32)
