@@ -267,7 +267,8 @@ class _Builder:
             "null": self.loader.construct_yaml_null,
         }.get(node.tag.removeprefix(_CORE))
         if construct is None:
-            return node.value
+            bare = node.value == "" and node.style in (None, "")  # ``!Nothing`` and no more
+            return None if bare else node.value
         if len(node.value) > MAX_NUMBER:
             self.fail(path, f"a number of {len(node.value):,} characters; up to {MAX_NUMBER} are read.")
         try:
