@@ -1,5 +1,6 @@
 """The small grammars of specifications, each value by hand: attributes, constraints, tables, mappings."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hwsim.architecture import (
 )
 from hwsim.errors import HwsimError
 from hwsim.mapping import Loop
+from hwsim.spec import load_specs
 from hwsim.spec.architecture import read_nodes
 from hwsim.spec.constraints import directive, factors, merge, permutation, read_node_constraints
 from hwsim.spec.document import Field, parse_document
@@ -451,6 +453,55 @@ def test_tables_that_are_none(old: str, new: str, message: str) -> None:
     assert message in said(text, lambda f: read_ert(f, SMALL))
 
 
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_architecture_by_name_or_beside(tmp_path: Path) -> None:
+    """``arch`` names one that comes with hwsim, or a file in the specification's own folder and nowhere else."""
+    (tmp_path / "own.yaml").write_text(
+        "architecture: {nodes: [!Component {name: DRAM, class: DRAM, attributes: {width: 64}}, "
+        "!Component {name: mac, class: intmac, attributes: {technology: 45}}]}"
+    )
+    (tmp_path / "below").mkdir()
+    spec = tmp_path / "spec.yaml"
+    for arch, levels in (("simple_ws", 7), ("own.yaml", 1)):
+        spec.write_text(f"arch: {arch}\nproblem: {{shape: matmul}}\n")
+        (loaded,) = load_specs([spec], "problem")
+        assert len(loaded.architecture.levels) == levels and loaded.mapping is None
+    (tmp_path / "below" / "spec.yaml").write_text("arch: ../own.yaml\nproblem: {shape: matmul}\n")
+    spec.write_text("arch: simple_wss\nproblem: {shape: matmul}\n")
+    for path, hint in ((tmp_path / "below" / "spec.yaml", "no architecture"), (spec, "Did you mean 'simple_ws'?")):
+        with pytest.raises(HwsimError, match="no such file beside this one") as caught:
+            load_specs([path], "problem")
+        assert hint in caught.value.message and caught.value.where.endswith("spec.yaml: arch")
+
+
+def test_parts_given_twice_or_not_at_all(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole.yaml", tmp_path / "part.yaml"
+    whole.write_text("arch: simple_ws\nproblem: {shape: matmul}\nmapping: []\n")
+    part.write_text("problem: {shape: matmul}\n")
+    with pytest.raises(HwsimError, match=r"given twice: in .*whole\.yaml and in .*part\.yaml"):
+        load_specs([whole, part])
+    with pytest.raises(HwsimError, match="no 'mapping' in the files"):
+        load_specs([part])
+    part.write_text("mapping: []\n")
+    with pytest.raises(HwsimError, match="'architecture' .* is missing"):
+        load_specs([part])
+    part.write_text("mapping: []\narch: simple_ws\n")
+    with pytest.raises(HwsimError, match="'problem' is missing"):
+        load_specs([part])
+    part.write_text("mpping: []\n")
+    with pytest.raises(HwsimError, match="unknown key 'mpping'. Did you mean 'mapping'"):
+        load_specs([part])
+    part.write_text("[]\n")
+    with pytest.raises(HwsimError, match="expected a mapping with"):
+        load_specs([part])
+    with pytest.raises(HwsimError, match="no such file"):
+        load_specs([tmp_path / "none.yaml"])
+    with pytest.raises(HwsimError, match="not a file"):
+        load_specs([tmp_path])
+
+
 # --- problems and mappings ------------------------------------------------------------------------------------------
 
 
@@ -490,6 +541,8 @@ def test_problems() -> None:
         ("{shape: {dimensions: [A], data_spaces: [{name: X, projection: [A]}, {name: X, projection: [A]}]}}", "the name 'X'"),
         ("{shape: {dimensions: [A], data_spaces: [{name: X, projection: [A]}, {name: Y, projection: [A]}]}}", "found 0"),
         ("{shape: {dimensions: [A], coefficients: [{name: s}], data_spaces: []}}", "neither a default nor a value"),
+        ("{shape: {dimensions: [A], coefficients: [{name: s, default: 0}], data_spaces: []}}", "too small"),
+        ("{shape: {dimensions: [A], coefficients: [{name: s}], data_spaces: []}, instance: {s: 0}}", "too small"),
         ("{shape: {dimensions: [A], data_spaces: []}, instance: {Q: 1}}", "'Q' is neither"),
     ],
 )  # fmt: skip
