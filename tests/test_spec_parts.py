@@ -485,13 +485,13 @@ def test_parts_given_twice_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(HwsimError, match="no 'mapping' in the files"):
         load_specs([part])
     part.write_text("mapping: []\n")
-    with pytest.raises(HwsimError, match="'architecture' .* is missing"):
+    with pytest.raises(HwsimError, match=r"'architecture' .* is missing"):
         load_specs([part])
     part.write_text("mapping: []\narch: simple_ws\n")
     with pytest.raises(HwsimError, match="'problem' is missing"):
         load_specs([part])
     part.write_text("mpping: []\n")
-    with pytest.raises(HwsimError, match="unknown key 'mpping'. Did you mean 'mapping'"):
+    with pytest.raises(HwsimError, match=r"unknown key 'mpping'\. Did you mean 'mapping'"):
         load_specs([part])
     part.write_text("[]\n")
     with pytest.raises(HwsimError, match="expected a mapping with"):
