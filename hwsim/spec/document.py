@@ -267,7 +267,7 @@ class _Builder:
             "null": self.loader.construct_yaml_null,
         }.get(node.tag.removeprefix(_CORE))
         if construct is None:
-            bare = node.value == "" and node.style in (None, "")  # ``!Nothing`` and no more
+            bare = node.value == "" and not getattr(node, "style", None)  # ``!Nothing`` and no more
             return None if bare else node.value
         if len(node.value) > MAX_NUMBER:
             self.fail(path, f"a number of {len(node.value):,} characters; up to {MAX_NUMBER} are read.")
