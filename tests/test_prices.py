@@ -327,6 +327,70 @@ def test_a_table_file_with_what_is_no_price(tmp_path: Path, value: str) -> None:
     assert "a.ert.yaml: ERT.tables[1].actions[0]" in caught.value.where and "energy" in str(caught.value)
 
 
+SCALED = """
+- name: intmac
+  attributes: {technology: must_specify}
+  subcomponents:
+  - {name: adder, class: aladdin_adder, area_scale: 2, energy_scale: 3}
+  - {name: "many[1..4]", class: intadder}
+  area_scale: 5
+  actions:
+  - name: compute
+    energy_scale: 7
+    subcomponents:
+    - {name: adder, actions: [{name: add, energy_scale: 11}]}
+    - {name: "many[2..3]", actions: [{name: add, arguments: {width: 8}}]}
+    - {name: "many[1]", actions: [{name: add}]}
+"""
+
+
+def test_scales_by_hand() -> None:
+    """0.21 pJ · 3 · 11, two adders of 8 bits (0.0525 pJ), one of 32, all 7 times; areas 2 · 278 + 4 · 278, 5 times."""
+    own = price_architecture(load_architecture("simple_ws")[0], [parse_document(SCALED, "own.yaml")])
+    assert own.price("mac", "compute") == pytest.approx(7 * (0.21 * 33 + 2 * 0.0525 + 0.21))
+    assert own.area_um2["mac"] == pytest.approx(5 * 6 * 278)
+
+
+@pytest.mark.parametrize("value", ["true", "[1]", "x", "-1", ".inf", ".nan", "1.0e+31"])
+def test_scales_that_are_none(value: str) -> None:
+    book = parse_document(SCALED.replace("energy_scale: 11", f"energy_scale: {value}"), "own.yaml")
+    with pytest.raises(HwsimError, match="expected a number from 0 to 1e") as caught:
+        price_architecture(load_architecture("simple_ws")[0], [book])
+    assert caught.value.where.endswith("energy_scale")
+
+
+@pytest.mark.parametrize("span", ["[3..1]", "[a..b]", "[1..2.0e+18]", "[1..[2]]"])
+def test_ranges_that_are_none(span: str) -> None:
+    book = parse_document(SCALED.replace("many[1..4]", f"many{span}"), "own.yaml")
+    with pytest.raises(HwsimError, match=r"no range of instances|is no name"):
+        price_architecture(load_architecture("simple_ws")[0], [book])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: compute", "name: compote", "class 'intmac' has no action 'compute'. Did you mean 'compote'?"),
+        ("class: intadder", "class: intader", "no estimator prices the class 'intader'. Did you mean 'intadder'?"),
+        ("{name: adder, actions", "{name: addre, actions", "no subcomponent 'addre'. Did you mean 'adder'?"),
+        ("name: add, energy_scale: 11", "name: fly", "action 'fly' of class 'aladdin_adder' has no price"),
+        ("technology: must_specify", "speed: must_specify", "attribute 'speed' is missing; class 'intmac' needs it"),
+        ("many[1..4]", "ma]ny", "is no name of a subcomponent"),
+    ],
+)
+def test_classes_that_are_none(old: str, new: str, said: str) -> None:
+    assert old in SCALED
+    with pytest.raises(HwsimError) as caught:
+        price_architecture(load_architecture("simple_ws")[0], [parse_document(SCALED.replace(old, new), "own.yaml")])
+    assert said in caught.value.message and caught.value.where
+
+
+def test_a_class_of_itself() -> None:
+    itself = SCALED.replace("class: intadder", "class: intmac")
+    itself = itself.replace("{name: add, arguments: {width: 8}}", "{name: compute}")
+    with pytest.raises(HwsimError, match="deeper than 12 levels; does 'intmac' contain itself"):
+        price_architecture(load_architecture("simple_ws")[0], [parse_document(itself, "own.yaml")])
+
+
 def test_parts_without_end(tmp_path: Path) -> None:
     """A class of ten parts, of ten parts each, twelve deep, would be 10¹² parts."""
     adder = {"name": "c11", "actions": [{"name": "compute"}]}
