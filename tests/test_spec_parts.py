@@ -341,21 +341,27 @@ def test_directives_that_are_none(kind: str, text: str, message: str) -> None:
 
 def test_constraints_together() -> None:
     a = Constraints(
-        LoopConstraint((FactorConstraint("C", "=", 2),), ("M",), None, frozenset("A"), max_factor=4),
-        LoopConstraint(split=1), frozenset("KX"), frozenset("B"), 0.5, (("C",),),
+        LoopConstraint((FactorConstraint("C", "=", 2),), ("M",), None, frozenset("A"), frozenset("D"), max_factor=4),
+        LoopConstraint(split=1, no_multicast=frozenset("E"), no_link_transfer=frozenset("G")),
+        frozenset("KX"), frozenset("B"), 0.5, (("C",),),
     )  # fmt: skip
     b = Constraints(
-        LoopConstraint((FactorConstraint("P", "=", 1),), (), None, frozenset("Z"), others_one=True),
-        LoopConstraint(split=0), frozenset("B"), frozenset("X"), 0.25, (("P",),),
+        LoopConstraint((FactorConstraint("P", "=", 1),), (), None, frozenset("Z"), frozenset("H"), others_one=True,
+                       no_iteration=frozenset("I")),
+        LoopConstraint(split=0, no_multicast=frozenset("J"), no_link_transfer=frozenset("L")),
+        frozenset("B"), frozenset("X"), 0.25, (("P",),),
     )  # fmt: skip
     both = merge(a, b)
     assert both.temporal == LoopConstraint(
-        (FactorConstraint("C", "=", 2), FactorConstraint("P", "=", 1)), ("M",), None, frozenset("AZ"),
-        others_one=True, max_factor=4,
+        (FactorConstraint("C", "=", 2), FactorConstraint("P", "=", 1)), ("M",), None, frozenset("AZ"), frozenset("DH"),
+        others_one=True, no_iteration=frozenset("I"), max_factor=4,
     )  # fmt: skip
-    assert both.spatial.split == 0, "the last word"
+    assert both.spatial == LoopConstraint(split=0, no_multicast=frozenset("EJ"), no_link_transfer=frozenset("GL"))
     assert (both.keep, both.bypass) == (frozenset("KB"), frozenset("X"))
     assert both.min_utilization == 0.5 and both.maximize_dims == (("C",), ("P",))
+    again = merge(b, a)
+    assert again.spatial.split == 1 and again.temporal.permutation == ("M",) and again.temporal.max_factor == 4
+    assert again.min_utilization == 0.5 and (again.keep, again.bypass) == (frozenset("KX"), frozenset("B"))
 
 
 def test_constraints_as_mapping_and_as_list() -> None:

@@ -151,11 +151,10 @@ def _sram_grid() -> dict[tuple[float, int], dict[tuple[float, float], tuple[floa
 
 
 def _bracket(value: float, known: Sequence[float]) -> tuple[float, float]:
-    """The neighbours of a value among known ones; beyond the ends the last two, to extrapolate."""
+    """The neighbours of a value, not below the least, among known ones; beyond the end the last two, to extrapolate."""
     if value in known or len(known) == 1:
         return (value, value) if value in known else (known[0], known[0])
     above = next((k for k, x in enumerate(known) if x > value), len(known) - 1)
-    above = max(1, above)
     return known[above - 1], known[above]
 
 

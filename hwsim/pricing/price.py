@@ -74,9 +74,15 @@ def price_architecture(
 
 def class_attributes(kind: str, components: Sequence[Field] = ()) -> frozenset[str]:
     """Attributes that the price of a class may depend on; none where nobody prices it."""
-    book = _Book([*components, *_standard()], {}, ())
-    if kind in book.classes:
-        return frozenset(book.classes[kind].key("attributes").mapping())
+    own = _Book(components, {}, ()).classes
+    return frozenset(own[kind].key("attributes").mapping()) if kind in own else _standard_attributes(kind)
+
+
+@functools.cache
+def _standard_attributes(kind: str) -> frozenset[str]:
+    classes = _Book(_standard(), {}, ()).classes
+    if kind in classes:
+        return frozenset(classes[kind].key("attributes").mapping())
     return frozenset(name for known in ESTIMATORS for name in known.attributes(kind))
 
 
