@@ -248,3 +248,36 @@ def test_mutated_files(tmp_path: Path, kind: str) -> None:
         except HwsimError as error:
             assert error.message and "a." in error.where
     assert read > 20, "some mutations change nothing that matters"
+
+
+def test_limits_of_documents_are_sharp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwsim.spec.document.MAX_NODES", 1_000)  # half a million take seconds
+
+    def nested(depth: int) -> str:
+        return "[" * depth + "]" * depth
+
+    lists: list[tuple[Callable[[int], str], int, str]] = [
+        (nested, 100, "nested deeper than 100"),
+        (lambda n: f"a: {'x' * n}", 10_000, "10,001 characters"),
+        (lambda n: f"{'x' * n}: 1", 500, "501 characters"),
+        (lambda n: f"a: {'1' * n}", 500, "501 characters"),
+        (lambda n: f"[{', '.join('1' for _ in range(n - 1))}]", 1_000, "more than 1,000 values"),
+    ]
+    for make, most, said in lists:
+        parse_document(make(most))
+        with pytest.raises(HwsimError, match=said):
+            parse_document(make(most + 1))
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"#" * (16 * 2**20))
+    with pytest.raises(HwsimError, match="expected a mapping with"):
+        load_specs([path])
+    path.write_bytes(b"#" * (16 * 2**20 + 1))
+    with pytest.raises(HwsimError, match="16,777,217"):
+        load_specs([path])
+    path.write_bytes(b"a: \xff")
+    with pytest.raises(HwsimError, match="UTF-8"):
+        load_specs([path])
+    assert parse_document(f"a: {2**62}").key("a").integer() == 2**62
+    for text in (f"a: {2**62 + 1}", f"a: -{2**62 + 1}", "a: 1.0e+300"):
+        with pytest.raises(HwsimError, match="too large"):
+            parse_document(text).key("a").integer()

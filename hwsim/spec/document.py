@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -145,17 +145,6 @@ class Field:
         if isinstance(self.plain, str):
             return self.plain.replace(",", " ").split()
         return [item.text() for item in self.items()]
-
-    def walk(self) -> Iterator[Field]:
-        """Itself and every field below it."""
-        yield self
-        below: Iterable[Field] = ()
-        if isinstance(self.plain, dict):
-            below = self.mapping().values()
-        elif isinstance(self.plain, list):
-            below = self.items()
-        for field in below:
-            yield from field.walk()
 
 
 def describe(value: Any) -> str:
