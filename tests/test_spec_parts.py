@@ -197,6 +197,7 @@ def test_nodes() -> None:
             "!Component {name: early, class: mac}\n- !Component {name: mac",
             "nothing can follow",
         ),
+        ("name: buffer,", "name: buffer, colour: red,", "unknown key 'colour' of !Component"),
         ("!Container {name: chip", "!Box {name: chip", "tag '!Box'"),
         ("!Container {name: chip", "{name: chip", "no tag"),
         ("2.0e-9", "1", "clock cycle"),
