@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 
 from hwsim.errors import HwsimError, did_you_mean
@@ -68,7 +68,7 @@ class EnergyTable:
     actions: dict[str, dict[str, Action]]
     area_um2: dict[str, float]
     name: str = ""
-    instead_of: str = field(default="", compare=False)
+    instead_of: str = ""
 
     def __post_init__(self) -> None:
         for component, table in self.actions.items():

@@ -86,6 +86,8 @@ def _structure_faults(problem: Problem, architecture: Architecture, mapping: Map
     products = {name: 1 for name, _ in problem.dims}
     for placed in mapping.levels:
         for loop in (*placed.temporal, *placed.spatial):
+            if loop.bound < 1:
+                yield Illegal(placed.level, "", f"the bound of the loop over {loop.dim} is below 1", 1, loop.bound)
             products[loop.dim] *= loop.bound
     for name, size in problem.dims:
         if products[name] != size:

@@ -110,4 +110,4 @@ def explore_markdown(result: Mapping[str, Any]) -> str:
         for t in front
     ]
     head = ["design", *params, *(o["name"] for o in aims)]
-    return table(head, rows, range(len(params) + 1, len(head))) + _notes(result["notes"])
+    return table(head, rows, range(len(params) + 1, len(head))) + _notes(result.get("notes", ()))

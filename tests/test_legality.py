@@ -107,10 +107,16 @@ def test_factors_off_by_one() -> None:
         assert fault is not None and "multiply to" in fault.reason and abs(fault.needed - fault.available) == 1
 
 
+def test_bounds_below_one() -> None:
+    """−2 · −4 is 8, and no loop."""
+    fault = verdicts(design(), nest(x=-2, held=-4), 8, 3)
+    assert fault is not None and (fault.level, fault.needed, fault.available) == ("buffer", 1, -4)
+
+
 def test_a_data_space_that_nobody_keeps() -> None:
     nowhere = Mapping(tuple(replace(x, keep=x.keep - {"Inputs"}) for x in nest().levels))
     cost = evaluate(matmul({"M": 8, "C": 3}), design(), nowhere, TABLE)
-    assert isinstance(cost, Illegal) and cost.data_space == "Inputs"
+    assert isinstance(cost, Illegal) and (cost.data_space, cost.needed, cost.available) == ("Inputs", 1, 0)
 
 
 def test_share_of_a_tile_is_exact() -> None:

@@ -197,9 +197,9 @@ def test_problems_as_matrix_products(problem: Problem, product: MatrixProduct) -
 
 
 def test_other_problems_are_refused() -> None:
-    spaces = matmul({}).data_spaces
-    renamed = Problem("custom", (("C", 2),), (replace(spaces[0], name="A"), *spaces[1:]))
-    alone = Problem("custom", (("Z", 2),), (replace(spaces[0], projection=(((1, "Z"),),)), *spaces[1:]))
+    spaces, dims = matmul({}).data_spaces, matmul({}).dims
+    renamed = Problem("custom", dims, (replace(spaces[0], name="A"), *spaces[1:]))
+    alone = Problem("custom", (("Z", 2), *dims), (replace(spaces[0], projection=(((1, "Z"),),)), *spaces[1:]))
     for problem, said in ((renamed, "has A, Inputs, Outputs"), (alone, "dimension Z indexes one operand alone")):
         with pytest.raises(HwsimError, match=said):
             matrix_product(problem)

@@ -269,6 +269,8 @@ def _fault(problem: Problem, architecture: Architecture, mapping: Mapping) -> Il
     sizes = {name: 1 for name, _ in problem.dims}
     for placed in mapping.levels:
         for loop in (*placed.temporal, *placed.spatial):
+            if loop.bound < 1:
+                return Illegal(placed.level, "", f"the bound of the loop over {loop.dim} is below 1", 1, loop.bound)
             sizes[loop.dim] *= loop.bound
     for name, size in problem.dims:
         if sizes[name] != size:

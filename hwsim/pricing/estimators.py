@@ -151,11 +151,10 @@ def _sram_grid() -> dict[tuple[float, int], dict[tuple[float, float], tuple[floa
 
 
 def _bracket(value: float, known: Sequence[float]) -> tuple[float, float]:
-    """The neighbours of a value among known ones; beyond the ends the last two, to extrapolate."""
+    """The neighbours of a value, not below the least, among known ones; beyond the end the last two, to extrapolate."""
     if value in known or len(known) == 1:
         return (value, value) if value in known else (known[0], known[0])
     above = next((k for k, x in enumerate(known) if x > value), len(known) - 1)
-    above = max(1, above)
     return known[above - 1], known[above]
 
 
@@ -232,6 +231,10 @@ class Sram:
         points = _sram_grid()[node, banks]
         widths = sorted({w for w, _ in points})
         depths = sorted({d for _, d in points})
+        if width > widths[-1] and depth > depths[-1]:
+            # Each beyond the table by its own slope: mixed, the slopes cross, and the larger memory costs less.
+            at = [self._at_banks(figure, node, w, d, banks)[0] for w, d in ((width, depths[-1]), (widths[-1], depth))]
+            return at[0] * at[1] / self._at_banks(figure, node, widths[-1], depths[-1], banks)[0], False
         w, d = max(width, widths[0]), max(depth, depths[0])
         (w0, w1), (d0, d1) = _bracket(w, widths), _bracket(d, depths)
         k = _FIGURES.index(figure)

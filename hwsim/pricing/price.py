@@ -60,17 +60,29 @@ def price_architecture(
     units.append((datapath.name, datapath.component, datapath.attributes, ("compute",)))
     for name, kind, attributes, wanted in units:
         where = f"{architecture.source or architecture.name}: {name}"
-        # CACTI and the register tables speak of one access: a whole row of `width` bits.
-        actions[name] = {action: book.price(kind, attributes, action, where) for action in wanted}
-        areas[name] = book.area(kind, attributes, where)
+        try:
+            # CACTI and the register tables speak of one access: a whole row of `width` bits.
+            actions[name] = {action: book.price(kind, attributes, action, where) for action in wanted}
+            areas[name] = book.area(kind, attributes, where)
+        except HwsimError as error:
+            if error.where.startswith(where):
+                raise
+            # a class's own expression, which the attributes given here do not suit
+            raise HwsimError(error.message, where=f"{where}: {error.where}") from error
     return EnergyTable(actions, areas, f"hwsim's estimates for {architecture.name}")
 
 
 def class_attributes(kind: str, components: Sequence[Field] = ()) -> frozenset[str]:
     """Attributes that the price of a class may depend on; none where nobody prices it."""
-    book = _Book([*components, *_standard()], {}, ())
-    if kind in book.classes:
-        return frozenset(book.classes[kind].key("attributes").mapping())
+    own = _Book(components, {}, ()).classes
+    return frozenset(own[kind].key("attributes").mapping()) if kind in own else _standard_attributes(kind)
+
+
+@functools.cache
+def _standard_attributes(kind: str) -> frozenset[str]:
+    classes = _Book(_standard(), {}, ()).classes
+    if kind in classes:
+        return frozenset(classes[kind].key("attributes").mapping())
     return frozenset(name for known in ESTIMATORS for name in known.attributes(kind))
 
 
@@ -119,7 +131,7 @@ class _Book:
         scope = self._with_arguments(chosen, scope)
         parts: list[Action] = []
         for used in chosen.key("subcomponents").items():
-            parts += self._used(item, used, scope, attributes, depth)
+            parts += self._used(item, used, scope, attributes, where, depth)
         scale = self._value(chosen, "energy_scale", scope)
         big = sorted((p for p in parts if p.energy_pj > 0), key=lambda p: -p.energy_pj) or parts
         estimators = " + ".join(dict.fromkeys(p.estimator for p in big))
@@ -128,7 +140,7 @@ class _Book:
             return Action(total, estimators, "; ".join(dict.fromkeys(p.source for p in big)))
 
     def _used(
-        self, item: Field, used: Field, scope: Mapping[str, Any], attributes: Mapping[str, Any], depth: int
+        self, item: Field, used: Field, scope: Mapping[str, Any], attributes: Mapping[str, Any], where: str, depth: int
     ) -> list[Action]:
         """The actions of one subcomponent that an action sets off."""
         used.only({"name", "actions"}, "this subcomponent's use")
@@ -142,7 +154,7 @@ class _Book:
             given = {**inner, **{k: self._eval(v, scope) for k, v in action.key("arguments").mapping().items()}}
             scale = count * self._value(action, "energy_scale", scope) * self._value(part, "energy_scale", scope)
             kind = part.need("class").text()
-            one = self.price(kind, given, action.need("name").text(), part.where, depth + 1)
+            one = self.price(kind, given, action.need("name").text(), f"{where}.{name}", depth + 1)
             with _placed(action.where):
                 out.append(Action(one.energy_pj * scale, one.estimator, one.source))
         return out
@@ -160,9 +172,10 @@ class _Book:
         scope = self._scope(item, attributes, where)
         total = 0.0
         for part in item.key("subcomponents").items():
-            count = self._part(part.need("name"), scope)[1] or 1
+            name, span = self._part(part.need("name"), scope)
             inner = self._part_attributes(part, scope, attributes)
-            one = self.area(part.need("class").text(), inner, part.where, depth + 1)
+            one = self.area(part.need("class").text(), inner, f"{where}.{name}", depth + 1)
+            count = span or 1
             total += count * self._value(part, "area_scale", scope) * one
         with _placed(where):
             return checked_price(total * self._value(item, "area_scale", scope), "the area")

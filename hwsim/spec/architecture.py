@@ -78,9 +78,7 @@ def _node(item: Field, scope: Scope, out: _Reading) -> Scope:
         if item.has(name):
             item.key(name).fail(f"{reason}; remove it to model the design without.")
     item.only(_NODE_KEYS, f"!{tag}")
-    if item.has("enabled") and item.key("enabled").plain is False:
-        return scope
-    if tag == "Nothing":
+    if tag == "Nothing" or item.key("enabled").plain is False:
         return scope
     if tag == "Parallel":
         _parallel(item, scope, out)

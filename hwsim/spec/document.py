@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -146,17 +146,6 @@ class Field:
             return self.plain.replace(",", " ").split()
         return [item.text() for item in self.items()]
 
-    def walk(self) -> Iterator[Field]:
-        """Itself and every field below it."""
-        yield self
-        below: Iterable[Field] = ()
-        if isinstance(self.plain, dict):
-            below = self.mapping().values()
-        elif isinstance(self.plain, list):
-            below = self.items()
-        for field in below:
-            yield from field.walk()
-
 
 def describe(value: Any) -> str:
     """A value in a few words, for error messages."""
@@ -252,7 +241,8 @@ class _Builder:
             "null": self.loader.construct_yaml_null,
         }.get(node.tag.removeprefix(_CORE))
         if construct is None:
-            return node.value
+            bare = node.value == "" and not getattr(node, "style", None)  # ``!Nothing`` and no more
+            return None if bare else node.value
         if len(node.value) > MAX_NUMBER:
             self.fail(path, f"a number of {len(node.value):,} characters; up to {MAX_NUMBER} are read.")
         try:

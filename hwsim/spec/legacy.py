@@ -96,6 +96,10 @@ def _assemble(units: list[_Unit], top: Field, name: str, cycle: float) -> Archit
         units = [u for u in units if u not in compute] + compute
     if len(compute) != 1:
         top.fail(f"expected one compute unit (class mac, intmac …), found {len(compute)}.")
+    if units[0].instances > 1:
+        units[0].field.fail(
+            f"{units[0].instances:,} instances, but nothing outside them; the outermost unit occurs once."
+        )
     levels: list[Level] = []
     outer: _Unit | None = None
     for unit in units:

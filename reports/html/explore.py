@@ -65,7 +65,7 @@ def explore_page(result: Mapping[str, Any], inputs: Inputs | None = None) -> str
         claim=_claim(result, complete),
         figures=_headline(result, complete),
         inputs=inputs,
-        notes=result["notes"],
+        notes=result.get("notes", ()),
         details=[_detail(t, objectives) for t in chosen],
     )
     if complete:
