@@ -48,6 +48,9 @@ MAX_OPERATORS = 200_000
 #: Multiply-accumulates that one model may come to, and how often an operator may run.
 MAX_MACS = 2**62
 
+#: Notes that a workload keeps.
+MAX_NOTES = 50
+
 #: Bodies of If, Loop and Scan that may lie in one another, functions between them included.
 MAX_NESTING = 40
 
@@ -153,14 +156,15 @@ class GraphReader:
             graph_outputs=tuple(dict.fromkeys(outputs)),
             params=params,
             weight_bytes=weight_bytes,
-            notes=(
-                *self.dims.notes,
-                *dict.fromkeys(self.notes),
-                *self._constant_note(tensors),
-                *self._unsized_note(outputs),
-            ),
+            notes=self._notes(tensors, outputs),
             metadata={entry.key: entry.value for entry in self.model.metadata_props},
         )
+
+    def _notes(self, tensors: Mapping[str, Tensor], outputs: Iterable[str]) -> tuple[str, ...]:
+        walked = tuple(dict.fromkeys(self.notes))
+        if len(walked) > MAX_NOTES:
+            walked = (*walked[:MAX_NOTES], f"and {len(walked) - MAX_NOTES:,} more of this kind")
+        return (*self.dims.notes, *walked, *self._constant_note(tensors), *self._unsized_note(outputs))
 
     def _constant_note(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
         folded = [op.name for op in self.operators if op.mapped and all(tensors[o].constant for o in op.outputs)]
