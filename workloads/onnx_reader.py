@@ -133,6 +133,7 @@ class GraphReader:
         self._visited = 0
         self._nesting = 0
         self._open: set[tuple[str, str, str]] = set()
+        self._slots: dict[str, tuple[int, ...]] = {}
         self._unsized: dict[str, str] = {}
         self._inferred: dict[Hashable, list[Inferred]] = {}
         self._lowered: dict[Hashable, tuple[tuple[Problem, int], ...]] = {}
@@ -147,7 +148,7 @@ class GraphReader:
         self.dims.check_names()
         used = {name for op in self.operators for name in (*op.inputs, *op.outputs)} | set(inputs) | set(outputs)
         tensors = {name: tensor for name, tensor in self.tensors.items() if name in used}
-        params, weight_bytes = count_parameters(self.operators, tensors, self.elem_types)
+        params, weight_bytes = count_parameters(self.operators, tensors, self.elem_types, self._slots)
         return Workload(
             name=self.path.stem,
             operators=tuple(self.operators),
@@ -485,6 +486,8 @@ class GraphReader:
                 self.notes.append(
                     f"operator '{view.name}' ({view.op}) multiplies nothing: an operand or its result is empty"
                 )
+        if None in view.inputs:
+            self._slots[view.name] = tuple(slot for slot, v in enumerate(view.inputs) if v is not None)
         self.operators.append(
             Operator(
                 name=view.name,
