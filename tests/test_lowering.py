@@ -1,4 +1,4 @@
-"""Every row of the lowering table on one operator, its problems derived by hand: dimensions and roles, not only MACs."""
+"""Every row of the lowering table on one operator, problems derived by hand: dimensions and roles, not only MACs."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +80,7 @@ class Case(NamedTuple):
 
 
 CASES = [
-    # 2 batches × 3 key heads are products; the 6 / 3 query heads of a key head × 5 tokens are rows; 4 past + 7 new keys.
+    # 2 batches × 3 key heads are products; 6 / 3 query heads of a key head × 5 tokens are rows; 4 past + 7 new keys.
     Case(
         "Attention",
         [x(2, 6, 5, 16), x(2, 3, 7, 16), x(2, 3, 7, 8), None, x(2, 3, 4, 16), x(2, 3, 4, 8)],
@@ -386,7 +386,7 @@ def test_row(tmp_path: Path, case: Case) -> None:
 @pytest.mark.parametrize(
     ("op", "slots", "attributes", "problems"),
     [
-        # the constant operand is the weights, wherever it stands: w [6, 8] @ x [8, 5] has 5 columns of the activation as rows
+        # the constant operand is the weights, wherever it stands: of w [6, 8] @ x [8, 5], the 5 columns are rows
         ("MatMul", [w(6, 8), x(8, 5)], {}, [(mm(6, 8, 5), 1)]),
         ("MatMul", [x(6, 8), x(8, 5)], {}, [(mm(5, 8, 6), 1)]),
         ("MatMul", [w(6, 8), w(8, 5)], {}, [(mm(5, 8, 6), 1)]),

@@ -21,7 +21,7 @@ Step = tuple[str, str, str]
 
 
 def network(sizes: dict[str, int], steps: Sequence[Step], outputs: str, inputs: str = "x", held: str = "") -> Workload:
-    """Operators (name, reads, writes) on tensors of so many bytes; capital names are mapped, ``held`` tensors constant."""
+    """Operators (name, reads, writes) on tensors of so many bytes; capitals are mapped, ``held`` tensors constant."""
     return Workload(
         name="by hand",
         operators=tuple(
@@ -69,7 +69,7 @@ def test_a_residual_waits() -> None:
 
 
 def test_a_better_order() -> None:
-    # In the file's order both large ones wait for each other: x is gone after q, 100 + 100 + 1 while r runs (and q before).
+    # In the file's order both large ones wait for each other: 1 + 100 + 100 while q runs, 100 + 100 + 1 while r does.
     # One branch to its end first: 1 + 100 + 1 at r, then 1 + 1 + 100 at q, 100 + 1 + 1 at s.
     forks = network(
         {"x": 1, "a": 100, "b": 100, "c": 1, "d": 1, "y": 1},

@@ -17,8 +17,8 @@ from workloads.workload import Operator, Workload
 
 #: States that the search for the best order visits before it gives up: about a second.
 MAX_STATES = 20_000
-#: Ready operators that it looks at before it gives up: a few seconds.
-MAX_WORK = 2_000_000
+#: Ready operators that it looks at before it gives up: a second or two.
+MAX_WORK = 500_000
 
 Figure = TypeVar("Figure")
 
