@@ -447,22 +447,20 @@ class GraphReader:
         from onnx import SparseTensorProto, TensorProto
 
         types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+        numbers = content if isinstance(content, Sequence) else [content]
         if key == "value" and isinstance(content, TensorProto):
             return self.constants.value(view.name, content)
         if key == "sparse_value" and isinstance(content, SparseTensorProto):
             check_sizes(content.dims, f"tensor '{view.name}'", self.where)
             return Value("", content.values.data_type, tuple(content.dims))
-        if key in types:
-            try:
-                data = np.array(content, dtype=types[key])
-            except (ValueError, TypeError, OverflowError) as error:
-                raise view.error(f"attribute '{key}' is no number or list of numbers") from error
+        if key in types and all(isinstance(x, float if types[key] is np.float32 else int) for x in numbers):
+            data = np.array(content, dtype=types[key])
             return Value("", _elem_type(data), data.shape, data=data)
         if key == "value_string":
             return Value("", TensorProto.STRING, ())
         if key == "value_strings" and isinstance(content, Sequence):
             return Value("", TensorProto.STRING, (len(content),))
-        raise view.error(f"attribute '{key}' is not one that holds a value")
+        raise view.error(f"attribute '{key}' is not one that holds a value, or not of its type")
 
     def _record(
         self, node: onnx.NodeProto, view: Node, outputs: Sequence[Value], scope: Scope, key: Hashable = None
