@@ -12,6 +12,7 @@ import math
 from collections import ChainMap
 from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ MAX_OPERATORS = 200_000
 #: Multiply-accumulates that one model may come to, and how often an operator may run.
 MAX_MACS = 2**62
 
-#: Notes that a workload keeps.
+#: Notes of one kind that a workload keeps.
 MAX_NOTES = 50
 
 #: Bodies of If, Loop and Scan that may lie in one another, functions between them included.
@@ -62,6 +63,8 @@ def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Worklo
         path: the file; external data is looked for beside it, and only where shapes depend on it.
         dims: sizes of symbolic dimensions by name; a dimension without a name is
             ``INPUT.AXIS``. Unbound ones are what the file proposes (`DEFAULT_DIMS_KEY`), or 1.
+            A size inside the graph that only the run knows is ``VALUE.AXIS``; where a
+            mapped operator needs it, it must be bound.
 
     Raises:
         HwsimError: the file or the binding is at fault; the message says where and why.
@@ -162,10 +165,8 @@ class GraphReader:
         )
 
     def _notes(self, tensors: Mapping[str, Tensor], outputs: Iterable[str]) -> tuple[str, ...]:
-        walked = tuple(dict.fromkeys(self.notes))
-        if len(walked) > MAX_NOTES:
-            walked = (*walked[:MAX_NOTES], f"and {len(walked) - MAX_NOTES:,} more of this kind")
-        return (*self.dims.notes, *walked, *self._constant_note(tensors), *self._unsized_note(outputs))
+        walked = _few(self.dims.notes) + _few(tuple(dict.fromkeys(self.notes)))
+        return (*walked, *self._constant_note(tensors), *self._unsized_note(outputs))
 
     def _constant_note(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
         folded = [op.name for op in self.operators if op.mapped and all(tensors[o].constant for o in op.outputs)]
@@ -595,8 +596,14 @@ def _likeness(node: onnx.NodeProto, view: Node, scope: Scope) -> Hashable:
     )
 
 
+def _few(notes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(notes) <= MAX_NOTES:
+        return notes
+    return (*notes[:MAX_NOTES], f"and {len(notes) - MAX_NOTES:,} more notes like these")
+
+
 def _traits(value: Value) -> Hashable:
-    data = None if value.data is None else (value.data.dtype.str, value.data.tobytes())
+    data = None if value.data is None else (value.data.dtype.str, blake2b(value.data.tobytes()).digest())
     return value.elem_type, value.sizes, value.constant, data, value.parts
 
 
