@@ -9,8 +9,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.errors import HwsimError
-from workloads.onnx_inference import _FOLDED
+from workloads.onnx_inference import _FOLDED, Inferred, broadcast, fold_parts, known_parts, refine
+from workloads.onnx_node import Node as OperatorView
 from workloads.onnx_reader import read_onnx
+from workloads.onnx_value import Sizes, Value, element_bits
 from workloads.workload import Workload
 
 F, I64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -429,3 +431,166 @@ def test_sizes_are_whole_numbers_of_any_length(tmp_path: Path) -> None:
     """2^31 · 2^24 · 8 · 4 = 2^60 multiply-accumulates, exactly."""
     path = ending(tmp_path / "m.onnx", [Node("Relu", ["x"], ["a"])], "a", inputs=[Info("x", F, [2**31, 2**24, 8])])
     assert read_onnx(path).macs == 2**60
+
+
+def view(op: str, *inputs: Value | None, **attributes: Any) -> OperatorView:
+    return OperatorView(op, "n", inputs, attributes)
+
+
+def shaped(*sizes: int | None) -> Value:
+    known = tuple(size for size in sizes if size is not None)
+    return Value("", F, known) if len(known) == len(sizes) else Value("", F, None, partial=sizes)
+
+
+def listed(*parts: int | None) -> Value:
+    if None in parts:
+        return Value("", I64, (len(parts),), parts=parts)
+    return Value("", I64, (len(parts),), data=np.array(parts))
+
+
+NOTHING = Value("", F, None)
+UNREAD = Value("", I64, (2,))
+
+
+@pytest.mark.parametrize(
+    ("node", "found", "sizes"),
+    [
+        # ONNX's inference goes first; what it leaves open is filled in
+        (view("Relu", shaped(2, 3)), (None, 3), (None, 3)),
+        (view("Tile", shaped(2, 3), listed(4, None)), (8, 9), (8, 9)),
+        (view("Tile", shaped(2, 3), listed(4, None)), (None, 9), (8, 9)),
+        (view("Tile", shaped(2, 3), listed(4, None)), (None, None, None), (8, None)),
+        (view("Tile", shaped(2, None), listed(4, 5)), None, (8, None)),
+        (view("Tile", NOTHING, listed(4, 5)), None, None),
+        (view("Tile", shaped(2, 3), listed(4, None, 5)), None, None),
+        (view("ConstantOfShape", listed(4, None)), None, (4, None)),
+        (view("ConstantOfShape", UNREAD), None, (None, None)),
+        (view("ConstantOfShape", shaped(2)), None, None),
+        (view("Expand", shaped(1, 8), listed(4, 1, None)), None, (4, 1, 8)),
+        (view("Expand", shaped(3, 1, None), listed(5)), None, (3, 1, 5)),
+        (view("Expand", shaped(3, 1, None), listed(None, 1)), None, (3, None, None)),
+        (view("Expand", shaped(0, 1), listed(None, 4)), None, (0, 4)),
+        (view("Expand", NOTHING, listed(4, None)), None, None),
+        # one size that is not known follows from the number of elements
+        (view("Reshape", shaped(6, 8), listed(None, 4)), None, (12, 4)),
+        (view("Reshape", shaped(6, 8), listed(-1, 5)), None, (None, 5)),
+        (view("Reshape", shaped(6, 8), listed(None, -1, 4)), None, (None, None, 4)),
+        (view("Reshape", shaped(6, None), listed(0, 0, None)), None, (6, None, None)),
+        (view("Reshape", shaped(6, None), listed(3, None)), None, (3, None)),
+        (view("Reshape", shaped(6, 8), listed(None, 3, 0)), None, (None, 3, None)),
+        (view("Reshape", shaped(6, 8), listed(0, None), allowzero=1), None, (0, None)),
+        (view("Reshape", shaped(0, 8), listed(None, 4)), None, (0, 4)),
+        (view("Reshape", NOTHING, listed(0, None)), None, (None, None)),
+        (view("Reshape", shaped(6, 8), UNREAD), (None, 4), (12, 4)),
+        (view("Resize", shaped(1, 3, 4, 5), None, None, listed(1, 3, None, 7)), None, (1, 3, None, 7)),
+        (view("Resize", shaped(1, 3, 4, 5), None, None, listed(None, 7), axes=[2, -1]), None, (1, 3, None, 7)),
+        (view("Resize", shaped(1, 3, 4, 5), None, None, listed(None, 7), axes=[2, 4]), None, None),
+        (view("Resize", shaped(1, 3, 4, 5), None, None, listed(None, 7), axes=[2, -5]), None, None),
+        (view("Resize", shaped(1, 3, 4, 5), None, None, listed(None, 7), axes=[-4, 3]), None, (None, 3, 4, 7)),
+        (view("Resize", NOTHING, None, None, listed(1, None)), None, None),
+        (
+            view("Resize", shaped(4, 5), None, None, listed(None, 7), keep_aspect_ratio_policy=b"not_larger"),
+            None,
+            None,
+        ),
+        (view("Resize", shaped(4, 5), None, None), (None, 5), (None, 5)),
+        # the axes that Slice, Pad and TopK do not name keep their sizes
+        (view("Slice", shaped(6, 7, 8), UNREAD, UNREAD, listed(0, -1)), None, (None, 7, None)),
+        (view("Slice", shaped(6, 7, 8), UNREAD, UNREAD), None, (None, None, 8)),
+        (view("Slice", shaped(6, 7, 8), UNREAD, UNREAD, UNREAD), None, None),
+        (view("Slice", NOTHING, UNREAD, UNREAD), None, None),
+        (view("Slice", shaped(), UNREAD, UNREAD), None, ()),
+        (view("Pad", shaped(6, 7), Value("", I64, (4,))), None, (None, None)),
+        (view("Pad", shaped(6, 7), UNREAD, None, listed(1)), None, (6, None)),
+        (view("TopK", shaped(6, 7), Value("", I64, (1,))), None, (6, None)),
+        (view("TopK", shaped(6, 7), Value("", I64, (1,)), axis=0), None, (None, 7)),
+    ],
+)
+def test_refined(node: OperatorView, found: Sizes | None, sizes: Sizes | None) -> None:
+    first, second = refine(node, [Inferred(F, found), Inferred(F, (9,))])
+    assert first == Inferred(F, sizes)
+    assert second == Inferred(F, (9,))
+    assert refine(node, []) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        (None, None),
+        (listed(3, 4), (3, 4)),
+        (listed(3, None), (3, None)),
+        (UNREAD, (None, None)),
+        (shaped(2), None),
+        (Value("", I64, None), None),
+        (Value("", I64, (0,)), None),
+        (Value("", I64, (1024,)), (None,) * 1024),
+        (Value("", I64, (1025,)), None),
+        (Value("", TensorProto.INT32, (), data=np.array(7)), (7,)),
+    ],
+)
+def test_known_parts(value: Value | None, parts: Sizes | None) -> None:
+    assert known_parts(value) == parts
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "size", "parts"),
+    [
+        ("Shape", [shaped(2, None, 4)], {}, 3, [(2, None, 4)]),
+        ("Shape", [shaped(2, None, 4)], {"start": 1, "end": -1}, 1, [(None,)]),
+        ("Shape", [NOTHING], {}, 3, [None]),
+        ("Concat", [listed(3), listed(None, 4), UNREAD], {"axis": 0}, 5, [(3, None, 4, None, None)]),
+        ("Concat", [UNREAD, UNREAD], {"axis": 0}, 4, []),  # nothing is known
+        ("Concat", [listed(3), Value("", I64, None)], {"axis": 0}, 5, []),
+        ("Gather", [listed(3, None, 5), listed(2, 1)], {}, 2, [(5, None)]),
+        ("Gather", [listed(3, None, 5), UNREAD], {}, 2, []),
+        ("Gather", [UNREAD, listed(1, 0)], {}, 2, []),
+        ("Slice", [listed(3, None, 5), listed(1), listed(3)], {}, 2, [(None, 5)]),
+        ("Cast", [listed(3, None)], {"to": TensorProto.INT32}, 2, [(3, None)]),
+        ("Cast", [listed(3, None)], {"to": F}, 2, []),
+        ("Add", [listed(3, None), listed(1, 1)], {}, 2, []),
+        ("Identity", [listed(3, None)], {}, 1025, []),
+    ],
+)
+def test_parts_that_move(
+    op: str, inputs: list[Value], attributes: dict[str, Any], size: int, parts: list[Sizes | None]
+) -> None:
+    names = [f"i{index}" for index in range(len(inputs))]
+    proto = Node(op, names, ["y"], **attributes)
+    kind = attributes.get("to", I64)
+    found = fold_parts(proto, view(op, *inputs, **attributes), [Inferred(kind, (size,))], {"": 18})
+    assert found == parts
+
+
+@pytest.mark.parametrize(
+    ("shapes", "result"),
+    [([(2, 1), (3,)], (2, 3)), ([(4, 1, 5), (3, 1), ()], (4, 3, 5)), ([(2,), (3,)], (3,)), ([(1, 0), (4, 3)], (4, 0))],
+)
+def test_broadcast(shapes: list[tuple[int, ...]], result: tuple[int, ...]) -> None:
+    assert broadcast(shapes) == result
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes", "attributes", "result"),
+    [
+        ("Add", [[4, 5], [4, 6]], {}, (4, 6)),
+        ("Concat", [[4, 5], [3, 6]], {"axis": 1}, (4, 11)),
+        ("Concat", [[4, 5], [3, 6]], {"axis": -2}, (7, 6)),
+    ],
+)
+def test_operands_that_do_not_fit(
+    tmp_path: Path, op: str, shapes: list[list[int]], attributes: dict[str, int], result: tuple[int, ...]
+) -> None:
+    """As happens where dimensions are left at 1: the larger sizes, and a note."""
+    inputs = [Info(f"i{index}", F, shape) for index, shape in enumerate(shapes)]
+    path = model(tmp_path / "m.onnx", [Node(op, ["i0", "i1"], ["y"], name="n", **attributes)], inputs)
+    workload = read_onnx(path)
+    assert workload.tensors["y"].shape == result
+    assert "'n'" in workload.notes[0] and "--dim" in workload.notes[0]
+
+
+def test_types_without_a_fixed_width() -> None:
+    bits = {F: 32, I64: 64, BOOL: 8, TensorProto.DOUBLE: 64, TensorProto.FLOAT16: 16, TensorProto.BFLOAT16: 16}
+    bits |= {TensorProto.INT4: 4, TensorProto.UINT2: 2, TensorProto.UINT16: 16, TensorProto.FLOAT8E4M3FN: 8}
+    bits |= {TensorProto.FLOAT4E2M1: 4, TensorProto.COMPLEX64: 64, TensorProto.COMPLEX128: 128}
+    bits |= {TensorProto.STRING: 0, TensorProto.UNDEFINED: 0, 99: 0}
+    assert {kind: element_bits(kind) for kind in bits} == bits

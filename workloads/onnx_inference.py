@@ -122,7 +122,8 @@ def _expanded(node: Node, parts: Sizes) -> Sizes | None:
         return None
     rank = max(len(before), len(parts))
     old, new = ([*[1] * (rank - len(x)), *x] for x in (before, parts))
-    return tuple(a if a is not None and a != 1 else b if a == 1 else None for a, b in zip(old, new, strict=True))
+    # a size of the input that is not known is 1 or the one that is asked for, where that is more than 1
+    return tuple(b if a == 1 or (a is None and b is not None and b > 1) else a for a, b in zip(old, new, strict=True))
 
 
 def _resized(node: Node, parts: Sizes) -> Sizes | None:
