@@ -116,6 +116,7 @@ def test_names_that_the_model_lacks(tmp_path: Path, name: str) -> None:
 
 def test_names_in_an_expression_can_be_bound(tmp_path: Path) -> None:
     assert sizes(tmp_path, ["a + past"], past=4)[0] == (5,)
+    assert sizes(tmp_path, ["a + past"], past=4, **{"a + past": 9})[0] == (9,)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True, "3"])
