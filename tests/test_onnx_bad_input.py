@@ -349,3 +349,20 @@ def test_mutations(tmp_path: Path) -> None:
             assert error.where.endswith("m.onnx")
             outcomes.add("refused")
     assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [external("w", "gone.bin", (4, 4)), TensorProto(name="w", data_type=F, dims=[4, 4], raw_data=b"abc")],
+    ids=["missing", "short"],
+)
+def test_weights_that_the_simulator_cannot_read(tmp_path: Path, tensor: onnx.TensorProto) -> None:
+    """Counting needs no weights, running them does."""
+    from hwsim.array.network import Graph
+
+    tensor.data_type = F
+    path = save(tmp_path / "m.onnx", graph_of("MatMul", ["x", "w"]), [value("x", 1, 4, 4)], [tensor])
+    workload = read_onnx(path)
+    assert workload.macs == 64
+    with pytest.raises(HwsimError, match="weights cannot be read"):
+        Graph(path, workload)
