@@ -637,3 +637,49 @@ def test_a_weight_that_is_cast_on_its_way(tmp_path: Path) -> None:
     workload = read_onnx(path)
     assert workload.operators[1].problems == ((mm(6, 8, 5), 1),)
     assert (workload.operators[1].weight_elements, workload.params, workload.weight_bytes) == (48, 48, 96)
+
+
+#: Slots of the operands and of the biases, as the operators' documentation numbers them.
+SLOTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    **dict.fromkeys(("Attention", "LinearAttention", "com.microsoft.GroupQueryAttention"), ((0, 1, 2), ())),
+    **dict.fromkeys(("CausalConvWithState", "Conv", "ConvTranspose", "Gemm"), ((0, 1), (2,))),
+    **dict.fromkeys(("ConvInteger", "MatMul", "MatMulInteger"), ((0, 1), ())),
+    **dict.fromkeys(("GRU", "RNN"), ((0, 1, 2), (3,))),
+    **dict.fromkeys(("LSTM", "com.microsoft.DynamicQuantizeLSTM"), ((0, 1, 2), (3, 7))),
+    **dict.fromkeys(("com.microsoft.FusedConv", "com.microsoft.FusedGemm"), ((0, 1), (2,))),
+    **dict.fromkeys(("com.microsoft.Attention", "com.microsoft.QAttention"), ((0, 1), (2,))),
+    **dict.fromkeys(("com.microsoft.FusedMatMul", "com.microsoft.TransposeMatMul"), ((0, 1), ())),
+    **dict.fromkeys(("com.microsoft.MatMulBnb4", "com.microsoft.MatMulInteger16"), ((0, 1), ())),
+    "DeformConv": ((0, 1), (3,)),
+    "Einsum": ((0, 1, 2, 3, 4, 5, 6, 7), ()),
+    "QLinearConv": ((0, 3), (8,)),
+    "QLinearMatMul": ((0, 3), ()),
+    "com.microsoft.DynamicQuantizeMatMul": ((0, 1), (4,)),
+    "com.microsoft.MatMulIntegerToFloat": ((0, 1), (6,)),
+    "com.microsoft.MatMulNBits": ((0, 1), (5,)),
+    "com.microsoft.MultiHeadAttention": ((0, 1, 2), (3,)),
+    "com.microsoft.QGemm": ((0, 3), (6,)),
+}
+
+
+def test_slots() -> None:
+    assert {op: (rule.operands, rule.extras) for op, rule in RULES.items()} == SLOTS
+
+
+def test_what_is_constant(tmp_path: Path) -> None:
+    """A weight too large to be folded stays one behind a Cast; a random number and an activation are none."""
+    path = tmp_path / "m.onnx"
+    nodes = [
+        helper.make_node("Cast", ["w"], ["c"], to=F),
+        helper.make_node("MatMul", ["x", "c"], ["z"], name="n"),
+        helper.make_node("RandomNormal", [], ["r"], shape=[5, 40]),
+        helper.make_node("Add", ["z", "r"], ["y"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", F, [1, 5, 50])]
+    weight = numpy_helper.from_array(np.zeros((50, 40), np.float16), "w")
+    graph = helper.make_graph(nodes, "g", inputs, [helper.make_tensor_value_info("y", F, None)], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    workload = read_onnx(path)
+    constant = {name for name, tensor in workload.tensors.items() if tensor.constant}
+    assert constant == {"w", "c"}
+    assert (workload.params, workload.weight_bytes, workload.operators[1].weight_elements) == (2000, 4000, 2000)

@@ -185,9 +185,10 @@ def test_resize_that_only_the_run_knows(tmp_path: Path) -> None:
     path = resize(tmp_path / "m.onnx", known=False)
     with pytest.raises(HwsimError) as caught:
         read_onnx(path)
-    for words in ("m.onnx", "'conv'", "[1, 1, ?, ?]", "'r'", "--dim r.2=SIZE --dim r.3=SIZE"):
+    why = "sizes 2, 3 of 'r' are only known when the network runs; bind with --dim r.2=SIZE --dim r.3=SIZE"
+    for words in ("m.onnx", "'conv'", "[1, 1, ?, ?]", why):
         assert words in str(caught.value)
-    with pytest.raises(HwsimError, match=r"\[1, 1, 64, \?\].*--dim r.3=SIZE"):
+    with pytest.raises(HwsimError, match=r"\[1, 1, 64, \?\]\): size 3 of 'r' is only known .* --dim r.3=SIZE$"):
         read_onnx(path, {"r.2": 64})
     assert read_onnx(path, {"r.2": 64, "r.3": 64}).macs == 64 * 64 * 8 * 9
     with pytest.raises(HwsimError, match=r"no dimension 'r\.0'"):
@@ -548,6 +549,16 @@ def test_known_parts(value: Value | None, parts: Sizes | None) -> None:
         ("Cast", [listed(3, None)], {"to": TensorProto.INT32}, 2, [(3, None)]),
         ("Cast", [listed(3, None)], {"to": F}, 2, []),
         ("Add", [listed(3, None), listed(1, 1)], {}, 2, []),
+        ("Expand", [listed(None, 3), listed(2, 2)], {}, 4, [(None, 3, None, 3)]),
+        ("Flatten", [listed(3, None)], {"axis": 0}, 2, [(3, None)]),
+        ("GatherElements", [listed(3, None, 5), listed(2, 1)], {}, 2, [(5, None)]),
+        ("GatherND", [listed(3, None, 5), Value("", I64, (2, 1), data=np.array([[2], [1]]))], {}, 2, [(5, None)]),
+        ("Reshape", [listed(3, None), listed(2, 1)], {}, 2, [(3, None)]),
+        ("Split", [listed(3, None, 5), listed(2, 1)], {}, 2, [(3, None)]),
+        ("Squeeze", [listed(None, 3), listed()], {}, 2, [(None, 3)]),
+        ("Tile", [listed(None, 3), listed(2)], {}, 4, [(None, 3, None, 3)]),
+        ("Transpose", [listed(None, 3)], {}, 2, [(None, 3)]),
+        ("Unsqueeze", [listed(None, 3), listed(0)], {}, 2, [(None, 3)]),
         ("Identity", [listed(3, None)], {}, 1025, []),
     ],
 )
