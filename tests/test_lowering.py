@@ -154,15 +154,15 @@ CASES = [
         72,
         78,
     ),
-    # Patches as rows: 2 images × 6 × 6 positions; per group 2 channels × 9 taps meet 6 / 2 filters.
+    # Patches as rows: 2 images × 6 × 6 positions; per group 3 channels × 9 taps meet 6 / 2 filters.
     Case(
         "DeformConv",
-        [x(2, 4, 8, 8), w(6, 2, 3, 3), x(2, 18, 6, 6), w(6)],
+        [x(2, 6, 8, 8), w(6, 3, 3, 3), x(2, 18, 6, 6), w(6)],
         {"group": 2},
-        [(mm(3, 18, 72, b=2), 1)],
+        [(mm(3, 27, 72, b=2), 1)],
         [(2, 6, 6, 6)],
-        108,
-        114,
+        162,
+        168,
     ),
     # j is contracted, k a column; b and i belong to the activation alone, so they are rows.
     Case("Einsum", [x(2, 3, 4), w(4, 5)], {"equation": "bij,jk->bik"}, [(mm(5, 4, 6), 1)], [(2, 3, 5)], 20, 20),

@@ -88,6 +88,9 @@ def test_names_that_are_no_expression(tmp_path: Path, name: str) -> None:
 def test_long_expressions_are_names(tmp_path: Path) -> None:
     name = "+".join(["a"] * 101)
     assert len(name) == 201
+    longest = "+".join(["a"] * 99) + " +a"
+    assert len(longest) == 200
+    assert sizes(tmp_path, ["a", longest], a=2)[0] == (2, 200)
     assert sizes(tmp_path, ["a", name], a=2)[0] == (2, 1)
     assert sizes(tmp_path, ["a", name[2:]], a=2)[0] == (2, 200)
 
