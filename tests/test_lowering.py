@@ -474,6 +474,13 @@ def test_row(tmp_path: Path, case: Case) -> None:
                 )
             ],
         ),
+        # one channel in one group is dense
+        (
+            "Conv",
+            [x(1, 1, 5, 5), w(1, 1, 3, 3)],
+            {},
+            [(convolution({"C": 1, "M": 1, "R": 3, "S": 3, "P": 3, "Q": 3}, strides=(1, 1), dilations=(1, 1)), 1)],
+        ),
         # two filters per channel are groups of one channel
         (
             "Conv",
@@ -534,6 +541,11 @@ def test_forms(
 ) -> None:
     outputs = 2 if op == "LinearAttention" else 1
     assert list(read(tmp_path, op, slots, outputs, **attributes).operators[-1].problems) == problems
+
+
+def test_an_operator_that_multiplies_nothing_says_so(tmp_path: Path) -> None:
+    workload = read(tmp_path, "Einsum", [x(4), x(5)], equation="i,j->ij")
+    assert [note for note in workload.notes if "'n' (Einsum) multiplies nothing" in note]
 
 
 def test_roles_of_a_convolution(tmp_path: Path) -> None:

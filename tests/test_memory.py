@@ -62,6 +62,8 @@ def test_a_residual_waits() -> None:
     skip = network({"x": 10, "h": 20, "r": 5, "y": 20}, [("A", "x", "h"), ("B", "h", "r"), ("c", "h r", "y")], "y")
     assert figures(skip) == (30, 45, 45)
     assert live_tensors(skip, "c") == (("h", 20), ("y", 20), ("r", 5))
+    ties = network({"x": 9, "b": 7, "a": 7, "c": 8}, [("s", "x", "b a c")], "a b c")
+    assert live_tensors(ties, "s") == (("x", 9), ("c", 8), ("a", 7), ("b", 7))
     assert live_tensors(skip, "B") == (("h", 20), ("r", 5))
     assert live_tensors(skip, "A") == (("h", 20), ("x", 10))
     with pytest.raises(KeyError):
