@@ -211,11 +211,14 @@ def _causal_conv(node: Node) -> Lowered:
 # --- recurrent ------------------------------------------------------------------------
 
 
-def _recurrent(node: Node, gates: int) -> Lowered:
-    """Input products of all time steps at once (weights shared), state products step by step; per direction."""
+def _recurrent(node: Node, gates: int, transposed: bool = False) -> Lowered:
+    """Input products of all time steps at once (weights shared), state products step by step; per direction.
+
+    Weights are [directions, gates · states, features]; ``transposed``: features come before gates · states.
+    """
     x, w = node.shape(0, 3), node.shape(1, 3)
     steps, batch = (x[1], x[0]) if node.integer("layout", 0) else (x[0], x[1])
-    directions, rows, features = w
+    directions, rows, features = (w[0], w[2], w[1]) if transposed else w
     if x[2] != features or rows % gates:
         raise node.error(f"input {list(x)} does not fit weights {list(w)}")
     return (
@@ -333,7 +336,7 @@ RULES: Mapping[str, Rule] = {
     "QLinearMatMul": Rule(partial(_matmul, second=3), (0, 3)),
     "RNN": Rule(partial(_recurrent, gates=1), (0, 1, 2), (3,)),
     "com.microsoft.Attention": Rule(partial(_projected_attention, past=4), (0, 1), (2,)),
-    "com.microsoft.DynamicQuantizeLSTM": Rule(partial(_recurrent, gates=4), (0, 1, 2), (3, 7)),
+    "com.microsoft.DynamicQuantizeLSTM": Rule(partial(_recurrent, gates=4, transposed=True), (0, 1, 2), (3, 7)),
     "com.microsoft.DynamicQuantizeMatMul": Rule(_matmul, (0, 1), (4,)),
     "com.microsoft.FusedConv": _CONV,
     "com.microsoft.FusedGemm": Rule(_gemm, (0, 1), (2,)),

@@ -17,7 +17,7 @@ from workloads.workload import Operator, Workload
 
 #: States that the search for the best order visits before it gives up: about a second.
 MAX_STATES = 20_000
-#: Ready operators that it looks at before it gives up: a few seconds.
+#: Ready operators that it looks at before it gives up: a second or two.
 MAX_WORK = 2_000_000
 
 Figure = TypeVar("Figure")
@@ -164,17 +164,19 @@ def _search(plan: _Plan, peak: int, limit: int) -> int | None:
             return peak
         if peak > best[done]:
             continue
-        if len(best) > MAX_STATES or work > MAX_WORK:
+        if len(best) > MAX_STATES:
             return None
-        work += len(ready)
         changes = {step: change(step, done) for step in ready}
         free = [step for step in ready if changes[step] <= 0 and live + plan.written[step] <= peak]
-        for step in free[:1] or ready:
+        chosen = free[:1] or ready
+        work += len(ready) * (1 + len(chosen))
+        if work > MAX_WORK:
+            return None
+        for step in chosen:
             reached, cost = done | 1 << step, max(peak, live + plan.written[step])
             if cost > limit or best.get(reached, limit + 1) <= cost:
                 continue
             best[reached] = cost
-            work += len(ready)
             freed = [s for s in plan.after[step] if before[s] & ~reached == 0]
             heapq.heappush(
                 queue,

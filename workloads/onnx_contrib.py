@@ -37,9 +37,11 @@ def _standard(op_type: str, slots: Sequence[int], type_from: int = 0, elem_type:
         # The shape does not depend on the type, and the ONNX operator may not take the quantized one.
         floats = tuple(None if v is None else Value("", _FLOAT, v.shape) for v in kept)
         inner = Node(op_type, node.name, floats, attributes, where=node.where)
-        outputs, complaint = infer_by_schema(
-            helper.make_node(op_type, names, ["y"], **attributes), inner, schema, {"": 13}
-        )
+        try:
+            proto = helper.make_node(op_type, names, ["y"], **attributes)
+        except (ValueError, TypeError) as error:
+            raise node.error(str(error)) from error
+        outputs, complaint = infer_by_schema(proto, inner, schema, {"": 13})
         if complaint:
             raise node.error(complaint)
         return [Inferred(elem_type or node.value(type_from).elem_type, outputs[0].shape)]

@@ -47,7 +47,7 @@ def _declared_input(reader: GraphReader, info: onnx.ValueInfoProto) -> Value:
 def _walk_if(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope: Scope) -> None:
     """The branch that the condition chooses; where it is not known, the one with more multiply-accumulates."""
     name = reader.name_of(node, scope)
-    branches = {a.name: a.g for a in node.attribute}
+    branches = {a.name: a.g for a in node.attribute if a.type == a.GRAPH}
     condition = inputs[0] if inputs else None
     if condition is None or not {"then_branch", "else_branch"} <= set(branches):
         raise HwsimError(f"operator '{name}' (If): expected a condition and two branches", where=reader.where)
@@ -147,7 +147,7 @@ def _walk_loop(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope:
     from onnx import TensorProto
 
     name = reader.name_of(node, scope)
-    body = next((a.g for a in node.attribute if a.name == "body"), None)
+    body = next((a.g for a in node.attribute if a.name == "body" and a.type == a.GRAPH), None)
     states = len(inputs) - 2
     if body is None or states < 0 or len(body.input) != len(inputs) or len(body.output) <= states:
         raise HwsimError(f"operator '{name}' (Loop): its body does not fit its inputs", where=reader.where)
@@ -208,7 +208,8 @@ def _walk_scan(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope:
     """The body once per element along the scanned axis; in opset 8 a batch axis comes first everywhere."""
     name = reader.name_of(node, scope)
     attributes = reader.attributes(node, name)
-    body, count = attributes.get("body"), attributes.get("num_scan_inputs", 0)
+    body = next((a.g for a in node.attribute if a.name == "body" and a.type == a.GRAPH), None)
+    count = attributes.get("num_scan_inputs", 0)
     batched = scope.opsets.get("", 1) < 9
     operands = inputs[1:] if batched else inputs  # opset 8 begins with the lengths
     states = len(operands) - count if isinstance(count, int) else -1
@@ -260,8 +261,8 @@ def _condition_stays(body: onnx.GraphProto) -> bool:
     if not body.output:
         return False
     name, sources = body.output[0].name, {o: n for n in body.node for o in n.output}
-    while name in sources and sources[name].op_type in ("Cast", "Identity"):
-        name = sources[name].input[0]
+    while name in sources and sources[name].op_type in ("Cast", "Identity") and sources[name].input:
+        name = sources.pop(name).input[0]  # a cycle is no condition that stays; the walk will refuse it
     constants = {t.name for t in body.initializer}
     return name == body.input[1].name or name in constants or (name in sources and sources[name].op_type == "Constant")
 

@@ -53,9 +53,11 @@ def load_model(path: Path) -> onnx.ModelProto:
 def _texts(model: onnx.ModelProto) -> Iterator[str | bytes]:
     """Every name in the model; protobuf hands out bytes where one is not UTF-8."""
     yield from (o.domain for o in model.opset_import)
+    yield from (text for entry in model.metadata_props for text in (entry.key, entry.value))
     yield from _graph_texts(model.graph)
     for function in model.functions:
         yield from (function.name, function.domain, *function.input, *function.output, *function.attribute)
+        yield from (attribute.name for attribute in function.attribute_proto)
         yield from (o.domain for o in function.opset_import)
         yield from _value_texts(function.value_info)
         yield from _node_texts(function.node)
@@ -63,9 +65,16 @@ def _texts(model: onnx.ModelProto) -> Iterator[str | bytes]:
 
 def _graph_texts(graph: onnx.GraphProto) -> Iterator[str | bytes]:
     yield from _value_texts((*graph.input, *graph.output, *graph.value_info))
-    yield from (tensor.name for tensor in graph.initializer)
+    for tensor in graph.initializer:
+        yield tensor.name
+        yield from _external_texts(tensor)
     yield from (sparse.values.name for sparse in graph.sparse_initializer)
     yield from _node_texts(graph.node)
+
+
+def _external_texts(tensor: onnx.TensorProto) -> Iterator[str | bytes]:
+    for entry in tensor.external_data:
+        yield from (entry.key, entry.value)
 
 
 def _value_texts(infos: Iterable[onnx.ValueInfoProto]) -> Iterator[str | bytes]:
@@ -79,6 +88,7 @@ def _node_texts(nodes: Iterable[onnx.NodeProto]) -> Iterator[str | bytes]:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name)
+            yield from _external_texts(attribute.t)
             for graph in (attribute.g, *attribute.graphs):
                 yield from _graph_texts(graph)
 

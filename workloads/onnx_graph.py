@@ -27,7 +27,7 @@ class Names:
     def unique(self, name: str) -> str:
         """The name itself, or with the first number that makes it unique."""
         if len(name) > MAX_NAME:
-            name = f"{name[: MAX_NAME // 2]}…{name[-MAX_NAME // 2 :]}"
+            name = f"{name[: MAX_NAME // 2]}…{name[1 - MAX_NAME // 2 :]}"
         number = self._last.get(name, 0) + 1
         while number > 1 and f"{name}#{number}" in self._last:
             number += 1

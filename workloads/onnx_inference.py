@@ -122,7 +122,8 @@ def _expanded(node: Node, parts: Sizes) -> Sizes | None:
         return None
     rank = max(len(before), len(parts))
     old, new = ([*[1] * (rank - len(x)), *x] for x in (before, parts))
-    return tuple(a if a is not None and a != 1 else b if a == 1 else None for a, b in zip(old, new, strict=True))
+    # a size of the input that is not known is 1 or the one that is asked for, where that is more than 1
+    return tuple(b if a == 1 or (a is None and b is not None and b > 1) else a for a, b in zip(old, new, strict=True))
 
 
 def _resized(node: Node, parts: Sizes) -> Sizes | None:
@@ -138,12 +139,37 @@ def _resized(node: Node, parts: Sizes) -> Sizes | None:
     return tuple(sizes)
 
 
-#: Operators whose result's sizes are elements of an input → that input's slot, and what they make of them.
+def _tiled(node: Node, parts: Sizes) -> Sizes | None:
+    before = node.value(0).sizes
+    if before is None or len(before) != len(parts):
+        return None
+    return tuple(None if a is None or b is None else a * b for a, b in zip(before, parts, strict=True))
+
+
+def _sliced(node: Node, parts: Sizes) -> Sizes | None:
+    """Slice and Pad: the axes that they do not name keep their sizes."""
+    axes = known_parts(node.value(3)) if node.has(3) else tuple(range(len(parts)))
+    return _but(node.value(0).sizes, axes)
+
+
+def _but(sizes: Sizes | None, axes: Sizes | None) -> Sizes | None:
+    """The sizes with those of the given axes unknown."""
+    if sizes is None or axes is None or None in axes:
+        return None
+    changed = {axis % len(sizes) for axis in axes if axis is not None and sizes}
+    return tuple(None if axis in changed else size for axis, size in enumerate(sizes))
+
+
+#: Operators whose result's sizes follow from the elements of an input → that input's slot, and what they make of them.
 _SIZED_BY: Mapping[str, tuple[int, Callable[[Node, Sizes], Sizes | None]]] = {
     "ConstantOfShape": (0, lambda node, parts: parts),
     "Expand": (1, _expanded),
+    "Pad": (1, _sliced),
     "Reshape": (1, _reshaped),
     "Resize": (3, _resized),
+    "Slice": (1, _sliced),
+    "Tile": (1, _tiled),
+    "TopK": (1, lambda node, parts: _but(node.value(0).sizes, (node.integer("axis", -1),))),
 }
 
 

@@ -96,7 +96,10 @@ def _is_weight_slot(node: onnx.NodeProto, slot: int, fixed_matrix: bool) -> bool
 
 
 def count_parameters(
-    operators: Iterable[Operator], tensors: Mapping[str, Tensor], elem_types: Mapping[str, int]
+    operators: Iterable[Operator],
+    tensors: Mapping[str, Tensor],
+    elem_types: Mapping[str, int],
+    slots: Mapping[str, tuple[int, ...]],
 ) -> tuple[int, int]:
     """Elements and bytes of the distinct constants that the running operators use as parameters.
 
@@ -104,6 +107,8 @@ def count_parameters(
     floating-point and narrow integer constants; not counted are shapes, indices and
     masks, quantization scales, and single numbers that only unmapped operators read
     (the 0.5 of a GELU).
+
+    ``slots``: operator → slots of its inputs, where one before them is left out.
     """
     operators = list(operators)
     producers = {output: op for op in operators for output in op.outputs}
@@ -112,7 +117,7 @@ def count_parameters(
         (name, op.mapped)
         for op in operators
         if any(not tensors[o].constant for o in op.outputs)
-        for name in _parameter_inputs(op)
+        for name in _parameter_inputs(op, slots)
     ]
     seen = set(pending)
     found: dict[str, Tensor] = {}
@@ -126,7 +131,7 @@ def count_parameters(
                 found[name] = tensors[name]
             continue
         mark = of_mapped or producer.op == "DequantizeLinear"
-        sources = {(source, mark) for source in _parameter_inputs(producer)} - seen
+        sources = {(source, mark) for source in _parameter_inputs(producer, slots)} - seen
         seen |= sources
         pending += sources
     return sum(t.elements for t in found.values()), sum(t.bytes for t in found.values())
@@ -141,6 +146,7 @@ def _is_parameter(tensor: Tensor, elem_type: int, of_mapped: bool) -> bool:
     return kind.startswith(_TYPES) and tensor.elements > 1
 
 
-def _parameter_inputs(op: Operator) -> list[str]:
+def _parameter_inputs(op: Operator, slots: Mapping[str, tuple[int, ...]]) -> list[str]:
     skipped = _SETTINGS.get(op.op, ())
-    return [name for slot, name in enumerate(op.inputs) if slot not in skipped]
+    places = slots.get(op.name) or range(len(op.inputs))
+    return [name for slot, name in zip(places, op.inputs, strict=True) if slot not in skipped]

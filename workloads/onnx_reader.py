@@ -12,6 +12,7 @@ import math
 from collections import ChainMap
 from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ MAX_OPERATORS = 200_000
 #: Multiply-accumulates that one model may come to, and how often an operator may run.
 MAX_MACS = 2**62
 
+#: Notes of one kind that a workload keeps.
+MAX_NOTES = 50
+
 #: Bodies of If, Loop and Scan that may lie in one another, functions between them included.
 MAX_NESTING = 40
 
@@ -59,6 +63,8 @@ def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Worklo
         path: the file; external data is looked for beside it, and only where shapes depend on it.
         dims: sizes of symbolic dimensions by name; a dimension without a name is
             ``INPUT.AXIS``. Unbound ones are what the file proposes (`DEFAULT_DIMS_KEY`), or 1.
+            A size inside the graph that only the run knows is ``VALUE.AXIS``; where a
+            mapped operator needs it, it must be bound.
 
     Raises:
         HwsimError: the file or the binding is at fault; the message says where and why.
@@ -130,6 +136,7 @@ class GraphReader:
         self._visited = 0
         self._nesting = 0
         self._open: set[tuple[str, str, str]] = set()
+        self._slots: dict[str, tuple[int, ...]] = {}
         self._unsized: dict[str, str] = {}
         self._inferred: dict[Hashable, list[Inferred]] = {}
         self._lowered: dict[Hashable, tuple[tuple[Problem, int], ...]] = {}
@@ -144,7 +151,7 @@ class GraphReader:
         self.dims.check_names()
         used = {name for op in self.operators for name in (*op.inputs, *op.outputs)} | set(inputs) | set(outputs)
         tensors = {name: tensor for name, tensor in self.tensors.items() if name in used}
-        params, weight_bytes = count_parameters(self.operators, tensors, self.elem_types)
+        params, weight_bytes = count_parameters(self.operators, tensors, self.elem_types, self._slots)
         return Workload(
             name=self.path.stem,
             operators=tuple(self.operators),
@@ -153,14 +160,13 @@ class GraphReader:
             graph_outputs=tuple(dict.fromkeys(outputs)),
             params=params,
             weight_bytes=weight_bytes,
-            notes=(
-                *self.dims.notes,
-                *dict.fromkeys(self.notes),
-                *self._constant_note(tensors),
-                *self._unsized_note(outputs),
-            ),
+            notes=self._notes(tensors, outputs),
             metadata={entry.key: entry.value for entry in self.model.metadata_props},
         )
+
+    def _notes(self, tensors: Mapping[str, Tensor], outputs: Iterable[str]) -> tuple[str, ...]:
+        walked = _few(self.dims.notes) + _few(tuple(dict.fromkeys(self.notes)))
+        return (*walked, *self._constant_note(tensors), *self._unsized_note(outputs))
 
     def _constant_note(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
         folded = [op.name for op in self.operators if op.mapped and all(tensors[o].constant for o in op.outputs)]
@@ -442,22 +448,20 @@ class GraphReader:
         from onnx import SparseTensorProto, TensorProto
 
         types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+        numbers = content if isinstance(content, Sequence) else [content]
         if key == "value" and isinstance(content, TensorProto):
             return self.constants.value(view.name, content)
         if key == "sparse_value" and isinstance(content, SparseTensorProto):
             check_sizes(content.dims, f"tensor '{view.name}'", self.where)
             return Value("", content.values.data_type, tuple(content.dims))
-        if key in types:
-            try:
-                data = np.array(content, dtype=types[key])
-            except (ValueError, TypeError, OverflowError) as error:
-                raise view.error(f"attribute '{key}' is no number or list of numbers") from error
+        if key in types and all(isinstance(x, float if types[key] is np.float32 else int) for x in numbers):
+            data = np.array(content, dtype=types[key])
             return Value("", _elem_type(data), data.shape, data=data)
         if key == "value_string":
             return Value("", TensorProto.STRING, ())
         if key == "value_strings" and isinstance(content, Sequence):
             return Value("", TensorProto.STRING, (len(content),))
-        raise view.error(f"attribute '{key}' is not one that holds a value")
+        raise view.error(f"attribute '{key}' is not one that holds a value, or not of its type")
 
     def _record(
         self, node: onnx.NodeProto, view: Node, outputs: Sequence[Value], scope: Scope, key: Hashable = None
@@ -481,6 +485,8 @@ class GraphReader:
                 self.notes.append(
                     f"operator '{view.name}' ({view.op}) multiplies nothing: an operand or its result is empty"
                 )
+        if None in view.inputs:
+            self._slots[view.name] = tuple(slot for slot, v in enumerate(view.inputs) if v is not None)
         self.operators.append(
             Operator(
                 name=view.name,
@@ -590,8 +596,14 @@ def _likeness(node: onnx.NodeProto, view: Node, scope: Scope) -> Hashable:
     )
 
 
+def _few(notes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(notes) <= MAX_NOTES:
+        return notes
+    return (*notes[:MAX_NOTES], f"and {len(notes) - MAX_NOTES:,} more notes like these")
+
+
 def _traits(value: Value) -> Hashable:
-    data = None if value.data is None else (value.data.dtype.str, value.data.tobytes())
+    data = None if value.data is None else (value.data.dtype.str, blake2b(value.data.tobytes()).digest())
     return value.elem_type, value.sizes, value.constant, data, value.parts
 
 

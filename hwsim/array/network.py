@@ -69,8 +69,13 @@ class Graph:
 
         self.where = where or str(path)
         self.model = load_model(path)
-        onnx.load_external_data_for_model(self.model, str(path.parent))
         graph = self.model.graph
+        try:
+            onnx.load_external_data_for_model(self.model, str(path.parent))
+            self.values: dict[str, Tensor] = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+        except (onnx.checker.ValidationError, OSError, ValueError, TypeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise HwsimError(f"the weights cannot be read: {reason}", where=self.where) from error
         if self.model.functions:
             raise HwsimError("the model has functions of its own, which the simulator does not run.", where=self.where)
         taken = {i.name for i in graph.input} | {t.name for t in graph.initializer}
@@ -83,7 +88,6 @@ class Graph:
                 )
         self.operators = {out: op for op in workload.operators for out in op.outputs}
         self.workload = workload
-        self.values: dict[str, Tensor] = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
         self.inputs = [i for i in graph.input if i.name not in self.values]
         inferred = onnx.shape_inference.infer_shapes(self.model).graph
         self.types = {
