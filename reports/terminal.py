@@ -231,7 +231,7 @@ def certificate_line(cost: LayerCost) -> Text:
 
 def architecture_tree(architecture: Architecture, energy: EnergyTable) -> RenderableType:
     """The hierarchy of an architecture, and what every action costs, with its source."""
-    root = node = Tree(line(architecture.name, "bold") + line(f" {architecture.description}"))
+    root = node = Tree(line(architecture.name, "bold") + line(f" {' '.join(architecture.description.split())}"))
     for level in architecture.levels:
         if isinstance(level, Fanout):
             node = node.add(f"{level.name}: {level.mesh_x} × {level.mesh_y}")
@@ -270,7 +270,7 @@ def architecture_list(architectures: Sequence[Architecture]) -> Table:
     """A line per architecture."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for architecture in architectures:
-        table.add_row(line(architecture.name, "bold"), architecture.description)
+        table.add_row(line(architecture.name, "bold"), " ".join(architecture.description.split()))
     return table
 
 
