@@ -73,6 +73,7 @@ class _Layer(_Part):
     @model_validator(mode="after")
     def _adds_up(self) -> _Layer:
         _same(self.energy_pj, sum(self.energy_by_level_pj.values()), "energy_pj", "the sum of energy_by_level_pj")
+        _same(self.macs, math.prod(self.dims.values()), "macs", "the product of dims")
         return self
 
 
