@@ -207,6 +207,15 @@ def test_texts_of_a_rubric(hwsim: Command, tmp_path: Path) -> None:
     assert elements(out["html"].read_text(encoding="utf-8")) <= PLAIN
 
 
+def test_what_jupyter_shows(tmp_path: Path) -> None:
+    for name in NAMES.values():
+        cost = package.profile(one_convolution(tmp_path / "model.onnx", name))
+        for shown in (repr(cost), repr(cost.layers), cost._repr_html_(), cost.layers[0]._repr_html_()):
+            assert not UNSEEN.search(shown)
+        for page in (cost._repr_html_(), cost.layers[0]._repr_html_()):
+            assert elements(page) <= {*("div", "p", "b", "small", "table", "thead", "tbody", "tr", "th", "td")}
+
+
 def test_progress_shows_names_as_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from hwsim.cli.shared import progress_bar
 

@@ -127,7 +127,7 @@ def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     columns = (BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=page, transient=True, disable=not page.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(printable(title, PAGE_WIDTH), total=None)
         yield lambda done, total, name: bar.update(task, completed=done, total=total, description=_text(title, name))
 
 
