@@ -133,10 +133,7 @@ def explore_report(found: Exploration) -> RenderableType:
     for state in ("infeasible", "failed"):
         if found.count(state):
             counts += f", {found.count(state)} {state}"
-    parts: list[RenderableType] = [
-        line(" ".join(found.space.title.split()), "bold"),
-        line(f"{counts}, {found.seconds:.1f} s"),
-    ]
+    parts: list[RenderableType] = [line(found.space.title, style="bold"), line(f"{counts}, {found.seconds:.1f} s")]
     if not found.complete:
         parts.append(line(_nothing(found), style="yellow"))
         return Group(*parts)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwsim.cli.shared import check_outputs, print_json, progress_bar, show, write_plots
-from hwsim.errors import HwsimError, printable
+from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName
 
 if TYPE_CHECKING:
@@ -85,8 +85,9 @@ def explore(
         show(exploration.explore_report(found))
     if found.interrupted:
         command = shlex.join(["hwsim", *sys.argv[1:]])
-        said = f"hwsim: interrupted; {len(found.trials)} outcomes are kept in {target}. Resume: {command}"
-        print(printable(said), file=sys.stderr)
+        print(
+            f"hwsim: interrupted; {len(found.trials)} outcomes are kept in {target}. Resume: {command}", file=sys.stderr
+        )
         raise typer.Exit(130)
 
 
