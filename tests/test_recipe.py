@@ -28,6 +28,9 @@ def refused(file: Path, content: str | bytes, said: str) -> None:
     [
         ("", "valid"),
         ("[]", "valid"),
+        ("name: ../../x\ntitle: x\n", "name: .*pattern"),
+        ("name: x/y\ntitle: x\n", "name: .*pattern"),
+        ("name: .hidden\ntitle: x\n", "name: .*pattern"),
         (START + "a: &b 1\nc: *b\n", r"aliases \(\*name\)"),
         (START + "a: [" * 3000, "YAML.*line 3"),
         (START + "\0", "YAML"),
