@@ -228,6 +228,37 @@ def test_progress_shows_names_as_text(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "[/a]" in shown and "RED" in shown and "\x1b]0;" not in shown and "\x9b" not in shown
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 170])
+def test_a_narrow_terminal_leaves_out_columns_and_cuts_no_figure(
+    width: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import io
+
+    from rich.console import Console
+
+    from hwsim.array.systolic import SystolicDesign
+    from hwsim.array.systolic_network import network_on
+    from reports.systolic import systolic_report
+    from reports.terminal import profile_table
+    from workloads.onnx_reader import read_onnx
+
+    file = one_convolution(tmp_path / "model.onnx", "conv1")
+    cost = package.profile(file)
+    page = Console(file=io.StringIO(), width=width)
+    page.print(profile_table(cost), systolic_report(network_on(read_onnx(file, {}), SystolicDesign(4, 4, False), None)))
+    shown = page.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(x) <= width for x in shown.splitlines())
+    # 2·3·2·2·3·3 multiplications: 2 outputs of 3 inputs, 2 × 2 places, windows of 3 × 3
+    assert cost.macs == 216
+    profile, systolic = shown.split("on a systolic array")
+    row = next(x for x in profile.splitlines() if "conv1" in x)
+    figures = (str(cost.layers[0].cost.cycles), f"{100 * cost.layers[0].cost.utilization:.1f}%", "nJ", "✓")
+    assert all(x in row.split() for x in figures) and "opt" in profile
+    assert ("Too narrow for: where the energy goes" in profile) == (width < 100)
+    assert any("conv1" in x and "█" in x for x in systolic.splitlines())
+    assert ("Too narrow for: preload, fill, stream, drain" in systolic) == (width < 100)
+
+
 # What text becomes, by hand.
 
 

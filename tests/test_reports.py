@@ -15,12 +15,14 @@ import hwsim as package
 from hwsim.cost import NetworkCost
 from hwsim.errors import HwsimError, shorten
 from hwsim.spec import load_architecture
+from reports import units
 from reports.columns import percent_change
 from reports.figures import energy_by_component_pj, energy_matrix_pj, rooflines
 from reports.html.graph import folded, lanes, operator_graph
 from reports.html.page import embed, label
 from reports.markdown import table
 from reports.saved import read_profiles
+from reports.scales import axis_scale
 from tests.conftest import Run
 from workloads import zoo
 from workloads.memory import live_tensors, memory_schedule, peak_live_bytes
@@ -185,6 +187,25 @@ def test_compare_names_the_field(hwsim: Hwsim, lenet: Path, tmp_path: Path) -> N
     run = hwsim("compare", tmp_path / "a.json", tmp_path / "b.json")
     assert run.code == 2 and "b.json: layers[1].energy_pj" in run.err and "'much'" in run.err
     assert hwsim("compare", tmp_path / "a.json").code == 2
+
+
+def test_units_at_their_edges() -> None:
+    assert [units.count(x) for x in (0, 999, 1000, 999_999, 1e6, 1e9, 1e12, 2.5e15, -1500)] == [
+        "0", "999", "1 k", "1000 k", "1 M", "1 G", "1 T", "2.5 P", "-1.5 k",
+    ]  # fmt: skip
+    assert [units.energy(x) for x in (0, 0.5, 999, 1e3, 1e6, 1.5e9, 1e12)] == [
+        "0 pJ", "0.5 pJ", "999 pJ", "1 nJ", "1 µJ", "1.5 mJ", "1 J",
+    ]  # fmt: skip
+    assert [units.seconds(x) for x in (2, 1, 0.5, 1e-3, 5e-6, 1e-6, 5e-7)] == [
+        "2 s", "1 s", "500 ms", "1 ms", "5 µs", "1 µs", "500 ns",
+    ]  # fmt: skip
+    assert [units.size(x) for x in (0, 999, 1000, 1.5e6, 1e9)] == ["0 B", "999 B", "1 kB", "1.5 MB", "1 GB"]
+    assert [units.edp(x) for x in (0.12345, 9999, 10_000, 12_290.4)] == ["0.1235", "9999", "10,000", "12,290"]
+    assert [units.percent(x) for x in (0, 0.4567, 1)] == ["0.0%", "45.7%", "100.0%"]
+    assert [units.share(*x) for x in ((1, 4), (1, 0), (0, 0))] == [0.25, 0.0, 0.0]
+    assert axis_scale([999], "pJ") == (1.0, "pJ") and axis_scale([1, -1000], "pJ") == (1e3, "nJ")
+    assert axis_scale([], "bytes") == (1.0, "bytes") and axis_scale([5], "µm²") == (1e6, "mm²")
+    assert axis_scale([1e9], "cycles") == (1e9, "G cycles") and axis_scale([1e9], "J·cycles") == (1.0, "J·cycles")
 
 
 #: What may stand in a field of damaged JSON; no number here can be right anywhere.

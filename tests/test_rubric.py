@@ -455,3 +455,8 @@ def test_populations_as_people_have_them(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(content)
         assert read_population(tmp_path / name) == wanted
+    (tmp_path / "edges.csv").write_text("parameters,macs\n0,1e30\n")
+    assert read_population(tmp_path / "edges.csv") == {"parameters": (Decimal(0),), "macs": (Decimal("1e30"),)}
+    (tmp_path / "over.csv").write_text("parameters,macs\n0,1.000001e30\n")
+    with pytest.raises(HwsimError, match="from 0 to 1e30"):
+        read_population(tmp_path / "over.csv")
