@@ -583,7 +583,9 @@ def test_lone_surrogates_from_json(hwsim: Command, tmp_path: Path) -> None:
 # What is unexpected, and the version.
 
 
-@pytest.mark.parametrize("error", [TypeError("[/a]\x1b\n" * 1000), MemoryError(), RecursionError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [TypeError("[/a]\x1b\n" * 1000), MemoryError(), RecursionError(), KeyError("x"), TimeoutError(), OSError()]
+)
 def test_what_is_unexpected_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -605,6 +607,17 @@ def test_what_is_unexpected_is_one_line(
     with pytest.raises(SystemExit):
         cli.main()
     assert "could not be kept" in capsys.readouterr().err
+
+
+def test_what_the_system_refuses_is_no_fault(monkeypatch: pytest.MonkeyPatch, hwsim: Command) -> None:
+    """A file that goes away between two looks at it, a folder closed meanwhile: one message with its name."""
+
+    def broken(*_: object, **__: object) -> None:
+        os.stat("/nowhere/\x1b.yaml")
+
+    monkeypatch.setattr("hwsim.spec.shipped_architectures", broken)
+    run = hwsim("archs")
+    assert (run.code, run.err) == (2, "hwsim: /nowhere/\\x1b.yaml: no such file or directory.\n")
 
 
 def test_version_and_wrong_use(hwsim: Command) -> None:

@@ -78,9 +78,9 @@ def main() -> None:
     except Exception as error:
         if isinstance(error, _WRONG_USE):
             code = _wrong_use(error)
-        elif isinstance(error, OSError):  # a file that went away, a disk that is full; without a name, the output's
+        elif isinstance(error, OSError) and error.strerror:  # a file that went away, a full disk; unnamed: the output's
             place = printable(error.filename or "the output cannot be written")
-            code = _say(f"{place}: {(error.strerror or str(error)).lower()}.", 2)
+            code = _say(f"{place}: {error.strerror.lower()}.", 2)
         else:
             code = _fault(error)
     if code:
