@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
 from pathlib import Path
 
 import onnx
 import pytest
+from pydantic import ValidationError
 
 from hwsim.cost import NetworkCost
 from hwsim.errors import HwsimError
@@ -460,3 +461,50 @@ def test_populations_as_people_have_them(tmp_path: Path) -> None:
     (tmp_path / "over.csv").write_text("parameters,macs\n0,1.000001e30\n")
     with pytest.raises(HwsimError, match="from 0 to 1e30"):
         read_population(tmp_path / "over.csv")
+
+
+def test_one_more_than_a_rubric_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every limit of a rubric file: reached, and passed by one."""
+    one = "{name: a, figure: macs, bands: [{below: 1, points: 1}]}"
+
+    def band(below: str = "1", points: str = "1") -> str:
+        return f"criteria: [{{name: a, figure: macs, bands: [{{below: '{below}', points: '{points}'}}]}}]"
+
+    for good, bad in (
+        (band(below="9" * 30), band(below="9" * 31)),
+        (band(below="1." + "1" * 15), band(below="1." + "1" * 16)),
+        (band(points="9" * 15), band(points="9" * 16)),
+        (band(points="1." + "1" * 6), band(points="1." + "1" * 7)),
+        (band(points="0"), band(points="-0.1")),
+        (f"criteria: [{', '.join([one] * 100)}]", f"criteria: [{', '.join([one] * 101)}]"),
+        (f"notes: [{', '.join('n' * 100)}]", f"notes: [{', '.join('n' * 101)}]"),
+        (f"notes: [{'n' * 2000}]", f"notes: [{'n' * 2001}]"),
+        (f"ranks: [{', '.join([one] * 100)}]", f"ranks: [{', '.join([one] * 101)}]"),
+        (one.join(["criteria: [", "]"]).replace("name: a", f"name: {'n' * 200}"),
+         one.join(["criteria: [", "]"]).replace("name: a", f"name: {'n' * 201}")),
+    ):  # fmt: skip
+        load_rubric(own(tmp_path, good))
+        with pytest.raises(HwsimError):
+            load_rubric(own(tmp_path, bad))
+    monkeypatch.setattr("hwsim.rubric.MAX_POPULATION_BYTES", 21)
+    (tmp_path / "a.csv").write_text("parameters,macs\n1,234"[:21])
+    read_population(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("parameters,macs\n1,2345")
+    with pytest.raises(HwsimError, match="at most 21"):
+        read_population(tmp_path / "a.csv")
+
+
+def test_prose_of_several_lines_is_one(tmp_path: Path) -> None:
+    text = "name: own\ntitle: |\n  two\n  lines\nsource: >\n  a\n\n  b\nnotes: [' c  d ']\n"
+    (tmp_path / "own.yaml").write_text(text)
+    rubric = load_rubric(str(tmp_path / "own.yaml"))
+    assert (rubric.title, rubric.source, rubric.notes) == ("two lines", "a b", ("c d",))
+
+
+def test_outcomes_do_not_change(cost: NetworkCost) -> None:
+    result = score("mit-lab1", cost)
+    for part, name in ((result, "marks"), (result.marks[0], "points"), (result.hard[0], "met"), (result.facts, "cost")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, name, None)
+    with pytest.raises(ValidationError):
+        result.rubric.name = "other"

@@ -69,6 +69,8 @@ def check_outputs(**files: Path | str | None) -> bool:
     folder = given.pop("plots", None)
     if folder is not None and is_standard_output(folder):
         raise HwsimError("figures are several files; name a folder.", where=f"--plots {folder}")
+    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+        raise HwsimError("the folder cannot be made: something else has this name.", where=str(folder))
     taken: dict[str, str] = {}
     for name, file in given.items():
         check_writable(file)
