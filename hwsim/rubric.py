@@ -50,7 +50,7 @@ _NEEDS_MAPPING = {"energy", "latency", "edp", "utilization"}
 
 
 #: Numbers of a rubric: as many digits as figures have, so that none fills a page.
-_Bound = Annotated[Decimal, Field(max_digits=30, decimal_places=15, allow_inf_nan=False)]
+_Bound = Annotated[Decimal, Field(max_digits=45, decimal_places=15, allow_inf_nan=False)]
 _Points = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6, allow_inf_nan=False)]
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 #: Prose: line ends, such as those of YAML's blocks, are spaces.

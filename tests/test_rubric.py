@@ -473,7 +473,7 @@ def test_one_more_than_a_rubric_may_hold(tmp_path: Path, monkeypatch: pytest.Mon
     for good, bad in (
         (band(below="9" * 30), band(below="9" * 31)),
         (band(below="1." + "1" * 15), band(below="1." + "1" * 16)),
-        (band(points="9" * 15), band(points="9" * 16)),
+        (band(points="9" * 9), band(points="9" * 10)),
         (band(points="1." + "1" * 6), band(points="1." + "1" * 7)),
         (band(points="0"), band(points="-0.1")),
         (f"criteria: [{', '.join([one] * 100)}]", f"criteria: [{', '.join([one] * 101)}]"),
