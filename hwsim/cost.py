@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hwsim.errors import printable
 from hwsim.mapping import Mapping
 from workloads.problem import Problem
 from workloads.workload import Unmapped, Workload
@@ -189,7 +190,7 @@ class NetworkLayer:
     cost: LayerCost
 
     def __repr__(self) -> str:
-        return f"NetworkLayer({self.name}, {self.op}, ×{self.count}: {self.cost!r})"
+        return printable(f"NetworkLayer({self.name}, {self.op}, ×{self.count}: {self.cost!r})")
 
     def _repr_html_(self) -> str:
         return self.cost._repr_html_()
@@ -221,7 +222,8 @@ class NetworkCost:
     notes: tuple[str, ...] = field(default=())
 
     def __repr__(self) -> str:
-        return f"NetworkCost({self.model} on {self.arch}: {self.energy_pj * 1e-6:.4g} µJ, {self.cycles:,} cycles)"
+        figures = f"{self.energy_pj * 1e-6:.4g} µJ, {self.cycles:,} cycles"
+        return printable(f"NetworkCost({self.model} on {self.arch}: {figures})")
 
     @property
     def edp_j_cycles(self) -> float:

@@ -74,4 +74,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name[:MOST_WORD], looked_at, n=1, cutoff=0.5)
     if near:
         return f" Did you mean '{printable(looked_at[near[0]])}'?"
-    return f" Known: {', '.join(names)}." if 0 < len(names) <= FEW else ""
+    return f" Known: {', '.join(map(printable, names))}." if 0 < len(names) <= FEW else ""

@@ -114,9 +114,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """
     if is_standard_output(path) or _is_descriptor(path):
         return
+    found = None
     try:
         target = Path(os.path.realpath(path))
-        found = target.stat() if target.exists() else None
+        with suppress(FileNotFoundError):
+            found = os.stat(path)
         if found is not None and stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         if found is not None and not os.access(target, os.W_OK):
@@ -154,7 +156,8 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> Path:
     except (OSError, ValueError) as error:
         if isinstance(error, BrokenPipeError) and is_standard_output(path):
             raise
-        raise HwsimError(f"the file cannot be written: {_why(error)}.", where=os.fspath(path)) from error
+        where = "standard output" if os.fspath(path) == STANDARD_OUTPUT else os.fspath(path)
+        raise HwsimError(f"the file cannot be written: {_why(error)}.", where=where) from error
     return Path(path)
 
 

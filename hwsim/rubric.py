@@ -50,7 +50,7 @@ _NEEDS_MAPPING = {"energy", "latency", "edp", "utilization"}
 
 
 #: Numbers of a rubric: as many digits as figures have, so that none fills a page.
-_Bound = Annotated[Decimal, Field(max_digits=30, decimal_places=15, allow_inf_nan=False)]
+_Bound = Annotated[Decimal, Field(max_digits=45, decimal_places=15, allow_inf_nan=False)]
 _Points = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6, allow_inf_nan=False)]
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 #: Prose: line ends, such as those of YAML's blocks, are spaces.
@@ -105,27 +105,30 @@ class Hard(Limit):
     figure: Figure
 
 
-class Criterion(_Strict):
+class _Banded(_Strict):
     """Bands, best first: the first that holds gives its points."""
 
     name: _Name
-    figure: Figure
     bands: tuple[Band, ...] = Field(min_length=1, max_length=MOST)
 
     @model_validator(mode="after")
-    def _falling(self) -> Criterion:
+    def _falling(self) -> _Banded:
         points = [band.points for band in self.bands]
         if points != sorted(points, reverse=True):
             raise ValueError("bands should be listed from most points to fewest")
         return self
 
 
-class Rank(_Strict):
-    """Points by rank in a population: the model's share from the best, ties at the better rank."""
+class Criterion(_Banded):
+    """Points for a figure."""
 
-    name: _Name
+    figure: Figure
+
+
+class Rank(_Banded):
+    """Points by rank in a population: the bands are of the model's percent from the best, ties at the better rank."""
+
     figure: Literal["parameters", "macs"]
-    bands: tuple[Band, ...] = Field(min_length=1, max_length=MOST, description="at_most: percent from the best")
 
 
 class Variant(_Strict):

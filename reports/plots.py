@@ -130,6 +130,12 @@ def _label(name: str) -> str:
     return _plain(shorten(name, NAME))
 
 
+def _legend(figure: Figure, columns: int) -> None:
+    """Below the figure, where there is anything to name."""
+    if any(axes.get_legend_handles_labels()[1] for axes in figure.axes):
+        figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+
+
 def _rows(axes: Axes, names: Sequence[str]) -> None:
     """A layer a row, the first on top."""
     axes.set_yticks(range(len(names)), [_plain(shorten(n, NAME)) for n in names], color=_color("ink"), fontsize=8)
@@ -190,7 +196,7 @@ def _energy(cost: NetworkCost, architecture: Architecture) -> Figure:
         left = [a + b for a, b in zip(left, spent, strict=True)]
     _rows(axes, _names(layers))
     axes.set_xlabel(f"energy ({unit})")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    _legend(figure, 4)
     return figure
 
 
@@ -228,7 +234,7 @@ def _roofline(roof: Roofline, cost: NetworkCost) -> Figure:
     )
     axes.set(xscale="log", yscale="log", xlabel=f"MAC per byte at {_label(roof.level)}", ylabel="MAC per cycle")
     axes.set_ylim(bottom=min(min(ys) / 2, roof.compute_roof / 8), top=roof.compute_roof * 1.6)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    _legend(figure, 3)
     return figure
 
 
@@ -263,7 +269,7 @@ def _components(columns: Sequence[Column]) -> Figure:
         left = [a + b for a, b in zip(left, width, strict=True)]
     _rows(axes, [c.name for c in columns])
     axes.set_xlabel(f"energy ({unit})")
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    _legend(figure, 4)
     return figure
 
 
@@ -278,7 +284,7 @@ def _trade(columns: Sequence[Column]) -> Figure:
     axes.set(xlabel="cycles", ylabel=f"energy ({unit})")
     axes.xaxis.set_major_formatter(lambda value, _: units.count(value))
     axes.margins(0.15)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    _legend(figure, 3)
     return figure
 
 
@@ -306,7 +312,7 @@ def _changes(columns: Sequence[Column]) -> Figure:
         axes.set_xlabel(f"{word}, as a multiple of {_plain(shorten(base.name, 24))}")
         _rows(axes, names)
         axes.grid(visible=True, axis="y")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    _legend(figure, 3)
     return figure
 
 
@@ -322,5 +328,5 @@ def _front(complete: Sequence[Mapping[str, Any]], objectives: Sequence[Mapping[s
         label = "front" if on_front else "others"
         axes.scatter(across, up, s=size, color=_color(color), alpha=1 if on_front else 0.5, label=label, linewidths=0)
     axes.set(xlabel=f"{_label(x['name'])} ({scales[0][1]})", ylabel=f"{_label(y['name'])} ({scales[1][1]})")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    _legend(figure, 2)
     return figure

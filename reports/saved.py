@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,25 +37,50 @@ class _Part(BaseModel):
 
 
 class _Totals(_Part):
-    cycles: _Cycles
+    macs: _Count
+    params: _Count
+    cycles: _Count
     energy_pj: _Energy
+    edp_j_cycles: Annotated[float, Field(ge=0)]
     utilization: _Share
+    weight_bytes: _Count
     peak_activation_bytes: _Count
+    peak_live_bytes: _Count
+    peak_live_bytes_best_order: _Count | None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> _Totals:
+        _same(self.edp_j_cycles, self.energy_pj * 1e-12 * self.cycles, "edp_j_cycles", "energy × cycles")
+        return self
 
 
 class _Layer(_Part):
     name: str
+    names: tuple[str, ...] = Field(strict=False, min_length=1)
+    op: str
+    problem: str
+    dims: dict[str, Annotated[int, Field(ge=1, le=10**30)]]
     count: Annotated[int, Field(ge=1, le=10**12)]
+    macs: _Count
     cycles: _Cycles
     energy_pj: _Energy
     utilization: _Share
     energy_by_level_pj: dict[str, _Energy]
+    mapping: tuple[dict[str, Any], ...] = Field(strict=False)
     optimal: bool
+    lower_bound: Annotated[float, Field(ge=0)]
 
     @model_validator(mode="after")
     def _adds_up(self) -> _Layer:
-        _same(self.energy_pj, sum(self.energy_by_level_pj.values()), "energy_pj", "energy_by_level_pj")
+        _same(self.energy_pj, sum(self.energy_by_level_pj.values()), "energy_pj", "the sum of energy_by_level_pj")
+        _same(self.macs, math.prod(self.dims.values()), "macs", "the product of dims")
         return self
+
+
+class _Unmapped(_Part):
+    op: str
+    count: _Count
+    bytes_moved: _Count
 
 
 class _Profile(_Part):
@@ -65,20 +90,23 @@ class _Profile(_Part):
     objective: str
     totals: _Totals
     layers: tuple[_Layer, ...] = Field(strict=False)
+    unmapped: tuple[_Unmapped, ...] = Field(strict=False)
+    notes: tuple[str, ...] = Field(strict=False)
 
     @model_validator(mode="after")
     def _adds_up(self) -> _Profile:
         for name, times in Counter(x.name for x in self.layers).most_common(1):
             if times > 1:
                 raise ValueError(f"the layer '{name}' is there {times} times")
-        _same(self.totals.energy_pj, sum(x.count * x.energy_pj for x in self.layers), "totals.energy_pj", "the layers")
-        _same(self.totals.cycles, sum(x.count * x.cycles for x in self.layers), "totals.cycles", "the layers")
+        energy, cycles = sum(x.count * x.energy_pj for x in self.layers), sum(x.count * x.cycles for x in self.layers)
+        _same(self.totals.energy_pj, energy, "totals.energy_pj", "the sum of the layers")
+        _same(self.totals.cycles, cycles, "totals.cycles", "the sum of the layers")
         return self
 
 
-def _same(total: float, parts: float, name: str, whose: str) -> None:
-    if not math.isclose(total, parts, rel_tol=SAME):
-        raise ValueError(f"{name} is {total:.6g}, the sum of {whose} is {parts:.6g}; the file was changed")
+def _same(value: float, wanted: float, name: str, what: str) -> None:
+    if not math.isclose(value, wanted, rel_tol=SAME):
+        raise ValueError(f"{name} is {value:.6g}, {what} is {wanted:.6g}; the file was changed")
 
 
 def read_profiles(files: Sequence[Path]) -> list[Column]:

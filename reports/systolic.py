@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from hwsim.array.systolic import MatrixProduct, SystolicCycles, SystolicDesign
 from hwsim.array.systolic_network import PHASES, Stepped, SystolicLayer, SystolicNetwork
 from reports import units
-from reports.terminal import line
+from reports.terminal import Fitted, Justify, line
 
 BAR_WIDTH = 12
 GLYPHS = dict(zip(PHASES, "▒░█·", strict=True))
@@ -65,16 +63,22 @@ def systolic_report(network: SystolicNetwork) -> RenderableType:
         f"{total.total:,} cycles{latency}, utilization {units.percent(network.utilization)}, "
         f"{units.count(network.macs)} MACs"
     )
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    columns = ("layer", "op", "×", "tokens × reduction × outputs", "cycles", "util", "phases", *PHASES)
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("layer", "op", "phases") else "right", no_wrap=True)
-    if stepped:
-        table.add_column("stepped")
+    titles = ("layer", "op", "×", "tokens × reduction × outputs", "cycles", "util", "phases", *PHASES)
+    columns: list[tuple[str, Justify]] = [(n, "left" if n in ("layer", "op", "phases") else "right") for n in titles]
+    columns += [("stepped", "left")] if stepped else []
+    rows: list[list[str | Text]] = []
     for x in network.layers:
-        phases = (f"{getattr(x.cycles, phase):,}" for phase in PHASES)
-        row = (x.name, x.op, str(x.count), shape(x.product), f"{x.cycles.total:,}", units.percent(x.utilization))
-        table.add_row(*row, phase_bar(x.cycles), *phases, *((_checked(x),) if stepped else ()))
+        row: list[str | Text] = [
+            x.name,
+            x.op,
+            str(x.count),
+            shape(x.product),
+            f"{x.cycles.total:,}",
+            units.percent(x.utilization),
+        ]
+        row += [phase_bar(x.cycles), *(f"{getattr(x.cycles, phase):,}" for phase in PHASES)]
+        rows.append([*row, *([_checked(x)] if stepped else [])])
+    table = Fitted(columns, rows, (*PHASES, "op", "tokens × reduction × outputs"))
     shares = ", ".join(f"{GLYPHS[p]} {p} {units.percent(getattr(total, p) / total.total)}" for p in PHASES)
     parts: list[RenderableType] = [
         head,

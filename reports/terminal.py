@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import Literal
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -25,11 +27,46 @@ from workloads.problem import Problem
 _SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
 _GLYPHS = "█▓▒░"
 _BAR = 12
+NAME = 24  # columns that a name has at least
+WIDE = 10_000  # columns that no terminal has
+Justify = Literal["left", "right"]
 
 
 def line(text: str = "", style: str = "") -> Text:
     """Text for the terminal in one style; what came from a file is made `printable`."""
     return Text(printable(text), style=style)
+
+
+class Fitted:
+    """A table that leaves out columns where the terminal is too narrow for all, and says which.
+
+    The first column's names may take several lines; no other column is cut.
+    """
+
+    def __init__(self, head: Sequence[tuple[str, Justify]], rows: Sequence[Sequence[str | Text]], spare: Sequence[str]):
+        """Head: (title, justification) of every column; ``spare`` are titles, those that are missed least first."""
+        self.head, self.rows, self.spare = head, rows, spare
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """The widest table that fits."""
+        for kept_out in range(len(self.spare) + 1):
+            left_out = self.spare[:kept_out]
+            table = self._table(left_out, NAME)
+            if Measurement.get(console, options.update(max_width=WIDE), table).maximum <= options.max_width:
+                break
+        yield self._table(left_out, None)
+        if left_out:
+            yield line(f"Too narrow for: {', '.join(left_out)}.", "dim")
+
+    def _table(self, left_out: Sequence[str], width: int | None) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+        kept = [k for k, (title, _) in enumerate(self.head) if title not in left_out]
+        for k in kept:
+            title, justify = self.head[k]
+            table.add_column(title, justify=justify, no_wrap=k > 0, overflow="fold", max_width=None if k else width)
+        for row in self.rows:
+            table.add_row(*(row[k] for k in kept))
+        return table
 
 
 def shape(problem: Problem) -> str:
@@ -119,22 +156,13 @@ def layer_cells(layer: NetworkLayer) -> list[str]:
 def profile_table(cost: NetworkCost) -> RenderableType:
     """A network's cost: totals, a line per distinct layer, what was not mapped, notes."""
     colors = _colors(cost)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    for title, justify in (
-        ("layer", "left"),
-        ("op", "left"),
-        ("shape", "left"),
-        ("×", "right"),
-        ("MACs", "right"),
-        ("cycles", "right"),
-        ("util", "right"),
-        ("energy", "right"),
-        ("where the energy goes", "left"),
-        ("opt", "left"),
-    ):
-        table.add_column(title, justify=justify, no_wrap=title != "layer", overflow="fold")  # type: ignore[arg-type]
-    for layer in cost.layers:
-        table.add_row(*layer_cells(layer), _where_energy_goes(layer.cost, colors), proof(layer.cost))
+    head: list[tuple[str, Justify]] = [("layer", "left"), ("op", "left"), ("shape", "left"), ("×", "right")]
+    head += [("MACs", "right"), ("cycles", "right"), ("util", "right"), ("energy", "right")]
+    head += [("where the energy goes", "left"), ("opt", "left")]
+    rows: list[list[str | Text]] = [
+        [*layer_cells(x), _where_energy_goes(x.cost, colors), proof(x.cost)] for x in cost.layers
+    ]
+    table = Fitted(head, rows, ("where the energy goes", "shape", "op", "MACs"))
     legend = line("energy: ") + line("  ").join(
         line(f"{_glyph(name, colors)} {name}", style=color) for name, color in colors.items()
     )
@@ -236,7 +264,7 @@ def certificate_line(cost: LayerCost) -> Text:
 
 def architecture_tree(architecture: Architecture, energy: EnergyTable) -> RenderableType:
     """The hierarchy of an architecture, and what every action costs, with its source."""
-    root = node = Tree(line(architecture.name, "bold") + line(f" {architecture.description}"))
+    root = node = Tree(line(architecture.name, "bold") + line(f" {' '.join(architecture.description.split())}"))
     for level in architecture.levels:
         if isinstance(level, Fanout):
             node = node.add(f"{level.name}: {level.mesh_x} × {level.mesh_y}")
@@ -275,7 +303,7 @@ def architecture_list(architectures: Sequence[Architecture]) -> Table:
     """A line per architecture."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for architecture in architectures:
-        table.add_row(line(architecture.name, "bold"), architecture.description)
+        table.add_row(line(architecture.name, "bold"), " ".join(architecture.description.split()))
     return table
 
 

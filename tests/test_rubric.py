@@ -2,17 +2,29 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
 from pathlib import Path
 
 import onnx
 import pytest
+from pydantic import ValidationError
 
 from hwsim.cost import NetworkCost
 from hwsim.errors import HwsimError
 from hwsim.network import profile
-from hwsim.rubric import Facts, Score, grade, load_rubric, read_accuracy, read_population, shipped
+from hwsim.rubric import (
+    UNITS,
+    Facts,
+    Limit,
+    Score,
+    grade,
+    load_rubric,
+    needs_mapping,
+    read_accuracy,
+    read_population,
+    shipped,
+)
 from tests.conftest import Run
 from workloads import zoo
 
@@ -210,3 +222,289 @@ def test_every_shipped_rubric_loads() -> None:
     assert {"mit-lab1", "aoc-lab1", "hw13", "lab0"} <= set(shipped())
     for name in shipped():
         load_rubric(name)
+
+
+HALF = Decimal("0.5")
+
+
+@pytest.mark.parametrize(
+    ("bound", "below", "exactly", "above", "text"),
+    [
+        ("below", True, False, False, "< 0.5 mJ"),
+        ("at_most", True, True, False, "≤ 0.5 mJ"),
+        ("above", False, False, True, "> 0.5 mJ"),
+        ("at_least", False, True, True, "≥ 0.5 mJ"),
+    ],
+)
+def test_bounds(bound: str, below: bool, exactly: bool, above: bool, text: str) -> None:
+    limit = Limit.model_validate({bound: HALF})
+    least = Decimal("1e-20")
+    assert (limit.holds(HALF - least), limit.holds(HALF), limit.holds(HALF + least)) == (below, exactly, above)
+    assert limit.text("mJ") == text
+    assert limit.text("%") == text.replace(" mJ", "%") and limit.text("") == text.removesuffix(" mJ")
+    for wrong in ({}, {bound: 1, "below" if bound != "below" else "above": 2}):
+        with pytest.raises(ValueError, match="exactly one"):
+            Limit.model_validate(wrong)
+
+
+def test_figures_in_their_units(cost: NetworkCost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workloads.memory.peak_activation_bytes", lambda workload: 1_234_567)
+    changed = replace(cost, energy_pj=2.5e9, cycles=1_500_000, utilization=0.375)
+    facts = Facts(Decimal("0.85"), "test", replace(cost.workload, params=123), changed, {})
+    wanted = {
+        "accuracy": ("85", "%"),
+        "error": ("15", "%"),
+        "parameters": ("123", ""),
+        "macs": (str(cost.workload.macs), ""),
+        "energy": ("2.5", "mJ"),
+        "latency": ("1.5", "M cycles"),
+        "edp": ("3750", "J·cycles"),  # 2.5 mJ × 1.5 M cycles
+        "peak_activation": ("1.234567", "MB"),
+        "utilization": ("37.5", "%"),
+    }
+    assert {name: (facts.figure(name), UNITS[name][0]) for name in UNITS} == {
+        name: (Decimal(value), unit) for name, (value, unit) in wanted.items()
+    }
+    without = Facts(None, "test", cost.workload, None, {})
+    known = {name for name in UNITS if without.figure(name) is not None}
+    assert known == {"parameters", "macs", "peak_activation"}
+
+
+def own(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"name: own\ntitle: t\nsource: s\n{text}", encoding="utf-8")
+    return str(file)
+
+
+def test_which_rubrics_need_mappings(tmp_path: Path) -> None:
+    for figure in UNITS:
+        needs = figure in ("energy", "latency", "edp", "utilization")
+        band, limit = "{below: 1, points: 1}", f"{{name: a, figure: {figure}, below: 1}}"
+        criterion = f"{{name: a, figure: {figure}, bands: [{band}]}}"
+        for text in (
+            f"criteria: [{criterion}]",
+            f"hard_constraints: [{limit}]",
+            f"datasets: {{x: {{criteria: [{criterion}]}}}}",
+            f"datasets: {{x: {{hard_constraints: [{limit}]}}}}",
+        ):
+            assert needs_mapping(load_rubric(own(tmp_path, text))) is needs
+
+
+def test_bands_next_band_and_points(cost: NetworkCost, tmp_path: Path) -> None:
+    """Points 5, 5, 3, 0: what more points need skips bands that give no more."""
+    bands = "[{at_most: 1, points: 5}, {at_most: 2, points: 5}, {at_most: 3, points: 3}, {at_most: 4, points: 0}]"
+    rubric = own(tmp_path, f"criteria: [{{name: a, figure: latency, bands: {bands}}}]")
+    seen = []
+    for millions in (1, 2, 3, 4, 5):
+        (mark,) = score(rubric, cost, cycles=millions * 1_000_000).marks
+        seen.append((mark.band, mark.points, mark.max_points, mark.next_band, mark.limited_by is None))
+        assert mark.bands == tuple((f"≤ {k} M cycles", Decimal(p)) for k, p in ((1, 5), (2, 5), (3, 3), (4, 0)))
+        assert (mark.value, mark.unit) == (millions, "M cycles")
+    assert seen == [
+        ("≤ 1 M cycles", 5, 5, None, True),
+        ("≤ 2 M cycles", 5, 5, None, True),
+        ("≤ 3 M cycles", 3, 5, "≤ 2 M cycles for 5", False),
+        ("≤ 4 M cycles", 0, 5, "≤ 3 M cycles for 3", False),
+        (None, 0, 5, "≤ 4 M cycles for 0", False),
+    ]
+
+
+def test_a_figure_that_nobody_knows(cost: NetworkCost, tmp_path: Path) -> None:
+    rubric = own(
+        tmp_path,
+        "hard_constraints: [{name: h, figure: accuracy, at_least: 50}]\n"
+        "criteria: [{name: a, figure: error, bands: [{below: 20, points: 4}, {below: 30, points: 1}]}]\n",
+    )
+    result = score(rubric, cost, None)
+    (mark,), (hard,) = result.marks, result.hard
+    assert (mark.value, mark.band, mark.points, mark.max_points) == (None, None, 0, 4)
+    assert mark.next_band == "the figure itself (< 20% for 4)" and mark.limited_by is None
+    assert mark.bands == (("< 20%", 4), ("< 30%", 1))
+    assert (hard.value, hard.unit, hard.limit, hard.met) == (None, "%", "≥ 50%", False)
+    assert (result.points, result.max_points) == (0, 4)
+    known = score(rubric, cost, "0.5")
+    assert known.hard[0].met and known.hard[0].value == 50 and known.points == 0
+    assert score(rubric, cost, "0.8").points == 1 and score(rubric, cost, "0.801").points == 4
+    assert repr(score(rubric, cost, "0.8")) == "Score(own: 1 of 4 points)"
+
+
+def test_ranks_by_hand(cost: NetworkCost, tmp_path: Path) -> None:
+    """Ten models with this one; so many others have fewer parameters."""
+    text = "ranks: [{name: r, figure: parameters, bands: [{at_most: 30, points: 2}, {below: 100, points: 1}]}]"
+    rubric = own(tmp_path, text)
+    for better, percent, given in ((0, 10, 2), (2, 30, 2), (3, 40, 1), (8, 90, 1), (9, 100, 0)):
+        others = {"parameters": [99] * better + [100] * (9 - better)}  # the rest has as many: a tie
+        (mark,) = score(rubric, cost, None, others, params=100).marks
+        assert (mark.value, mark.points, mark.unit) == (percent, given, "% from the best")
+    (alone,) = score(rubric, cost, None, params=100).marks
+    assert (alone.value, alone.points, alone.max_points) == (None, 0, 2)
+    assert alone.next_band == "a population to rank against"
+    assert alone.bands == (("≤ 30 % from the best", 2), ("< 100 % from the best", 1))
+
+
+def test_what_limits_a_figure(cost: NetworkCost, tmp_path: Path) -> None:
+    """The largest layer's share, each figure counted another way."""
+    by = {
+        "energy": [(x.name, x.count * x.cost.energy_pj) for x in cost.layers],
+        "edp": [(x.name, x.count * x.cost.energy_pj) for x in cost.layers],
+        "latency": [(x.name, x.count * x.cost.cycles) for x in cost.layers],
+        # LeNet-5: 6·28²·25, 16·10²·150, 400·120, 120·84, 84·10; weights and biases
+        "macs": [("c1", 117_600), ("c3", 240_000), ("f5", 48_000), ("f6", 10_080), ("output", 840)],
+        "parameters": [("c1", 156), ("c3", 2_416), ("f5", 48_120), ("f6", 10_164), ("output", 850)],
+    }
+    for figure, parts in by.items():
+        rubric = own(tmp_path, f"criteria: [{{name: a, figure: {figure}, bands: [{{below: 0, points: 1}}]}}]")
+        (mark,) = score(rubric, cost).marks
+        name, most = max(parts, key=lambda part: part[1])
+        share = f"takes {100 * most / sum(x for _, x in parts):.0f}%"
+        assert mark.limited_by is not None and mark.limited_by.endswith(share), (figure, mark.limited_by)
+        assert figure in ("macs", "parameters") or mark.limited_by.startswith(name)
+    for figure in ("accuracy", "utilization", "peak_activation"):
+        rubric = own(tmp_path, f"criteria: [{{name: a, figure: {figure}, bands: [{{below: 0, points: 1}}]}}]")
+        assert score(rubric, cost).marks[0].limited_by is None
+
+
+def test_datasets_add_to_what_holds_for_all(cost: NetworkCost, tmp_path: Path) -> None:
+    one = "{name: a, figure: macs, bands: [{at_least: 1, points: 1}]}"
+    ten = one.replace("points: 1", "points: 10")
+    rubric = own(
+        tmp_path,
+        f"criteria: [{one}]\ndatasets: {{x: {{criteria: [{ten}]}}, y: {{hard_constraints: "
+        "[{name: h, figure: macs, below: 1}]}}",
+    )
+    assert (score(rubric, cost, dataset="x").points, score(rubric, cost, dataset="x").max_points) == (11, 11)
+    assert (score(rubric, cost, dataset="y").points, score(rubric, cost, dataset="y").max_points) == (0, 1)
+    with pytest.raises(HwsimError, match="grades models of x, y; the model's metadata says 'nothing'"):
+        score(rubric, cost)
+
+
+@pytest.mark.parametrize("text", ["0", "1", "0.5", " 0.85 ", "1e-3"])
+def test_right_accuracy(text: str) -> None:
+    assert read_accuracy(text, "--accuracy") == Decimal(text.strip())
+
+
+def test_an_accuracy_in_percent_is_explained() -> None:
+    for text, hint in (("85", "85% is 0.85"), ("100", "100% is 1"), ("100.1", ""), ("-1", "")):
+        with pytest.raises(HwsimError) as caught:
+            read_accuracy(text, "--accuracy")
+        assert hint in str(caught.value) and (hint or "% is" not in str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("criteria: [{name: a, figure: macs, bands: [{below: .nan, points: 1}]}]", "below"),
+        ("criteria: [{name: a, figure: macs, bands: [{below: .inf, points: 1}]}]", "below"),
+        ("criteria: [{name: a, figure: macs, bands: [{below: '1e999999999', points: 1}]}]", "below"),
+        ("criteria: [{name: a, figure: macs, bands: [{below: 1, points: -1}]}]", "points"),
+        ("criteria: [{name: a, figure: macs, bands: [{below: 1, points: '1e999'}]}]", "points"),
+        ("criteria: [{name: '', figure: macs, bands: [{below: 1, points: 1}]}]", "name"),
+        (f"criteria: [{{name: {'n' * 201}, figure: macs, bands: [{{below: 1, points: 1}}]}}]", "name"),
+        ("criteria: [" + "{name: a, figure: macs, bands: [{below: 1, points: 1}]}, " * 101 + "]", "at most 100"),
+        ("ranks: [{name: a, figure: energy, bands: [{at_most: 1, points: 1}]}]", "figure"),
+        (
+            "ranks: [{name: a, figure: macs, bands: [{at_most: 1, points: 1}, {at_most: 2, points: 3}]}]",
+            "most points to fewest",
+        ),
+        ("criteria: {a: 1}", "criteria"),
+        ("notes: 2024-99-99", "notes"),
+        ("notes: [!!int '']", "cannot be read"),
+        ("notes: [!!bool maybe]", "cannot be read"),
+        ("? [a, b]\n: c", "keys are names"),
+        ("notes: [" + "[" * 200 + "]" * 200 + "]", "nested deeper"),
+        ("notes: " + "[" * 5000, "YAML"),
+        ("notes: 'a\0b'", "YAML"),
+    ],
+)
+def test_more_faults_of_a_rubric_file(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(HwsimError, match=said) as caught:
+        load_rubric(own(tmp_path, text))
+    assert "own.yaml" in caught.value.where and len(str(caught.value)) < 1000 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "parameters,macs\nNaN,1\n", "found 'NaN'"),
+        ("a.csv", "parameters,macs\n1,-Infinity\n", "row 1: macs: .*found '-Infinity'"),
+        ("a.csv", "parameters,macs\n1,1\n-1,1\n", "row 2: parameters"),
+        ("a.csv", "parameters,macs\n1,1e999999999\n", "found '1e999999999'"),
+        ("a.csv", "parameters,macs\n5\n", "found None"),
+        ("a.csv", "parameters,macs\n", "one model a row"),
+        ("a.csv", "parameters,macs\n1," + "9" * 200_000, "cannot be read"),
+        ("a.json", '[{"parameters": true, "macs": 1}]', "found True"),
+        ("a.json", '[{"parameters": [1], "macs": 1}]', r"found \[1\]"),
+        ("a.json", '[{"parameters": 1, "macs": ' + "9" * 5000 + "}]", "cannot be read"),
+        ("a.json", "[" * 100_000, "cannot be read"),
+        ("a.json", "[]", "one model a row"),
+        ("a.json", "[1]", "one model a row"),
+    ],
+)
+def test_more_population_faults(name: str, text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(HwsimError, match=said) as caught:
+        read_population(tmp_path / name)
+    assert len(str(caught.value)) < 1000
+
+
+def test_populations_as_people_have_them(tmp_path: Path) -> None:
+    wanted = {"parameters": (Decimal(5), Decimal(7)), "macs": (Decimal("1e3"), Decimal(8))}
+    for name, content in (
+        ("a.csv", b"\xef\xbb\xbfparameters,macs\r\n5,1e3\r\n7,8\r\n"),  # as Excel saves it
+        ("b.csv", b'name,"macs",parameters\n"a\nb",1000,5\nc, 8,7\n'),
+        ("c.json", b'[{"parameters": 5, "macs": 1000.0}, {"macs": "8", "parameters": 7, "more": null}]'),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert read_population(tmp_path / name) == wanted
+    (tmp_path / "edges.csv").write_text("parameters,macs\n0,1e30\n")
+    assert read_population(tmp_path / "edges.csv") == {"parameters": (Decimal(0),), "macs": (Decimal("1e30"),)}
+    (tmp_path / "over.csv").write_text("parameters,macs\n0,1.000001e30\n")
+    with pytest.raises(HwsimError, match="from 0 to 1e30"):
+        read_population(tmp_path / "over.csv")
+
+
+def test_one_more_than_a_rubric_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every limit of a rubric file: reached, and passed by one."""
+    one = "{name: a, figure: macs, bands: [{below: 1, points: 1}]}"
+
+    def band(below: str = "1", points: str = "1") -> str:
+        return f"criteria: [{{name: a, figure: macs, bands: [{{below: '{below}', points: '{points}'}}]}}]"
+
+    for good, bad in (
+        (band(below="9" * 30), band(below="9" * 31)),
+        (band(below="1." + "1" * 15), band(below="1." + "1" * 16)),
+        (band(points="9" * 9), band(points="9" * 10)),
+        (band(points="1." + "1" * 6), band(points="1." + "1" * 7)),
+        (band(points="0"), band(points="-0.1")),
+        (f"criteria: [{', '.join([one] * 100)}]", f"criteria: [{', '.join([one] * 101)}]"),
+        (f"notes: [{', '.join('n' * 100)}]", f"notes: [{', '.join('n' * 101)}]"),
+        (f"notes: [{'n' * 2000}]", f"notes: [{'n' * 2001}]"),
+        (f"ranks: [{', '.join([one] * 100)}]", f"ranks: [{', '.join([one] * 101)}]"),
+        (one.join(["criteria: [", "]"]).replace("name: a", f"name: {'n' * 200}"),
+         one.join(["criteria: [", "]"]).replace("name: a", f"name: {'n' * 201}")),
+    ):  # fmt: skip
+        load_rubric(own(tmp_path, good))
+        with pytest.raises(HwsimError):
+            load_rubric(own(tmp_path, bad))
+    monkeypatch.setattr("hwsim.rubric.MAX_POPULATION_BYTES", 21)
+    (tmp_path / "a.csv").write_text("parameters,macs\n1,234"[:21])
+    read_population(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("parameters,macs\n1,2345")
+    with pytest.raises(HwsimError, match="at most 21"):
+        read_population(tmp_path / "a.csv")
+
+
+def test_prose_of_several_lines_is_one(tmp_path: Path) -> None:
+    text = "name: own\ntitle: |\n  two\n  lines\nsource: >\n  a\n\n  b\nnotes: [' c  d ']\n"
+    (tmp_path / "own.yaml").write_text(text)
+    rubric = load_rubric(str(tmp_path / "own.yaml"))
+    assert (rubric.title, rubric.source, rubric.notes) == ("two lines", "a b", ("c d",))
+
+
+def test_outcomes_do_not_change(cost: NetworkCost) -> None:
+    result = score("mit-lab1", cost)
+    for part, name in ((result, "marks"), (result.marks[0], "points"), (result.hard[0], "met"), (result.facts, "cost")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(part, name, None)
+    with pytest.raises(ValidationError):
+        result.rubric.name = "other"

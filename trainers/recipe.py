@@ -17,6 +17,7 @@ from hwsim.files import read_text
 FOLDER = Path(__file__).parent / "recipes"
 MAX_BYTES = 1_000_000
 MOST_NETWORKS = 100_000
+_FILE_NAME = r"^\w[\w .-]*$"  # no folders, nothing hidden
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
@@ -172,7 +173,7 @@ class LanguageOptions(_Strict):
 class TransformerOptions(_Strict):
     """A small transformer on a text."""
 
-    text: str
+    text: str = Field(pattern=_FILE_NAME, description="a text of the data folder, or pydoc")
     length: int = Field(ge=1)
     width: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -205,7 +206,7 @@ _OPTIONS: dict[str, type[_Strict]] = {
 class Recipe(_Strict):
     """One recipe file; ``kind`` says which code runs it."""
 
-    name: str
+    name: str = Field(pattern=_FILE_NAME, max_length=100, description="files of the results are named after it")
     title: str
     kind: Literal["classifier", "convnet-study", "lora-study", "language-model", "transformer", "depthwise-study"] = (
         "classifier"

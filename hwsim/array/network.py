@@ -18,7 +18,7 @@ from hwsim.array.arithmetic import arithmetic, refuse_operands
 from hwsim.array.operators import FACTORS, SUPPORTED, Call, Contraction, Tensor, contraction
 from hwsim.array.run import Simulation, simulate
 from hwsim.cost import Illegal, LayerCost
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.files import open_regular
 from workloads.onnx_file import load_model
 from workloads.onnx_graph import ordered
@@ -110,7 +110,7 @@ class Graph:
             HwsimError: there is none of that name, or the array does not compute it.
         """
         for node in self.nodes:
-            if node.output[0] in self.operators and self.operator(node).name == name:
+            if node.output[0] in self.operators and name in (found := self.operator(node).name, visible(found)):
                 if self.on_array(node):
                     return node
                 raise HwsimError(

@@ -8,7 +8,9 @@ output.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -76,8 +78,9 @@ def main() -> None:
     except Exception as error:
         if isinstance(error, _WRONG_USE):
             code = _wrong_use(error)
-        elif isinstance(error, OSError):  # of a file that went away or a disk that is full; without name, the output
-            code = _say(f"{printable(error.filename or 'output')}: {error.strerror or error}.", 2)
+        elif isinstance(error, OSError) and error.strerror:  # a file that went away, a full disk; unnamed: the output's
+            place = printable(error.filename or "the output cannot be written")
+            code = _say(f"{place}: {error.strerror.lower()}.", 2)
         else:
             code = _fault(error)
     if code:
@@ -96,8 +99,13 @@ def _prepare_streams() -> None:
 
 
 def _say(text: str, code: int) -> int:
+    """A message on stderr; in a terminal its lines end between words."""
+    text = f"hwsim: {text}"
+    if sys.stderr.isatty():
+        width = max(40, shutil.get_terminal_size().columns)
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
     with suppress(OSError):
-        print(f"hwsim: {text}", file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
     return code
 
 
@@ -105,12 +113,12 @@ def _wrong_use(error: Exception) -> int:
     """A wrong command line; `hwsim` without a command shows what there is."""
     context: Any = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        print(context.get_help(), file=sys.stderr)
+        print(context.get_help(), end="")
         return 2
     command = context.command_path if context is not None else "hwsim"
-    text = printable(error.format_message())  # type: ignore[attr-defined]
+    text = printable(error.format_message()).replace(": Value error, ", ": ")  # type: ignore[attr-defined]
     stop = "" if text.endswith((".", "?")) else "."
-    return _say(f"{text}{stop} {command} --help shows what there is.", 2)
+    return _say(f"{text}{stop} See {command} --help.", 2)
 
 
 def _fault(error: Exception) -> int:

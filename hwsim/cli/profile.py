@@ -19,7 +19,7 @@ from hwsim.cli.shared import (
     write_plots,
     zoo_or_file,
 )
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, visible
 
 if TYPE_CHECKING:
     from hwsim.cost import NetworkCost, NetworkLayer
@@ -127,7 +127,7 @@ def profile(
 
 def _layer(cost: NetworkCost, name: str) -> NetworkLayer:
     for layer in cost.layers:
-        if name in layer.names:
+        if name in layer.names or name in map(visible, layer.names):
             return layer
     names = [n for layer in cost.layers for n in layer.names]
     raise HwsimError(f"the network has no mapped layer '{name}'.{did_you_mean(name, names)}", where=cost.model)

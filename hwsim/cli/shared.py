@@ -69,6 +69,8 @@ def check_outputs(**files: Path | str | None) -> bool:
     folder = given.pop("plots", None)
     if folder is not None and is_standard_output(folder):
         raise HwsimError("figures are several files; name a folder.", where=f"--plots {folder}")
+    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+        raise HwsimError("the folder cannot be made: something else has this name.", where=str(folder))
     taken: dict[str, str] = {}
     for name, file in given.items():
         check_writable(file)
@@ -127,7 +129,7 @@ def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     columns = (BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=page, transient=True, disable=not page.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(printable(title, PAGE_WIDTH), total=None)
         yield lambda done, total, name: bar.update(task, completed=done, total=total, description=_text(title, name))
 
 

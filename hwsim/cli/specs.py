@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from hwsim.cli.shared import Objective, check_outputs, console, json_text, print_json, show
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, visible
 
 
 def archs(
@@ -52,7 +52,7 @@ def zoo(
         show(terminal.zoo_list(models.MODELS))
         return
     for name in names:
-        show(str(models.write(name, output / f"{name}.onnx")))
+        print(visible(str(models.write(name, output / f"{name}.onnx"))))
 
 
 def evaluate(

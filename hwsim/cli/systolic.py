@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli.shared import check_outputs, dims, json_text, progress_bar, show, zoo_or_file
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, visible
 
 if TYPE_CHECKING:
     from hwsim.array.systolic import SystolicDesign
@@ -138,7 +138,7 @@ def _network(
         raise HwsimError("no operator of the network multiplies matrices.", where=network.model)
     if layer is None:
         return network
-    chosen = [x for x in network.layers if layer in x.names]
+    chosen = [x for x in network.layers if layer in x.names or layer in map(visible, x.names)]
     if not chosen:
         names = [name for x in network.layers for name in x.names]
         raise HwsimError(f"the network has no mapped layer '{layer}'.{did_you_mean(layer, names)}", where=network.model)
