@@ -7,6 +7,7 @@ import sys
 import typer
 
 from hwsim.cli import compare, explore, profile, score, simulate, specs, systolic, train, whatif
+from hwsim.cli.signals import signals_end
 from hwsim.errors import HwsimError
 
 app = typer.Typer(
@@ -35,7 +36,8 @@ app.command()(train.train)
 def main() -> None:
     """Run a command; a user's mistake is one message and exit code 2."""
     try:
-        app()
+        with signals_end():
+            app()
     except HwsimError as error:
         print(f"hwsim: {error}", file=sys.stderr)
         sys.exit(2)
