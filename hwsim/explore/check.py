@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,21 +64,27 @@ def _job(space: Space) -> Job:
     if arch not in shipped_architectures():
         beside = folder / arch
         try:
-            path = find_architecture(beside if beside.is_file() else arch)
+            path = find_architecture(beside if os.path.isfile(beside) else arch)
         except HwsimError as error:
             raise HwsimError(f"{arch}: {error.message}", where=f"{space.file}: arch") from error
+        except (OSError, ValueError) as error:  # a name that no file can have
+            raise HwsimError(f"no architecture of this name: {error}.", where=f"{space.file}: arch") from error
     else:
         path = find_architecture(arch)
     read_architecture(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HwsimError(f"{path}: it cannot be read: {error}.", where=f"{space.file}: arch") from error
     files = {}
     for k, model in enumerate(space.content.models):
         if not model.model.startswith("zoo:"):
             file = folder / model.model
-            if not file.is_file():
+            if not os.path.isfile(file):  # False also for names that no file can have
                 raise HwsimError(f"no such model: {file}.", where=f"{space.file}: models[{k}].model")
             files[model.model] = str(file.resolve())
     content = space.content.model_dump(mode="json", exclude_defaults=True)
-    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), path.read_text(), files)
+    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), text, files)
 
 
 def _identity(space: Space, job: Job) -> dict[str, str]:
