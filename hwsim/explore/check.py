@@ -71,6 +71,10 @@ def _job(space: Space) -> Job:
             raise HwsimError(f"no architecture of this name: {error}.", where=f"{space.file}: arch") from error
     else:
         path = find_architecture(arch)
+    if not os.path.isfile(path):
+        raise HwsimError(
+            f"'{arch}' is no architecture that comes with hwsim, and not a file.", where=f"{space.file}: arch"
+        )
     read_architecture(path)
     try:
         text = path.read_text(encoding="utf-8")
