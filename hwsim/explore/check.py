@@ -17,7 +17,7 @@ from hwsim.explore.figures import FIGURES
 from hwsim.explore.formula import Comparison
 from hwsim.explore.sampling import halton
 from hwsim.explore.space import Params, Space
-from hwsim.provenance import version
+from hwsim.provenance import file_sha256, version
 from hwsim.spec.load import find_architecture, read_architecture, shipped_architectures
 from hwsim.spec.settings import apply_settings
 
@@ -88,16 +88,21 @@ def _job(space: Space) -> Job:
                 raise HwsimError(f"no such model: {file}.", where=f"{space.file}: models[{k}].model")
             files[model.model] = str(file.resolve())
     content = space.content.model_dump(mode="json", exclude_defaults=True)
-    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), text, files)
+    hashes = {name: file_sha256(file) for name, file in files.items()}
+    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), text, files, hashes)
 
 
 def _identity(space: Space, job: Job) -> dict[str, str]:
     """By part, so that a store of another space can say what differs."""
+    from hwsim import rubric as rubrics
+
     content = space.content.model_dump(mode="json")
     parts = {name: json.dumps(value, sort_keys=True) for name, value in content.items() if name != "title"}
     parts["architecture file"] = hashlib.sha256(job.arch_text.encode()).hexdigest()
-    for name, file in job.files.items():
-        parts[f"model {name}"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    for name, sha256 in job.hashes.items():
+        parts[f"model {name}"] = sha256
+    if space.content.rubric is not None:
+        parts["rubric file"] = file_sha256(rubrics.rubric_file(space.content.rubric.name))
     parts["hwsim"] = version()
     return parts
 
