@@ -28,6 +28,8 @@ from workloads.onnx_reader import read_onnx
 Hwsim = Callable[..., Run]
 SIGNALS = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130}
 GONE_SECONDS = 2.0
+#: Ending by itself means closing and removing what is open, and may take a busy machine longer.
+ENDED_SECONDS = {"SIGKILL": GONE_SECONDS, "SIGTERM": 10.0, "SIGINT": 10.0}
 #: Commands run elsewhere, on this code.
 ENVIRONMENT = {
     **os.environ,
@@ -95,10 +97,10 @@ class Command:
             time.sleep(0.01)
 
     def end(self, name: str) -> str:
-        """Send a signal; nothing of the command should be alive two seconds later. What it said on stderr."""
+        """Send a signal; nothing of the command should be alive soon after. What it said on stderr."""
         assert self.process.poll() is None, "it was done before it could be disturbed"
         self.process.send_signal(getattr(signal, name))
-        deadline = time.monotonic() + GONE_SECONDS
+        deadline = time.monotonic() + ENDED_SECONDS[name]
         while self.alive() and time.monotonic() < deadline:
             self.process.poll()
             time.sleep(0.01)
@@ -356,8 +358,8 @@ def test_a_time_limit_is_for_all_layers(tmp_path: Path, monkeypatch: pytest.Monk
     profile_workload(workload, *design, use_cache=False)
     monkeypatch.setattr("hwsim.mapper.search", slow)
     begun = time.monotonic()
-    profile_workload(workload, *design, jobs=jobs, use_cache=False, time_limit=1.0)
-    assert 0.9 < time.monotonic() - begun < 1.0 + 1.0
+    profile_workload(workload, *design, jobs=jobs, use_cache=False, time_limit=2.0)
+    assert 1.9 < time.monotonic() - begun < 2.0 + 2.5
     with pytest.raises(HwsimError, match="time limit"):
         profile_workload(workload, *design, time_limit=float("nan"))
 
@@ -374,6 +376,6 @@ def test_a_run_that_is_out_of_time_is_resumed(hwsim: Hwsim, tmp_path: Path) -> N
     words = ("explore", tmp_path / "space.yaml", "--grid", "--workers", "1", "--store", tmp_path / "s.sqlite", "--json")
     begun = time.monotonic()
     run = hwsim(*words, "--time-limit", "1")
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 10.0  # the four designs take half a minute
     assert run.code == 0 and "out of time" in run.err and "Resume" in run.err, run.err
     assert json.loads(run.out)["trials"] < 4
