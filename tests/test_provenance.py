@@ -21,16 +21,16 @@ def test_a_command_can_be_typed_again() -> None:
         ("--seed", 0),
     ]
     text = command("explore", "it's.yaml", options=options)
-    assert shlex.split(text) == (
-        ["hwsim", "explore", "it's.yaml", "--arch", "my arch.yaml", "--grid"]
-        + ["--set", "PE.meshX=8", "--set", "*.technology=32nm", "--seed", "0"]
-    )
+    assert shlex.split(text) == [
+        *("hwsim", "explore", "it's.yaml", "--arch", "my arch.yaml", "--grid"),
+        *("--set", "PE.meshX=8", "--set", "*.technology=32nm", "--seed", "0"),
+    ]
 
 
 def test_a_file_s_hash(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc" * 100_000)
     assert file_sha256(tmp_path / "x") == hashlib.sha256(b"abc" * 100_000).hexdigest()
-    with pytest.raises(HwsimError, match="none: .*cannot be read"):
+    with pytest.raises(HwsimError, match=r"none: .*cannot be read"):
         file_sha256(tmp_path / "none")
 
 
