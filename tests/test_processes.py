@@ -236,7 +236,8 @@ training: {epochs: 8, batch: 32, learning_rate: 0.2, augment: {crop: 2}}
 @linux
 @pytest.mark.parametrize("name", SIGNALS)
 def test_train(command: Callable[..., Command], tmp_path: Path, name: str) -> None:
-    pytest.importorskip("torch", reason="the train extra is not installed")
+    for module in ("torch", "onnxscript"):
+        pytest.importorskip(module, reason="the train extra is not installed")
     (tmp_path / "small.yaml").write_text(RECIPE)
     words = ("train", "small.yaml", "--threads", "1", "-o")
     run = command(*words, "disturbed")
