@@ -46,7 +46,7 @@ def load(name: str, problem: Problem) -> LayerCost | None:
         data = json.loads((cache_folder() / f"{name}.json").read_text(encoding="utf-8"))
         entry = data["cost"]
         return _cost(entry, problem) if data["checksum"] == _checksum(name, entry) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # RuntimeError: nested too deep, or no home folder
 
 

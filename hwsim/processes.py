@@ -104,7 +104,7 @@ def interrupt_ends() -> Iterator[None]:
         KeyboardInterrupt: at the end of the block, where one came.
     """
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
         yield
         return
     came = False
@@ -112,18 +112,15 @@ def interrupt_ends() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal came
         came = True
-        raise KeyboardInterrupt
+        before(number, frame)
 
     signal.signal(signal.SIGINT, note)
     try:
         yield
+    except Exception:  # what compiled code makes of an interrupt
+        if not came:
+            raise
     finally:
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt
-
-
-def end_on_sigterm() -> None:
-    """Have SIGTERM end this process as an exit does, with what is open closed and removed, and exit code 143."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

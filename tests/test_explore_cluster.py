@@ -17,12 +17,13 @@ pytest.importorskip("distributed")
 
 from hwsim.errors import HwsimError
 from hwsim.explore.check import prepare
-from hwsim.explore.cluster import Cluster
+from hwsim.explore.cluster import Cluster, JobPlugin
 from hwsim.explore.run import Exploration, explore
 from hwsim.explore.sampling import Grid
 from hwsim.explore.space import load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import InProcess
+from hwsim.provenance import version
 from reports.exploration import explore_data
 from tests.conftest import Run
 from workloads import zoo
@@ -107,3 +108,10 @@ def test_large_models_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("hwsim.explore.cluster.MAX_MODEL_BYTES", 100)
     with pytest.raises(HwsimError, match="bytes"):
         Cluster(prepare(load_space(tmp_path / "space.yaml")).job, "tcp://127.0.0.1:1")
+
+
+def test_a_worker_of_another_program_is_refused() -> None:
+    with pytest.raises(RuntimeError, match=r"this run needs 0\.1\.0\+other"):
+        JobPlugin("name", {}, "0.1.0+other").setup(None)
+    with pytest.raises(TypeError):  # its own program's: goes on to the job
+        JobPlugin("name", {}, version()).setup(None)

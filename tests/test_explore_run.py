@@ -396,3 +396,58 @@ def test_prices_are_own_estimates(tmp_path: Path) -> None:
     )[0].level("shared_glb")
     # the published table that comes with the architecture gives another figure than hwsim's estimators
     assert energy != profile(zoo.write("lenet5", tmp_path / "lenet5.onnx")).energy_pj
+
+
+@pytest.mark.parametrize("what", ["gone", "changed", "full"])
+def test_the_machine_s_faults_are_no_outcomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    model = zoo.write("lenet5", tmp_path / "net.onnx")
+    content = model.read_bytes()
+    parameters = {"n": [1, 2], "rows": [4, 8]}
+    models = [{"model": "net.onnx"}] if what != "full" else ["zoo:lenet5"]
+    ready = prepared(tmp_path, models=models, parameters=parameters, settings={"PE.meshY": "rows"})
+    store = tmp_path / "s.sqlite"
+    with monkeypatch.context() as harm:
+        if what == "gone":
+            model.unlink()
+        elif what == "changed":
+            zoo.write("lenet5", model, {"width": 2})
+        else:
+
+            def full(*_: object, **__: object) -> None:
+                raise HwsimError("the file cannot be written: No space left on device.") from OSError(28, "")
+
+            harm.setattr("workloads.zoo.write", full)
+        with pytest.raises(HwsimError, match=r"net\.onnx|No space left"):
+            grid(ready, store)
+    assert _rows(store) == 0
+    model.write_bytes(content)
+    assert grid(ready, store).count("complete") == 4
+
+
+def test_a_store_that_is_removed_meanwhile_is_told(tmp_path: Path) -> None:
+    ready = prepared(tmp_path)
+    store = tmp_path / "s.sqlite"
+
+    def remove(found: Exploration) -> None:
+        if found.evaluated == 1:
+            store.unlink(missing_ok=True)
+
+    with Store(store, ready.identity) as kept, pytest.raises(HwsimError, match="cannot be used"):
+        monkey = pytest.MonkeyPatch()
+        with monkey.context() as every_time:
+            every_time.setattr("hwsim.explore.run.TELL_SECONDS", 0.0)
+            explore(ready.space, kept, Grid(ready.space), InProcess(ready.job), 12, tell=remove)
+
+
+def test_a_rubric_file_belongs_to_the_space(tmp_path: Path) -> None:
+    from hwsim import rubric
+
+    file = tmp_path / "rubric.yaml"
+    text = rubric.rubric_file("mit-lab1").read_text()
+    file.write_text(text)
+    changes = {"rubric": str(file), "objectives": ["energy"], "parameters": {"kib": [4]}, "settings": {}}
+    before = prepared(tmp_path, **changes).identity
+    assert prepared(tmp_path, **changes).identity == before
+    file.write_text(text + "\n# changed\n")
+    after = prepared(tmp_path, **changes).identity
+    assert {name for name in before if before[name] != after[name]} == {"rubric file"}

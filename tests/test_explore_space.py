@@ -1,6 +1,7 @@
 """Space files: what parameters may be, formulas, and every fault told before any work starts."""
 
 import itertools
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,20 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"parameters": {"x": [1, 2, 1]}}, "parameters.x", "twice"),
     ({"parameters": {"x": {"low": 0, "high": 4, "log": True}}}, "parameters.x", "above 0"),
     ({"parameters": {"x": {"low": 1}}}, "parameters.x", "'high'"),
+    ({"parameters": {"x": {"low": 8, "high": 2**159, "step": 8}}}, "parameters.x", "2^53"),
+    ({"parameters": {"x": {"low": 1, "high": 10**400}}}, "parameters.x", "2^53"),
+    ({"parameters": {"x": [2**53 + 1]}}, "parameters.x", "2^53"),
+    ({"parameters": {"x": [1.1e300]}}, "parameters.x", "1e+300"),
+    ({"parameters": {"x": [float("nan")]}}, "parameters.x", "finite"),
+    ({"parameters": {"x": {"low": -1e308, "high": 1e308}}}, "parameters.x", "1e+300"),
+    ({"parameters": {"x": {"low": 2e-320, "high": 128, "factor": 2}}}, "parameters.x", "times low"),
+    ({"parameters": {"x": {"low": 2e-320, "high": 128, "log": True}}}, "parameters.x", "times low"),
+    ({"parameters": {"x": {"low": 1, "high": 2, "factor": 1.000001}}}, "parameters.x", "steps"),
+    ({"parameters": {"x": {"low": 0.0, "high": 1.0, "step": 1e-320}}}, "parameters.x", "steps"),
+    ({"models": ["9" * 5000]}, "models[0].model", "no such model"),
+    ({"arch": "9" * 5000}, "arch", "no architecture"),
+    ({"arch": ""}, "arch", "not a file"),
+    ({"arch": 5}, "arch", "valid string"),
     ({"parameters": {"x": {"low": 1, "high": 3, "stepp": 1}}}, "parameters.x.stepp", "Did you mean 'step'"),
     ({"parameters": {"x": [1], "y": "z + 1", "z": "y + 1"}}, "parameters.y", "circle"),
     ({"parameters": {"x": [1], "y": "w + 1"}}, "parameters.y", "'w' is no parameter"),
@@ -211,3 +226,39 @@ def test_models_are_looked_for_beside_the_space(tmp_path: Path) -> None:
     zoo.write("lenet5", tmp_path / "net.onnx", {"width": 2})
     space: Space = load_space(tmp_path / "space.yaml")
     assert prepare(space).identity["model net.onnx"] != before["model net.onnx"]
+
+
+def test_damaged_spaces_are_one_message(tmp_path: Path) -> None:
+    """Bytes and values of the examples changed at random: a space, or a message."""
+    source = random.Random(15)
+    pieces = [
+        b"'",
+        b"0x" + b"f" * 40,
+        b"[",
+        b"{",
+        b"&a ",
+        b"*a ",
+        b"!tag ",
+        b"1e400",
+        b"2020-01-01",
+        b":",
+        b"\n",
+        b"''",
+        b"\xff",
+    ]
+    good = bad = 0
+    file = tmp_path / "space.yaml"
+    for _ in range(300):
+        content = bytearray(source.choice(sorted(EXAMPLES.glob("explore*.yaml"))).read_bytes())
+        for _ in range(source.choice((1, 1, 2))):
+            place = source.randrange(len(content))
+            length = source.choice((0, 0, 1, 8))
+            content[place : place + length] = source.choice((*pieces, bytes([source.randrange(256)])))
+        file.write_bytes(content)
+        try:
+            load_space(file).check_grid()
+            good += 1
+        except HwsimError as error:
+            assert str(error).startswith(str(file))
+            bad += 1
+    assert good > 30 and bad > 30

@@ -192,5 +192,7 @@ def test_a_full_disk_is_one_message(whole: Path, tmp_path: Path) -> None:
         with pytest.raises(HwsimError, match=r"cannot be used: .*full"):
             for k in range(1000):
                 store.put({"kib": 1000 + k}, Outcome("failed", {"kib": 1000 + k}, reason="x" * 100))
+        store._file.execute("PRAGMA max_page_count = 10000")
+        store.put({"kib": 5000}, Outcome("failed", {"kib": 5000}))
     with Store(small, IDENTITY) as store:  # what was put before is whole, what did not fit is not half there
         assert not store.damage and set(range(24)) <= {k for k, free in enumerate(FREE) if store.get(free)}

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from hwsim.cli import compare, explore, profile, score, simulate, specs, systolic, train, whatif
+from hwsim.cli.signals import signals_end
 from hwsim.errors import HwsimError, printable
 
 app = typer.Typer(
@@ -41,23 +42,23 @@ app.command()(score.score)
 app.command()(systolic.systolic)
 app.command()(train.train)
 
-FAULT, INTERRUPTED, CLOSED = 70, 130, 141
+FAULT, INTERRUPTED, CLOSED, TERMINATED = 70, 130, 141, 143
 #: What a wrong command line raises, of the click that typer carries.
 _WRONG_USE: type[Exception] = typer.BadParameter.__bases__[0]
 
 
-def _version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
-        import hwsim
+        from hwsim.provenance import version
 
-        print(f"hwsim {hwsim.__version__}")
+        print(f"hwsim {version()}")
         raise typer.Exit()
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """What a neural network costs on an accelerator: cycles, energy, utilization, under proved best mappings."""
@@ -67,13 +68,16 @@ def main() -> None:
     """Run a command. A user's mistake is one message; so is a fault of hwsim, whose traceback goes into a file."""
     _prepare_streams()
     try:
-        code = app(standalone_mode=False)
+        with signals_end():
+            code = app(standalone_mode=False)
         sys.stdout.flush()
     except HwsimError as error:
         code = _say(str(error), 2)
     except KeyboardInterrupt:
-        code = INTERRUPTED
-    except (SystemExit, BrokenPipeError):  # typer turns the first broken pipe into an exit
+        code = _say("interrupted.", INTERRUPTED)
+    except SystemExit as end:  # typer turns the first broken pipe into one, too
+        code = end.code if end.code == TERMINATED else CLOSED
+    except BrokenPipeError:
         code = CLOSED
     except Exception as error:
         if isinstance(error, _WRONG_USE):
@@ -127,13 +131,13 @@ def _fault(error: Exception) -> int:
     import tempfile
     import traceback
 
-    import hwsim
+    from hwsim.provenance import version
 
     what = "there is not enough memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
     try:
         handle, name = tempfile.mkstemp(prefix="hwsim-fault-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"hwsim {hwsim.__version__}: {shlex.join(sys.argv)}\n\n")
+            file.write(f"hwsim {version()}: {shlex.join(sys.argv)}\n\n")
             file.writelines(traceback.format_exception(error))
         kept = f"The traceback is in {name}; please report it."
     except OSError as failed:

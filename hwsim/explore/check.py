@@ -18,7 +18,7 @@ from hwsim.explore.formula import Comparison
 from hwsim.explore.sampling import halton
 from hwsim.explore.space import Params, Space
 from hwsim.files import read_text
-from hwsim.provenance import version
+from hwsim.provenance import file_sha256, version
 from hwsim.spec.load import find_architecture, read_architecture, shipped_architectures
 from hwsim.spec.settings import apply_settings
 
@@ -68,27 +68,39 @@ def _job(space: Space) -> Job:
             path = find_architecture(beside if os.path.isfile(beside) else arch)
         except HwsimError as error:
             raise HwsimError(f"{arch}: {error.message}", where=f"{space.file}: arch") from error
+        except (OSError, ValueError) as error:  # a name that no file can have
+            raise HwsimError(f"no architecture of this name: {error}.", where=f"{space.file}: arch") from error
     else:
         path = find_architecture(arch)
+    if not os.path.isfile(path):
+        raise HwsimError(
+            f"'{arch}' is no architecture that comes with hwsim, and not a file.", where=f"{space.file}: arch"
+        )
     read_architecture(path)
+    text = read_text(path)
     files = {}
     for k, model in enumerate(space.content.models):
         if not model.model.startswith("zoo:"):
             file = folder / model.model
-            if not os.path.isfile(file):
+            if not os.path.isfile(file):  # False also for names that no file can have
                 raise HwsimError(f"no such model: {file}.", where=f"{space.file}: models[{k}].model")
             files[model.model] = str(file.resolve())
     content = space.content.model_dump(mode="json", exclude_defaults=True)
-    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), read_text(path), files)
+    hashes = {name: file_sha256(file) for name, file in files.items()}
+    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), text, files, hashes)
 
 
 def _identity(space: Space, job: Job) -> dict[str, str]:
     """By part, so that a store of another space can say what differs."""
+    from hwsim import rubric as rubrics
+
     content = space.content.model_dump(mode="json")
     parts = {name: json.dumps(value, sort_keys=True) for name, value in content.items() if name != "title"}
     parts["architecture file"] = hashlib.sha256(job.arch_text.encode()).hexdigest()
-    for name, file in job.files.items():
-        parts[f"model {name}"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    for name, sha256 in job.hashes.items():
+        parts[f"model {name}"] = sha256
+    if space.content.rubric is not None:
+        parts["rubric file"] = file_sha256(rubrics.rubric_file(space.content.rubric.name))
     parts["hwsim"] = version()
     return parts
 

@@ -19,6 +19,7 @@ from hwsim.explore.formula import Comparison, Formula
 from hwsim.explore.space import Model, Params, Space, read_space
 from hwsim.footprint import area_um2, on_chip_bytes
 from hwsim.network import profile_workload
+from hwsim.provenance import file_sha256
 from hwsim.spec.document import Field
 from hwsim.spec.load import build_architecture, load_architecture, read_architecture
 from hwsim.spec.settings import Setting
@@ -60,6 +61,7 @@ class Job:
         space: content of the space file; ``file`` is its name.
         arch / arch_text: the architecture's file and its text.
         files: model → its ONNX file, where the model is one.
+        hashes: model → SHA-256 of that file, as it was when the run began.
         contents: model → the file's bytes, where workers may not see the file.
     """
 
@@ -68,6 +70,7 @@ class Job:
     arch: str
     arch_text: str
     files: dict[str, str]
+    hashes: dict[str, str]
     contents: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -86,7 +89,12 @@ class Evaluator:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __call__(self, free: Mapping[str, Value]) -> Outcome:
-        """Outcome of the design with these free parameters; never raises for what is a design's own fault."""
+        """Outcome of the design with these free parameters; never raises for what is a design's own fault.
+
+        Raises:
+            HwsimError: something else is wrong (a file is gone or changed, the disk is full), and says nothing about
+                the design.
+        """
         params: Params = dict(free)
         state = _Progress(self.space)
         try:
@@ -96,6 +104,8 @@ class Evaluator:
         except _Violated:
             return Outcome("infeasible", params, state.figures, {}, state.violation, "; ".join(state.broken))
         except HwsimError as error:
+            if _of_the_machine(error):
+                raise
             return Outcome("failed", params, state.figures, {}, 0.0, str(error))
 
     def _evaluate(self, params: Params, state: _Progress) -> Outcome:
@@ -175,6 +185,8 @@ class Evaluator:
         """The ONNX file, written from the job where it came over the network."""
         path = Path(self.job.files[model])
         if model not in self.job.contents:
+            if file_sha256(path) != self.job.hashes[model]:
+                raise HwsimError("the file changed while it was explored.", where=str(path)) from OSError()
             return path
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory()
@@ -239,6 +251,11 @@ class _Progress:
                 )
         if self.broken:
             raise _Violated
+
+
+def _of_the_machine(error: BaseException | None) -> bool:
+    """Whether an error comes from the system."""
+    return error is not None and (isinstance(error, OSError) or _of_the_machine(error.__cause__))
 
 
 def _whole(formula: Formula, params: Params) -> int:

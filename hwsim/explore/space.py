@@ -25,6 +25,8 @@ from hwsim.spec.validation import validated
 MAX_GRID = 100_000
 MAX_PARAMETERS = 64
 MAX_OBJECTIVES = 4
+MAX_WHOLE = 2**53  # whole numbers up to here are exact as floats, too
+MAX_REAL = 1e300  # sums and ratios of two stay finite
 Number = int | float
 Params = dict[str, Value]
 
@@ -81,20 +83,22 @@ class Parameter(_Strict):
         twice = [v for k, v in enumerate(values) if v in values[:k]]
         if twice:
             raise ValueError(f"the value {twice[0]!r} is listed twice")
-        if any(isinstance(v, float) and not math.isfinite(v) for v in values):
-            raise ValueError("values should be finite")
+        for value in values:
+            _check_number(value)
 
     def _check_range(self) -> None:
         if self.low is None or self.high is None:
             raise ValueError(f"'{'low' if self.low is None else 'high'}' of the range is missing")
-        if not math.isfinite(self.low) or not math.isfinite(self.high):
-            raise ValueError("the ends of a range should be finite")
+        for number in (self.low, self.high, self.step, self.factor):
+            _check_number(number)
         if self.low > self.high:
             raise ValueError(f"the range is empty: low {self.low} is above high {self.high}")
         if self.step and (self.log or self.factor):
             raise ValueError("a range has a step or a log scale, not both")
         if (self.log or self.factor) and self.low <= 0:
             raise ValueError(f"a range on a log scale starts above 0, found low {self.low}")
+        if (self.log or self.factor) and self.high / self.low > MAX_REAL:
+            raise ValueError(f"high is more than {MAX_REAL:g} times low; a log scale does not span so much")
 
     def domain(self, name: str) -> Domain | None:
         """The values that it can take; None where an expression ties it."""
@@ -106,17 +110,30 @@ class Parameter(_Strict):
         low, high = self.low, self.high
         assert low is not None and high is not None
         if self.factor is not None:
-            count = int(math.log(high / low) / math.log(self.factor) + 1e-9) + 1
-            return Domain(name, tuple(low * self.factor**k for k in range(min(count, MAX_GRID))))
+            count = _steps(math.log(high / low) / math.log(self.factor))
+            return Domain(name, tuple(low * self.factor**k for k in range(count)))
         whole = all(isinstance(x, int) for x in (low, high, self.step or 1))
         if whole:
             return Domain(name, range(int(low), int(high) + 1, int(self.step or 1)), log=self.log)
         if self.step is not None:
-            count = int((high - low) / self.step + 1e-9) + 1
-            if count > MAX_GRID:
-                raise ValueError(f"the range has {count:,} steps; up to {MAX_GRID:,} are possible")
+            count = _steps((high - low) / self.step)
             return Domain(name, tuple(round(low + k * self.step, 12) for k in range(count)))
         return Domain(name, None, float(low), float(high), self.log)
+
+
+def _check_number(value: Value | None) -> None:
+    """A number of a parameter should be finite, and small enough to calculate with; others may be anything."""
+    if isinstance(value, int) and abs(value) > MAX_WHOLE:
+        raise ValueError(f"whole numbers should not be above 2^53, found one of {len(f'{abs(value):x}')} hex digits")
+    if isinstance(value, float) and not abs(value) <= MAX_REAL:
+        raise ValueError(f"numbers should be finite and not above {MAX_REAL:g}, found {value}")
+
+
+def _steps(exact: float) -> int:
+    """Values of a range that is so many steps long."""
+    if not exact < MAX_GRID:
+        raise ValueError(f"the range has {exact:.6g} steps; up to {MAX_GRID:,} are possible")
+    return int(exact + 1e-9) + 1
 
 
 class Objective(_Strict):

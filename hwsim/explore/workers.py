@@ -37,7 +37,7 @@ class Workers(Protocol):
 
 
 class InProcess:
-    """This process evaluates, one design after the other; an interrupt ends the search of a mapping early."""
+    """This process evaluates, one design after the other."""
 
     def __init__(self, job: Job) -> None:
         self._evaluator = Evaluator(job)
