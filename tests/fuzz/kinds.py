@@ -203,7 +203,6 @@ training:
   muon: {learning_rate: 0.02}
 distillation: {teacher: t.onnx, temperature: 4, alpha: 0.9}
 pruning: {first: 2, last: 5}
-options: {a: 1}
 """
 SETTINGS = (
     "buffer.depth=512", "PE.meshX=8", "*.technology=32nm", "DRAM.type=HBM2", "spad.width=16", "mac.multiplier_width=8",
@@ -600,7 +599,9 @@ def prepare(folder: Path) -> None:
     """Make the results that damaged copies start from, in this folder, which is the current one."""
     for name, content in (("model.onnx", tiny_model()), ("arch.yaml", ARCHITECTURE), ("space.yaml", SPACE)):
         (folder / name).write_bytes(content)
-    codes = [run_command(("profile", "model.onnx", "--json", "out.json", "--arch", "arch.yaml")), run_command(_EXPLORE)]
+    design = ("model.onnx", "--arch", "arch.yaml")
+    codes = [run_command(("profile", *design, "--json", "out.json")), run_command(_EXPLORE)]
+    codes += [run_command(("simulate", *design)), run_command(("systolic", "model.onnx"))]  # compiled once, here
     if any(codes):
         raise HwsimError("the inputs without a fault are refused.", where=str(folder))
     cache = {f"cache/{p.name}": p.read_bytes() for p in (folder / "cache").glob("*.json")}
