@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Literal
 
 from hwsim.errors import HwsimError
 
 #: Stands in `Constraints.bypass` for every data space that is not kept, until the problem is known.
 OTHERS = "*"
+
+MAX_INSTANCES = 2**24
+"""The most instances of one component: the kernels that look for neighbours take memory for each."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,13 @@ class LoopConstraint:
 
 @dataclass(frozen=True)
 class Constraints:
-    """Constraints that one node of the architecture puts on mappings."""
+    """Constraints that one node of the architecture puts on mappings.
+
+    Attributes:
+        keep / bypass: data spaces that the storage must hold, must not hold.
+        min_utilization: share of a storage's capacity, or of a fan-out's instances, that must be in use, 0–1.
+        maximize_dims: spatial only: dimensions that are to be spread as far as they go.
+    """
 
     temporal: LoopConstraint = LoopConstraint()
     spatial: LoopConstraint = LoopConstraint()
@@ -63,6 +73,13 @@ class Constraints:
     bypass: frozenset[str] = frozenset()
     min_utilization: float = 0.0
     maximize_dims: tuple[tuple[str, ...], ...] = ()
+
+    def least_of(self, total: int) -> int:
+        """The fewest of ``total`` words or instances that ``min_utilization`` allows to be in use.
+
+        The share is meant as it is written: 0.07 of 100 is 7, though the nearest double is a little more.
+        """
+        return math.ceil(Fraction(repr(self.min_utilization)) * total)
 
 
 @dataclass(frozen=True)
@@ -99,7 +116,14 @@ class Storage:
     @property
     def capacity(self) -> int | None:
         """Words that one instance holds; None is unbounded."""
-        return None if self.depth is None else int(self.depth * self.block_size / self.multiple_buffering)
+        if self.depth is None:
+            return None
+        return math.floor(self.depth * self.block_size / Fraction(repr(self.multiple_buffering)))
+
+    @property
+    def min_words(self) -> int:
+        """The fewest words that the tiles must fill; an unbounded memory asks for none."""
+        return 0 if self.capacity is None else self.constraints.least_of(self.capacity)
 
 
 @dataclass(frozen=True)
@@ -122,6 +146,11 @@ class Fanout:
     def target(self) -> str:
         """Name of this level in Timeloop's mappings."""
         return f"inter_{self.of or self.name}_spatial"
+
+    @property
+    def min_instances(self) -> int:
+        """The fewest instances that must be in use, below each instance of what is outside."""
+        return self.constraints.least_of(self.mesh_x * self.mesh_y)
 
 
 @dataclass(frozen=True)
@@ -149,6 +178,9 @@ class Architecture:
         description: one line for ``hwsim archs``.
         source: the file it came from.
         containers: names of containers that occur once, and so are no levels.
+
+    Raises:
+        HwsimError: more instances of the compute unit than `MAX_INSTANCES`.
     """
 
     name: str
@@ -158,6 +190,13 @@ class Architecture:
     description: str = ""
     source: str = ""
     containers: frozenset[str] = field(default=frozenset(), compare=False)
+
+    def __post_init__(self) -> None:
+        if self.compute_instances > MAX_INSTANCES:
+            raise HwsimError(
+                f"the design has more than {MAX_INSTANCES:,} instances of '{self.compute.name}'.",
+                where=self.source or self.name,
+            )
 
     @property
     def storages(self) -> tuple[Storage, ...]:

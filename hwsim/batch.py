@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from hwsim import counting as kernel
 from hwsim.architecture import Architecture, Storage
 from hwsim.energy import EnergyTable
+from hwsim.kernel import njit
 from hwsim.mapping import Mapping
 from hwsim.model import lower, mesh_array, projection_matrix, switch_array
 from workloads.problem import Problem

@@ -1,7 +1,7 @@
 """Best mappings on disk, by content: what was searched once is not searched again.
 
 An entry's name is a hash of everything that decides the result: problem, architecture, prices,
-objective and the version of hwsim. An entry holds the whole cost with a checksum, so that reading one
+objective and the sources of hwsim. An entry holds the whole cost with a checksum, so that reading one
 needs no kernels. Entries are written to a temporary file and renamed, so processes may share a folder;
 one that cannot be read is searched again and overwritten.
 """
@@ -14,66 +14,40 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-import hwsim
 from hwsim.architecture import Architecture
 from hwsim.cost import Certificate, ComputeCost, DataSpaceCost, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.files import cache_folder, write_file
 from hwsim.mapping import LevelMapping, Loop, Mapping
+from hwsim.provenance import mapping_design, program_sha256
 from workloads.problem import Problem
 
 
 def key(problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str) -> str:
     """Hash of all that decides the best mapping."""
-    parts = (hwsim.__version__, _problem(problem), _design(architecture, energy), objective)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    parts = (program_sha256(), _problem(problem), mapping_design(architecture, energy), objective)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=1024)
 def _problem(problem: Problem) -> str:
-    return json.dumps(_plain(asdict(problem)), sort_keys=True)
+    return json.dumps(asdict(problem), sort_keys=True)
 
 
-#: The last design and its text: all layers of a network ask for the same one.
-_LAST: list[tuple[Architecture, EnergyTable, str]] = []
-
-
-def _design(architecture: Architecture, energy: EnergyTable) -> str:
-    for known, prices, text in _LAST:
-        if known is architecture and prices is energy:
-            return text
-    table = {c: {a: x.energy_pj for a, x in sorted(t.items())} for c, t in sorted(energy.actions.items())}
-    levels = [(type(x).__name__, _plain(asdict(x))) for x in architecture.levels]
-    text = json.dumps([levels, architecture.compute.name, table], sort_keys=True)
-    _LAST[:] = [(architecture, energy, text)]
-    return text
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in sorted(value.items()) if k != "attributes"}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, frozenset | set):
-        return sorted(map(str, value))
-    return value
-
-
-def _checksum(entry: Any) -> str:
-    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+def _checksum(name: str, entry: Any) -> str:
+    """Of an entry and of the key that it is kept under: one that stands under another key is damaged, too."""
+    return hashlib.sha256(json.dumps([name, entry], sort_keys=True).encode()).hexdigest()
 
 
 def load(name: str, problem: Problem) -> LayerCost | None:
     """The cached result under a key, or None where there is none that can be trusted."""
     try:
-        data = json.loads((cache_folder() / f"{name}.json").read_text())
+        data = json.loads((cache_folder() / f"{name}.json").read_text(encoding="utf-8"))
         entry = data["cost"]
-        if data["checksum"] != _checksum(entry):
-            return None
-        return _cost(entry, problem)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return _cost(entry, problem) if data["checksum"] == _checksum(name, entry) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        return None  # RuntimeError: nested too deep, or no home folder
 
 
 def _cost(entry: dict[str, Any], problem: Problem) -> LayerCost:
@@ -127,6 +101,6 @@ def store(name: str, cost: LayerCost) -> None:
     }
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
-        write_file(cache_folder() / f"{name}.json", json.dumps({"checksum": _checksum(entry), "cost": entry}))
-    except (OSError, HwsimError):
+        write_file(cache_folder() / f"{name}.json", json.dumps({"checksum": _checksum(name, entry), "cost": entry}))
+    except (OSError, RuntimeError, HwsimError):
         return

@@ -93,14 +93,16 @@ class Certificate:
     """How sure the mapper is.
 
     Attributes:
-        objective: ``edp`` (pJ·cycles), ``energy`` (pJ) or ``latency`` (cycles).
-        value: the objective's value of the mapping found.
-        optimal: True where no legal mapping of the space is better.
+        objective: see `hwsim.objective.Objective`; ``edp`` (pJ·cycles), ``energy`` (pJ), ``latency`` (cycles) …
+        value: of the mapping found, of the figure that decides.
+        optimal: True where no legal mapping of the space is better, ties included.
         lower_bound: no mapping of the space has a smaller value.
         space_size: mappings in the space (distinct loop nests with keep choices), exact; 0 where it was not counted.
         evaluated: mappings (or partial mappings) priced one by one.
         argument: by what reasoning the rest was excluded.
         seconds: time the search took.
+        tie: the figure that breaks ties, ``""`` if none does.
+        tie_value / tie_bound: its value, and what no mapping with the same ``value`` undercuts.
     """
 
     objective: str
@@ -111,6 +113,9 @@ class Certificate:
     evaluated: int
     argument: str
     seconds: float
+    tie: str = ""
+    tie_value: float = 0.0
+    tie_bound: float = 0.0
 
 
 @dataclass(frozen=True)

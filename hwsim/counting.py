@@ -21,9 +21,8 @@ the new part of the tile where ``t_i = t_n``, and the whole tile otherwise.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from hwsim.kernel import kernel
+from hwsim.kernel import kernel, njit
 
 # Columns of the result of `count_data_space`, one row per level.
 TILE, CAPACITY, READS, FILLS, UPDATES, REDUCTIONS, LINKS = range(7)
@@ -330,6 +329,27 @@ def _nearest(x):  # type: ignore[no-untyped-def]
     return np.floor(x + 0.5)
 
 
+@kernel()
+def _share(whole, part, of):  # type: ignore[no-untyped-def]
+    """``whole · part // of`` for ``part`` ≤ ``of`` ≤ 2^62, though the product may not fit 64 bits."""
+    if whole <= np.int64(2**63 - 1) // part:
+        return whole * part // of
+    rest = whole % of
+    quotient, remainder = np.int64(0), np.int64(0)  # of rest · (the bits of part so far) by `of`
+    for bit in range(62, -1, -1):
+        quotient *= 2
+        remainder *= 2
+        if remainder >= of:
+            remainder -= of
+            quotient += 1
+        if part >> bit & 1:
+            remainder += rest
+            if remainder >= of:
+                remainder -= of
+                quotient += 1
+    return whole // of * part + quotient
+
+
 @njit(cache=True, error_model="numpy")
 def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, keep, mesh, switches):  # type: ignore[no-untyped-def]
     """Counts of one data space at every level, per instance over the whole run.
@@ -397,7 +417,7 @@ def count_data_space(coef, read_write, dim, bound, axis, start, spatial_start, k
         if level > 0:
             if spatial_start[level - 1] < start[level]:  # each instance sees its share of the hull of all
                 hull = volume(extent[spatial_start[level - 1]])
-                partition = partition * volume(extent[start[level]]) // hull
+                partition = _share(partition, volume(extent[start[level]]), hull)
         if not keep[level]:
             continue
         inner = level + 1
@@ -440,7 +460,7 @@ def row_energy(row, block, read, write, update):  # type: ignore[no-untyped-def]
     for column, price in ((READS, read), (FILLS, write), (UPDATES, update)):
         words = np.int64(row[column])
         if words > 0:
-            pj += ((words + block - 1) // block) * price
+            pj += ((words - 1) // block + 1) * price
     return pj
 
 

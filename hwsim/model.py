@@ -97,6 +97,9 @@ def _structure_faults(problem: Problem, architecture: Architecture, mapping: Map
         for axis, used, there in (("X", x, mesh[0]), ("Y", y, mesh[1])):
             if used > there:
                 yield Illegal(level.name, "", f"the fan-out along {axis} is exceeded", used, there)
+        if isinstance(level, Fanout) and x * y < level.min_instances:
+            reason = "fewer instances are in use than min_utilization asks for"
+            yield Illegal(level.name, "", reason, level.min_instances, x * y)
     for data_space in problem.data_spaces:
         if not any(data_space.name in level.keep for level in mapping.levels):
             yield Illegal("", data_space.name, "no level keeps the data space", 1, 0)
@@ -113,9 +116,8 @@ def _capacity_faults(
         if needed > level.capacity:
             largest = max(held, key=lambda name: held[name])
             yield Illegal(level.name, largest, "the tiles do not fit", needed, level.capacity)
-        if needed < level.capacity * level.constraints.min_utilization:
-            floor = level.capacity * level.constraints.min_utilization
-            yield Illegal(level.name, "", "the tiles fill less than min_utilization asks for", floor, needed)
+        if needed < level.min_words:
+            yield Illegal(level.name, "", "the tiles fill less than min_utilization asks for", level.min_words, needed)
 
 
 def _throttling(level: Storage, counts: list[npt.NDArray[np.float64]], compute_cycles: int) -> float:
@@ -202,7 +204,7 @@ def evaluate(
         else 1.0
         for k, level in enumerate(architecture.levels)
     ]
-    level_cycles = [math.ceil(compute_cycles / speed) for speed in speeds]
+    level_cycles = [compute_cycles if speed == 1 else math.ceil(compute_cycles / speed) for speed in speeds]
     cycles = max([compute_cycles, *level_cycles])
 
     levels, instances = [], 1

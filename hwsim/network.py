@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from hwsim import cache
 from hwsim.architecture import Architecture
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
@@ -30,51 +35,123 @@ def _remember(topic: object, mapping: LoopNest) -> None:
     _HINTS[topic] = [mapping, *(x for x in hints if x != mapping)][:_MOST_HINTS]
 
 
-def map_layer(job: Job) -> LayerCost | Illegal:
+def deadline_after(seconds: float | None) -> float:
+    """When a time limit is over, in seconds of `time.monotonic`; infinite where there is none.
+
+    Raises:
+        HwsimError: it is negative or no number.
+    """
+    if seconds is None:
+        return math.inf
+    if not seconds >= 0:
+        raise HwsimError(f"a time limit should be 0 seconds or more, found {seconds:g}.", where="time limit")
+    return time.monotonic() + seconds
+
+
+def map_layer(job: Job, deadline: float = math.inf) -> LayerCost | Illegal:
     """Best mapping of one problem, from the cache where it is known.
 
     What was best for the problem on other designs makes the search faster, and does not change what it finds.
 
     Args:
         job: problem, architecture, energy, objective, whether to use the cache.
+        deadline: in seconds of `time.monotonic`, when the best mapping so far is taken.
     """
-    from hwsim import cache
+    known = _known(job)
+    return known if known is not None else _search(job, deadline)
 
+
+def _known(job: Job) -> LayerCost | None:
+    """The cached best mapping."""
     problem, architecture, energy, objective, use_cache = job
-    name = cache.key(problem, architecture, energy, objective)
-    known = cache.load(name, problem) if use_cache else None
-    topic = (problem, tuple(x.name for x in architecture.levels), objective)
+    if not use_cache:
+        return None
+    known = cache.load(cache.key(problem, architecture, energy, objective), problem)
     if known is not None:
-        _remember(topic, known.mapping)
-        return known
-    from hwsim import warm
+        _remember(_topic(job), known.mapping)
+    return known
+
+
+def _topic(job: Job) -> object:
+    problem, architecture, _, objective, _ = job
+    return problem, tuple(x.name for x in architecture.levels), objective
+
+
+def _search(job: Job, deadline: float = math.inf) -> LayerCost | Illegal:
+    """The best mapping, searched for and kept."""
+    from hwsim import processes, warm
     from hwsim.mapper import search
 
+    problem, architecture, energy, objective, use_cache = job
     warm.start()
-    cost = search(problem, architecture, energy, objective, hints=_HINTS.get(topic, ()))
-    if isinstance(cost, LayerCost):
-        _remember(topic, cost.mapping)
-        if use_cache:
-            cache.store(name, cost)
+    limit = None if math.isinf(deadline) else max(0.0, deadline - time.monotonic())
+    hints = _HINTS.get(_topic(job), ())
+    with processes.interrupt_ends():
+        cost = search(problem, architecture, energy, objective, time_limit=limit, hints=hints)
+        if isinstance(cost, LayerCost):
+            _remember(_topic(job), cost.mapping)
+            if use_cache:
+                cache.store(cache.key(problem, architecture, energy, objective), cost)
     return cost
 
 
-def _map_all(jobs: list[Job], names: list[str], workers: int, progress: Progress | None) -> list[LayerCost | Illegal]:
-    costs: list[LayerCost | Illegal] = []
-    if progress:
-        progress(0, len(jobs), "")
-    if workers > 1 and len(jobs) > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            for name, cost in zip(names, pool.map(map_layer, jobs), strict=True):
-                costs.append(cost)
-                if progress:
-                    progress(len(costs), len(jobs), name)
-        return costs
-    for name, job in zip(names, jobs, strict=True):
-        costs.append(map_layer(job))
+def _map_all(
+    jobs: list[Job], names: list[str], workers: int, progress: Progress | None, deadline: float
+) -> list[LayerCost | Illegal]:
+    """Cost of every layer: the cached ones at once, the others searched side by side."""
+    costs: dict[int, LayerCost | Illegal] = {}
+
+    def tell(name: str) -> None:
         if progress:
             progress(len(costs), len(jobs), name)
-    return costs
+
+    tell("")
+    for k, job in enumerate(jobs):
+        known = _known(job)
+        if known is not None:
+            costs[k] = known
+            tell(names[k])
+    todo = [k for k in range(len(jobs)) if k not in costs]
+    side_by_side = min(workers, len(todo))
+    found = _in_pool if side_by_side > 1 else _one_by_one
+    for k, cost in zip(todo, found([jobs[k] for k in todo], side_by_side, deadline), strict=True):
+        costs[k] = cost
+        tell(names[k])
+    return [costs[k] for k in range(len(jobs))]
+
+
+def _one_by_one(jobs: list[Job], workers: int, deadline: float) -> Iterator[LayerCost | Illegal]:
+    for k, job in enumerate(jobs):
+        yield _search(job, _share(deadline, len(jobs) - k, 1))
+
+
+def _share(deadline: float, jobs: int, workers: int) -> float:
+    """When the next of ``jobs`` should be done so that each has its share of the time."""
+    now = time.monotonic()
+    return deadline if math.isinf(deadline) else now + max(0.0, deadline - now) / math.ceil(jobs / workers)
+
+
+def _in_pool(jobs: list[Job], workers: int, deadline: float) -> Iterator[LayerCost | Illegal]:
+    from hwsim import processes, warm
+
+    warm.compile_all()
+    pool = processes.start_pool(workers)
+    try:
+        waiting: deque[Future[LayerCost | Illegal]] = deque()
+        for k, job in enumerate(jobs):
+            waiting.append(pool.submit(_search_in_time, job, deadline, len(jobs) - k, workers))
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise HwsimError(
+            "a process that searched for a mapping died; is there enough memory? Ask for fewer --jobs.", where="--jobs"
+        ) from error
+    finally:
+        processes.end_pool(pool)
+
+
+def _search_in_time(job: Job, deadline: float, jobs: int, workers: int) -> LayerCost | Illegal:
+    return _search(job, _share(deadline, jobs, workers))
 
 
 def _refuse(layer: Layer, reason: Illegal, where: str) -> HwsimError:
@@ -96,14 +173,16 @@ def profile_workload(
     *,
     jobs: int = 1,
     use_cache: bool = True,
+    time_limit: float | None = None,
     progress: Progress | None = None,
 ) -> NetworkCost:
     """Cost of a network that was read already; see `profile`."""
     from workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
 
+    deadline = deadline_after(time_limit)
     layers = workload.layers()
     todo = [(layer.problem, architecture, energy, objective, use_cache) for layer in layers]
-    costs = _map_all(todo, [layer.name for layer in layers], jobs, progress)
+    costs = _map_all(todo, [layer.name for layer in layers], jobs, progress, deadline)
     mapped = []
     for layer, cost in zip(layers, costs, strict=True):
         if isinstance(cost, Illegal):
@@ -140,6 +219,7 @@ def profile(
     dims: Mapping[str, int] | None = None,
     jobs: int = 1,
     use_cache: bool = True,
+    time_limit: float | None = None,
     progress: Progress | None = None,
 ) -> NetworkCost:
     """What a network costs on an architecture, every layer under its best mapping.
@@ -151,6 +231,8 @@ def profile(
         dims: sizes of the model's symbolic dimensions; others are 1.
         jobs: processes that map layers side by side; the result is the same.
         use_cache: look for mappings on disk first, and keep them there.
+        time_limit: seconds for all layers together; each that is searched has its share of what is left, and where
+            that does not suffice the best mapping so far, with its gap.
         progress: called with (layers done, layers, name of the last).
 
     Raises:
@@ -162,5 +244,12 @@ def profile(
     architecture, energy = load_architecture(arch)
     workload = read_onnx(path, dict(dims or {}))
     return profile_workload(
-        workload, architecture, energy, objective, jobs=jobs, use_cache=use_cache, progress=progress
+        workload,
+        architecture,
+        energy,
+        objective,
+        jobs=jobs,
+        use_cache=use_cache,
+        time_limit=time_limit,
+        progress=progress,
     )

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, printable
 
 if TYPE_CHECKING:
     import pandas
 
     from hwsim.cost import LayerCost, NetworkCost
     from hwsim.rubric import Score
-    from hwsim.whatif import Variant
+    from hwsim.whatif import Study, Variant
 
 Row = dict[str, Any]
 #: Bars in a cell: their colour reads on light and dark pages.
@@ -140,7 +140,7 @@ def network_html(cost: NetworkCost) -> str:
             "cycles": x.cost.cycles,
             "utilization (%)": 100 * x.cost.utilization,
             "energy (µJ)": x.cost.energy_pj * 1e-6,
-            "of all": _bar(x.count * x.cost.energy_pj / most, x.count * x.cost.energy_pj / cost.energy_pj),
+            "of all": _bar(*(_share(x.count * x.cost.energy_pj, whole) for whole in (most, cost.energy_pj))),
         }
         for x in cost.layers
     ]
@@ -175,7 +175,7 @@ def layer_html(cost: LayerCost) -> str:
     return html_table(f"{cost.problem.kind} {sizes}", facts, rows, note)
 
 
-def study_html(variants: Sequence[Variant]) -> str:
+def study_html(variants: Study) -> str:
     """What Jupyter shows of a what-if study: a row per design with the change against the first."""
     base = variants[0].cost
     rows = []
@@ -192,7 +192,7 @@ def study_html(variants: Sequence[Variant]) -> str:
     without = variants[0].no_area
     note = f"Area without {', '.join(without)}. " if without else ""
     title = f"{base.model} on {base.arch}, every layer mapped anew at its least {base.objective}"
-    return html_table(title, {}, rows, f"{note}All columns are priced by hwsim's estimators.")
+    return html_table(title, {}, rows, note + variants.prices)
 
 
 def score_html(score: Score) -> str:
@@ -221,17 +221,21 @@ def html_table(title: str, facts: Mapping[str, str], rows: Sequence[Row], note: 
     head = list(dict.fromkeys(name for row in rows for name in row))
     right = {n for n in head if any(isinstance(row.get(n), _NUMBERS) for row in rows)}
     align = {n: "right" if n in right else "left" for n in head}
-    titles = "".join(f'<th style="text-align:{align[n]}">{escape(n)}</th>' for n in head)
+    titles = "".join(f'<th style="text-align:{align[n]}">{_text(n)}</th>' for n in head)
     body = "".join(
         "<tr>" + "".join(f'<td style="text-align:{align[n]}">{_shown(row.get(n, ""))}</td>' for n in head) + "</tr>"
         for row in rows
     )
-    line = " &nbsp; ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in facts.items())
+    line = " &nbsp; ".join(f"{_text(name)} <b>{_text(value)}</b>" for name, value in facts.items())
     return (
-        f"<div><p><b>{escape(title)}</b></p>{f'<p>{line}</p>' if line else ''}"
+        f"<div><p><b>{_text(title)}</b></p>{f'<p>{line}</p>' if line else ''}"
         f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
-        f"{f'<p><small>{escape(note)}</small></p>' if note else ''}</div>"
+        f"{f'<p><small>{_text(note)}</small></p>' if note else ''}</div>"
     )
+
+
+def _text(value: object) -> str:
+    return escape(printable(value))
 
 
 def _shown(value: Any) -> str:
@@ -239,7 +243,7 @@ def _shown(value: Any) -> str:
         return value
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _text(value)
 
 
 def _bar(width: float, share: float) -> _Html:
@@ -247,8 +251,12 @@ def _bar(width: float, share: float) -> _Html:
     return _Html(f"{bar} {100 * share:.1f}%")
 
 
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
 def _change(value: float, base: float) -> str:
-    share = value / base - 1
+    share = _share(value, base) - 1 if base else 0.0
     return f"{100 * share:+.1f}%" if abs(share) >= 5e-4 else ""
 
 

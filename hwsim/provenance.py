@@ -1,20 +1,64 @@
-"""What a result was made from, so that it can be made again."""
+"""What a result was made from, so that it can be made again: inputs, and the program itself."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib.resources
 import json
 import os
 import shlex
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hwsim
 from hwsim.architecture import Architecture
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+
+#: What computes results: code of ours, and the tables and rubrics that come with it.
+_FOLDERS = ("arch_specs/components", "arch_specs/tables", "hwsim", "workloads")
+_ASIDE = ("hwsim/cli",)  # only shows them
+_KINDS = (".csv", ".gz", ".py", ".yaml")
+
+
+@functools.cache
+def program_sha256() -> str:
+    """Hash of all files that compute a result; where there are no sources, of the compiled modules.
+
+    Takes a few ms, once in a process.
+    """
+    files: dict[str, str] = {}
+    for kinds in (_KINDS, (*_KINDS, ".pyc")):
+        for folder in _FOLDERS:
+            room, _, below = folder.partition("/")
+            for name, content in _files(importlib.resources.files(room) / below, folder, kinds):
+                files[name] = hashlib.sha256(content).hexdigest()
+        if any(name.endswith((".py", ".pyc")) for name in files):
+            break
+    return hashlib.sha256(json.dumps([hwsim.__version__, files], sort_keys=True).encode()).hexdigest()
+
+
+def _files(folder: Traversable, path: str, kinds: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Path and content of the files below a folder, which may be in an archive."""
+    for entry in folder.iterdir():
+        name = f"{path}/{entry.name}"
+        if entry.is_dir():
+            if entry.name != "__pycache__" and name not in _ASIDE:
+                yield from _files(entry, name, kinds)
+        elif entry.name.endswith(kinds) and not entry.name.startswith("."):
+            yield name, entry.read_bytes()
+
+
+def version() -> str:
+    """Version of the program with the beginning of `program_sha256`: ``0.1.0+3f2a9c1b0d12``."""
+    return f"{hwsim.__version__}+{program_sha256()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -30,7 +74,7 @@ class Inputs:
     command: str
     sha256: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...] = ()
-    version: str = hwsim.__version__
+    version: str = field(default_factory=version)
 
 
 def command(*parts: str, options: Sequence[tuple[str, object]] = ()) -> str:
@@ -58,11 +102,21 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
         raise HwsimError(f"the file cannot be read: {error.strerror}.", where=str(path)) from error
 
 
-def design_sha256(architecture: Architecture, energy: EnergyTable) -> str:
-    """Hash of everything about a design that a result depends on: levels, constraints, clock, prices, areas."""
+def mapping_design(architecture: Architecture, energy: EnergyTable) -> str:
+    """Everything about a design that mappings and their costs depend on, as text: levels, constraints, prices."""
     prices = {c: {a: x.energy_pj for a, x in t.items()} for c, t in energy.actions.items()}
+    return json.dumps([_levels(architecture), prices], sort_keys=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _levels(architecture: Architecture) -> str:
     levels = [(type(level).__name__, _plain(asdict(level))) for level in architecture.levels]
-    parts = [levels, architecture.compute.name, architecture.cycle_seconds, prices, energy.area_um2]
+    return json.dumps([levels, architecture.compute.name], sort_keys=True)
+
+
+def design_sha256(architecture: Architecture, energy: EnergyTable) -> str:
+    """Hash of everything about a design that a result depends on: levels, constraints, prices, clock, areas."""
+    parts = [mapping_design(architecture, energy), architecture.cycle_seconds, energy.area_um2]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

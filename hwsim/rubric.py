@@ -8,17 +8,20 @@ that holds counts, and ranks against a population. Figures are compared as decim
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from hwsim.cost import NetworkCost
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, shown_value
+from hwsim.files import read_text
 from workloads.workload import Workload
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "rubrics"
 MAX_POPULATION_BYTES = 10_000_000
+MOST_FIGURE = Decimal("1e30")
 
 Figure = Literal[
     "accuracy", "error", "parameters", "macs", "energy", "latency", "edp", "peak_activation", "utilization"
@@ -45,6 +49,15 @@ UNITS: dict[str, tuple[str, Decimal]] = {
 _NEEDS_MAPPING = {"energy", "latency", "edp", "utilization"}
 
 
+#: Numbers of a rubric: as many digits as figures have, so that none fills a page.
+_Bound = Annotated[Decimal, Field(max_digits=30, decimal_places=15, allow_inf_nan=False)]
+_Points = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6, allow_inf_nan=False)]
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+#: Prose: line ends, such as those of YAML's blocks, are spaces.
+_Prose = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(max_length=2000)]
+MOST = 100  # criteria, bands, notes
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,10 +65,10 @@ class _Strict(BaseModel):
 class Limit(_Strict):
     """One bound on a figure, in the figure's unit (`UNITS`)."""
 
-    below: Decimal | None = None
-    at_most: Decimal | None = None
-    above: Decimal | None = None
-    at_least: Decimal | None = None
+    below: _Bound | None = None
+    at_most: _Bound | None = None
+    above: _Bound | None = None
+    at_least: _Bound | None = None
 
     @model_validator(mode="after")
     def _one_bound(self) -> Limit:
@@ -82,22 +95,22 @@ class Limit(_Strict):
 class Band(Limit):
     """Points where the bound holds."""
 
-    points: Decimal = Field(ge=0)
+    points: _Points
 
 
 class Hard(Limit):
     """A bound that must hold."""
 
-    name: str
+    name: _Name
     figure: Figure
 
 
 class Criterion(_Strict):
     """Bands, best first: the first that holds gives its points."""
 
-    name: str
+    name: _Name
     figure: Figure
-    bands: tuple[Band, ...] = Field(min_length=1)
+    bands: tuple[Band, ...] = Field(min_length=1, max_length=MOST)
 
     @model_validator(mode="after")
     def _falling(self) -> Criterion:
@@ -110,28 +123,28 @@ class Criterion(_Strict):
 class Rank(_Strict):
     """Points by rank in a population: the model's share from the best, ties at the better rank."""
 
-    name: str
+    name: _Name
     figure: Literal["parameters", "macs"]
-    bands: tuple[Band, ...] = Field(min_length=1, description="at_most: percent from the best")
+    bands: tuple[Band, ...] = Field(min_length=1, max_length=MOST, description="at_most: percent from the best")
 
 
 class Variant(_Strict):
     """What holds for models of one dataset only."""
 
-    hard_constraints: tuple[Hard, ...] = ()
-    criteria: tuple[Criterion, ...] = ()
-    ranks: tuple[Rank, ...] = ()
+    hard_constraints: tuple[Hard, ...] = Field(default=(), max_length=MOST)
+    criteria: tuple[Criterion, ...] = Field(default=(), max_length=MOST)
+    ranks: tuple[Rank, ...] = Field(default=(), max_length=MOST)
 
 
 class Rubric(Variant):
     """A rubric file."""
 
-    name: str
-    title: str
-    source: str
+    name: _Name
+    title: _Prose
+    source: _Prose
     arch: str = "simple_ws"
-    datasets: dict[str, Variant] = {}
-    notes: tuple[str, ...] = ()
+    datasets: dict[_Name, Variant] = Field(default={}, max_length=MOST)
+    notes: tuple[_Prose, ...] = Field(default=(), max_length=MOST)
 
 
 @dataclass(frozen=True)
@@ -271,7 +284,7 @@ def load_rubric(name: str) -> Rubric:
     from hwsim.spec.validation import validated
 
     file = rubric_file(name)
-    if not file.is_file():
+    if not os.path.exists(file):
         raise HwsimError(f"no such rubric.{did_you_mean(name, shipped())} A file's name ends in .yaml.", where=name)
     return validated(Rubric, read_document(file).value, str(file), (Band, Hard, Criterion))
 
@@ -305,26 +318,32 @@ def read_population(file: Path) -> dict[str, tuple[Decimal, ...]]:
     Raises:
         HwsimError: the file cannot be read, a column is missing, or a value is no number.
     """
+    text = read_text(file, MAX_POPULATION_BYTES)
     try:
-        if file.stat().st_size > MAX_POPULATION_BYTES:
-            raise HwsimError(f"the file is over {MAX_POPULATION_BYTES} bytes.", where=str(file))
-        text = file.read_text()
-        rows = json.loads(text) if file.suffix == ".json" else list(csv.DictReader(text.splitlines()))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        rows = json.loads(text) if file.suffix == ".json" else list(csv.DictReader(io.StringIO(text, newline="")))
+    except (ValueError, csv.Error, RecursionError) as error:
         raise HwsimError(f"the population cannot be read: {error}.", where=str(file)) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
         raise HwsimError("expected one model a row, with columns parameters and macs.", where=str(file))
-    out: dict[str, tuple[Decimal, ...]] = {}
-    for name in ("parameters", "macs"):
-        values = []
-        for index, row in enumerate(rows):
-            try:
-                values.append(Decimal(str(row[name])))
-            except (KeyError, InvalidOperation) as error:
-                found = f"found '{row[name]}'" if name in row else "found no such column"
-                raise HwsimError(f"expected a number, {found}.", where=f"{file}: row {index + 1}: {name}") from error
-        out[name] = tuple(values)
-    return out
+    return {
+        name: tuple(_population_figure(row, name, f"{file}: row {k + 1}: {name}") for k, row in enumerate(rows))
+        for name in ("parameters", "macs")
+    }
+
+
+def _population_figure(row: Mapping[str, Any], name: str, where: str) -> Decimal:
+    """One figure of one model."""
+    if name not in row:
+        raise HwsimError("expected a number, found no such column.", where=where)
+    found = row[name]
+    try:
+        value = Decimal(str(found))
+    except (InvalidOperation, ValueError):
+        value = Decimal("NaN")
+    if isinstance(found, bool) or not value.is_finite() or not 0 <= value <= MOST_FIGURE:
+        shown = f"'{found}'" if isinstance(found, str) else shown_value(found)
+        raise HwsimError(f"expected a number from 0 to 1e30, found {shown}.", where=where)
+    return value
 
 
 def grade(rubric: Rubric, facts: Facts) -> Score:
@@ -448,7 +467,8 @@ def _limited_by(figure: str, facts: Facts) -> str | None:
         by_layer = {op.name: op.repeats * sum(n * p.macs for p, n in op.problems) for op in facts.workload.operators}
     elif figure == "parameters":
         by_layer = {op.name: op.weight_elements for op in facts.workload.operators}
-    if not by_layer:
+    total = sum(by_layer.values())
+    if not total:
         return None
     name = max(by_layer, key=lambda k: by_layer[k])
-    return f"{name} takes {100 * by_layer[name] / sum(by_layer.values()):.0f}%"
+    return f"{name} takes {100 * by_layer[name] / total:.0f}%"

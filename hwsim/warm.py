@@ -6,17 +6,17 @@ this one goes on to those that it needs first; compiled code is found on disk wh
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+import functools
+
+from hwsim import processes
 
 
 def compiled() -> bool:
-    """Whether the kernels are on disk."""
+    """Whether the kernels are on disk, or cannot be kept there."""
     from hwsim import counting
+    from hwsim.kernel import on_disk
 
-    store = Path(counting.count_data_space._cache.cache_path)  # type: ignore[attr-defined]
-    return any(store.glob("counting.count_data_space-*.nbi"))
+    return on_disk(counting.count_data_space)
 
 
 def compile_all() -> None:
@@ -31,15 +31,11 @@ def compile_all() -> None:
     search(conv({"C": 16, "M": 16, "R": 3, "P": 8}), *load_architecture("simple_ws"))
 
 
+@functools.cache
 def start() -> None:
-    """Start compiling in the background, unless it has been done."""
+    """Start compiling in the background, unless it has been done; once in a process."""
     if not compiled():
-        subprocess.Popen(
-            [sys.executable, "-m", "hwsim.warm"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        processes.background("hwsim.warm")
 
 
 def compile_last() -> None:
@@ -63,15 +59,19 @@ def compile_last() -> None:
     evaluate(problem, architecture, Mapping(levels), energy)
 
     space = map_space(conv({"C": 2}), architecture)
-    arrays = kernel_space(space, energy, "edp")
+    arrays = kernel_space(space, energy)
     spaces = len(problem.data_spaces)
     labels = np.ones((1, kernel.SPACE + kernel.PER_SPACE * spaces + kernel.SLIDING))
     columns = np.zeros((1, kernel.INTS), np.int64)
     child, keep = np.full(spaces, -1, np.int64), np.ones(spaces, np.bool_)
     parents = np.ones((spaces, len(architecture.levels)), np.bool_)
-    kernel.complete(arrays, np.zeros((1, 1), np.int64), labels, columns, child, keep, np.inf, np.inf)
-    kernel.close_level(arrays, 1, labels, columns, child, keep, child, parents, np.inf, np.inf, True)
+    kernel.complete(arrays, np.zeros((1, 1), np.int64), labels, columns, child, keep, np.inf)
+    bounds, order, cursor, needed = np.empty(1), np.zeros(1, np.int64), np.zeros(kernel.CURSOR, np.int64), np.zeros(2)
+    head = np.full(kernel.key_count(arrays), -1, np.int64)
+    state = (bounds, order, head, cursor, needed)
+    kernel.close_level(arrays, 1, labels, columns, *state, child, keep, child, parents, np.inf, True)
 
 
 if __name__ == "__main__":
+    processes.end_with_starter()
     compile_last()

@@ -51,6 +51,11 @@ class Variant:
 class Study(list[Variant]):
     """The columns of a study; the first is the architecture as it is."""
 
+    @property
+    def prices(self) -> str:
+        """Where the prices of all columns come from, in a sentence."""
+        return f"All columns are priced by hwsim's own estimates{_not_by(self[0].energy)}."
+
     def __repr__(self) -> str:
         return f"Study({', '.join(repr(v) for v in self)})"
 
@@ -129,6 +134,27 @@ def study(
         area, unknown = area_um2(architecture, energy)
         out.append(Variant(name, settings, architecture, energy, cost, area, unknown))
     return out
+
+
+def _not_by(energy: EnergyTable) -> str:
+    return f", not by {energy.instead_of}, which holds for the design as it is alone" if energy.instead_of else ""
+
+
+def price_note(energy: EnergyTable, unchanged: Callable[[], NetworkCost | None]) -> tuple[str, ...]:
+    """What to say where a changed design is priced by another source than the design as it is; else nothing.
+
+    Args:
+        energy: prices of the changed design.
+        unchanged: cost of the design as it is, on hwsim's own estimates too; None where there is none.
+    """
+    if not energy.instead_of:
+        return ()
+    said = f"priced by hwsim's own estimates{_not_by(energy)}"
+    cost = unchanged()
+    if cost is not None:
+        figures = f"{cost.energy_pj * 1e-6:,.4g} µJ and {cost.cycles:,} cycles"
+        said += f"; on these estimates the design as it is takes {figures} for {cost.model}"
+    return (said,)
 
 
 def limited_by(cost: LayerCost) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hwsim.whatif import Variant, limited_by
 from reports import units
+from reports.table import csv_text
 
 
 @dataclass(frozen=True)
@@ -146,24 +145,23 @@ def gains_and_costs(column: Column, base: Column) -> tuple[list[str], list[str]]
 def columns_csv(columns: Sequence[Column]) -> str:
     """A line per layer and column, after one line per column for the whole network; figures of one occurrence."""
     components = component_names(columns)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
+    rows: list[Sequence[object]] = []
+    rows.append(
         ["column", "layer", "count", "cycles", "utilization", "energy_pj", "edp_pj_cycles", "area_um2", "limited_by"]
         + [f"{name}_pj" for name in components]
     )
     for column in columns:
         whole = column.by_component_pj()
-        writer.writerow(
+        rows.append(
             [column.name, "", 1, column.cycles, column.utilization, column.energy_pj, column.energy_pj * column.cycles]
             + ["" if column.area_um2 is None else column.area_um2, ""]
             + [whole.get(name, 0.0) for name in components]
         )
     for column in columns:
         for name, layer in column.layers.items():
-            writer.writerow(
+            rows.append(
                 [column.name, name, layer.count, layer.cycles, layer.utilization, layer.energy_pj, layer.edp]
                 + ["", layer.limited_by]
                 + [layer.by_component_pj.get(c, 0.0) for c in components]
             )
-    return out.getvalue()
+    return csv_text(rows)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -13,7 +11,8 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
 from hwsim.rubric import Score
 from hwsim.spec import mapping_to_timeloop
-from hwsim.whatif import Variant, limited_by
+from hwsim.whatif import Study, limited_by
+from reports.table import csv_text
 
 
 def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any]:
@@ -143,28 +142,28 @@ def score_data(score: Score) -> dict[str, Any]:
 
 def score_csv(score: Score) -> str:
     """A line per criterion and hard constraint (no points of its own), figures in the unit beside them."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["name", "value", "unit", "band", "points", "max_points", "next_band", "limited_by", "met"])
+    rows: list[Sequence[object]] = []
+    rows.append(["name", "value", "unit", "band", "points", "max_points", "next_band", "limited_by", "met"])
     for hard in score.hard:
-        writer.writerow([hard.name, _text(hard.value), hard.unit, hard.limit, "", "", "", "", hard.met])
+        rows.append([hard.name, _text(hard.value), hard.unit, hard.limit, "", "", "", "", hard.met])
     for mark in score.marks:
         given = [mark.band or "", _text(mark.points), _text(mark.max_points), mark.next_band or ""]
-        writer.writerow([mark.name, _text(mark.value), mark.unit, *given, mark.limited_by or "", ""])
-    return out.getvalue()
+        rows.append([mark.name, _text(mark.value), mark.unit, *given, mark.limited_by or "", ""])
+    return csv_text(rows)
 
 
 def _text(value: Decimal | None) -> str:
     return "" if value is None else f"{value.normalize():f}"
 
 
-def whatif_data(variants: Sequence[Variant]) -> dict[str, Any]:
+def whatif_data(variants: Study) -> dict[str, Any]:
     """A what-if study in schema ``hwsim.whatif/1``: totals per column, and every layer in every column."""
     return {
         "schema": "hwsim.whatif/1",
         "model": variants[0].cost.model,
         "arch": variants[0].cost.arch,
         "objective": variants[0].cost.objective,
+        "notes": [variants.prices],
         "columns": [
             {
                 "name": v.name,
@@ -203,9 +202,8 @@ def _number(value: Decimal | None) -> int | float | None:
 def profile_csv(cost: NetworkCost) -> str:
     """One line per distinct layer, units in the column names; figures are of one occurrence."""
     levels = list(dict.fromkeys(name for layer in cost.layers for name in layer.cost.energy_by_level_pj))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
+    rows: list[Sequence[object]] = []
+    rows.append(
         ["name", "op", "problem", "dims", "count", "macs", "cycles", "utilization", "energy_pj"]
         + [f"{name}_pj" for name in levels]
         + ["optimal"]
@@ -214,25 +212,24 @@ def profile_csv(cost: NetworkCost) -> str:
         by_level = layer.cost.energy_by_level_pj
         dims = " ".join(f"{d}={n}" for d, n in layer.cost.problem.dims)
         certificate = layer.cost.certificate
-        writer.writerow(
+        rows.append(
             [layer.name, layer.op, layer.cost.problem.kind, dims, layer.count, layer.cost.problem.macs]
             + [layer.cost.cycles, layer.cost.utilization, layer.cost.energy_pj]
             + [by_level.get(name, 0.0) for name in levels]
             + [bool(certificate and certificate.optimal)]
         )
-    return out.getvalue()
+    return csv_text(rows)
 
 
 def explore_csv(result: Mapping[str, Any]) -> str:
     """A line per design of an exploration (see `reports.html.explore`), in the order in which they were tried."""
     trials, aims = result["trials"], [o["name"] for o in result["objectives"]]
     figures = list(dict.fromkeys(name for t in trials for name in t.get("figures", {})))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    rows: list[Sequence[object]] = []
     named = [f"{o['name']} ({o['unit']})" if o["unit"] else o["name"] for o in result["objectives"]]
-    writer.writerow(["design", "state", "on_front", *result["params"], *named, *figures, "reason"])
+    rows.append(["design", "state", "on_front", *result["params"], *named, *figures, "reason"])
     for t in sorted(trials, key=lambda t: int(t["number"])):
         row = [t["number"], t["state"], bool(t["on_front"]), *(t["params"].get(name, "") for name in result["params"])]
         row += [t["objectives"].get(name, "") for name in aims]
-        writer.writerow([*row, *(t.get("figures", {}).get(name, "") for name in figures), t.get("reason") or ""])
-    return out.getvalue()
+        rows.append([*row, *(t.get("figures", {}).get(name, "") for name in figures), t.get("reason") or ""])
+    return csv_text(rows)

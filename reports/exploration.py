@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -16,6 +15,8 @@ from hwsim.explore.check import Prepared
 from hwsim.explore.figures import FIGURES
 from hwsim.explore.run import Exploration
 from reports import units
+from reports.table import csv_text
+from reports.terminal import line, note
 
 #: Figures by the names that other results give them.
 _LONG = {"energy": "energy_pj", "latency": "cycles", "edp": "edp_j_cycles", "area": "area_um2"}
@@ -34,6 +35,7 @@ def explore_data(found: Exploration) -> dict[str, Any]:
         "front": [{"params": t.outcome.params, "objectives": t.outcome.objectives} for t in found.front],
         "hypervolume": found.hypervolume[-1][1] if found.hypervolume else 0.0,
         "hypervolume_box": _box(found),
+        "notes": list(found.notes),
     }
 
 
@@ -62,6 +64,7 @@ def page_data(found: Exploration, prepared: Prepared, command: str) -> dict[str,
         ],
         "hypervolume": [list(step) for step in found.hypervolume],
         "hypervolume_box": _box(found),
+        "notes": list(found.notes),
         "inputs": {
             "command": command,
             "sha256": {name: _digest(part) for name, part in prepared.identity.items() if name != "hwsim"},
@@ -95,24 +98,23 @@ def _box(found: Exploration) -> dict[str, Any] | None:
 
 def explore_csv(found: Exploration) -> str:
     """A line per trial: state, parameters, objectives, figures with their units, reason."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    rows: list[Sequence[object]] = []
     params, objectives = list(found.space.content.parameters), [x.name for x in found.space.objectives]
     others = [name for name in FIGURES if name not in objectives]
     titles = [f"{n} ({FIGURES[n].unit})" if FIGURES[n].unit else n for n in others]
     units_of = [f"{x.name} ({x.unit})" if x.unit else x.name for x in found.space.objectives]
-    writer.writerow(["trial", "state", "on_front", *params, *units_of, *titles, "reason"])
+    rows.append(["trial", "state", "on_front", *params, *units_of, *titles, "reason"])
     front = {t.number for t in found.front}
     for t in found.trials:
         o = t.outcome
-        writer.writerow(
+        rows.append(
             [t.number, o.state, t.number in front]
             + [o.params.get(n, "") for n in params]
             + [o.objectives.get(n, "") for n in objectives]
             + [o.figures.get(n, "") for n in others]
             + [o.reason or ""]
         )
-    return out.getvalue()
+    return csv_text(rows)
 
 
 def quantity(value: float, unit: str) -> str:
@@ -133,22 +135,23 @@ def explore_report(found: Exploration) -> RenderableType:
     for state in ("infeasible", "failed"):
         if found.count(state):
             counts += f", {found.count(state)} {state}"
-    parts: list[RenderableType] = [Text(found.space.title, style="bold"), Text(f"{counts}, {found.seconds:.1f} s")]
+    parts: list[RenderableType] = [line(found.space.title, style="bold"), line(f"{counts}, {found.seconds:.1f} s")]
+    notes = [note(text) for text in found.notes]
     if not found.complete:
-        parts.append(Text(_nothing(found), style="yellow"))
-        return Group(*parts)
+        parts.append(line(_nothing(found), style="yellow"))
+        return Group(*parts, *notes)
     parts += [_front_table(found)]
     if len(found.front) > SHOWN:
-        parts.append(Text(f"{len(found.front) - SHOWN} more; --csv and --json have all."))
+        parts.append(line(f"{len(found.front) - SHOWN} more; --csv and --json have all."))
     value = found.hypervolume[-1][1]
     parts.append(
-        Text(
+        line(
             f"Front: {len(found.front)} of {len(found.complete)} designs; no other is better in one objective and not "
             f"worse in the rest. Hypervolume {value:.4f}, a share of the box from the best values to 10% beyond the "
             "front's worst."
         )
     )
-    return Group(*parts)
+    return Group(*parts, *notes)
 
 
 def _nothing(found: Exploration) -> str:
@@ -172,11 +175,11 @@ def _front_table(found: Exploration) -> Table:
     for name in others:
         table.add_column(name, justify="right", style="dim")
     for t in found.front[:SHOWN]:
-        cells = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in t.outcome.params.values()]
+        cells: list[str | Text] = [f"{v:.6g}" if isinstance(v, float) else str(v) for v in t.outcome.params.values()]
         for (x, sign), least in zip(_directed(found), best, strict=True):
             value = t.outcome.objectives[x.name]
             text = quantity(value, x.unit)
-            cells.append(f"[green]{text}[/]" if sign * value == least else text)
+            cells.append(line(text, "green" if sign * value == least else ""))
         cells += [quantity(t.outcome.figures[n], FIGURES[n].unit) for n in others]
         table.add_row(*cells)
     return table

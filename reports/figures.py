@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hwsim.architecture import Architecture, Storage
 from hwsim.cost import LayerCost, NetworkCost
 from hwsim.whatif import limited_by
+from reports import units
 from workloads.memory import live_tensors, memory_schedule
 
 LEAKAGE = "leakage"
@@ -161,15 +162,7 @@ def gap(cost: LayerCost) -> float | None:
     certificate = cost.certificate
     if certificate is None:
         return None
-    return 0.0 if certificate.optimal else 1 - certificate.lower_bound / certificate.value
-
-
-def shorten(name: str, length: int) -> str:
-    """A name that fits: part of its first half is left out, since layers' names differ most at the end."""
-    if len(name) <= length:
-        return name
-    head = (length - 1) // 3
-    return f"{name[:head]}…{name[-(length - 1 - head) :]}"
+    return 0.0 if certificate.optimal else 1 - units.share(certificate.lower_bound, certificate.value)
 
 
 def top_share(parts: Sequence[tuple[str, float]]) -> tuple[str, float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwsim.cost import NetworkCost
+from hwsim.errors import printable
 from hwsim.rubric import Score
 from hwsim.whatif import limited_by
 from reports import units
@@ -24,11 +26,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
 
 
 def _cell(text: str) -> str:
-    """Text that is text in a cell: names may hold what Markdown reads as its own."""
-    out = " ".join(text.split())
-    for mark in ("\\", "|", "*", "_", "`", "<", "["):
-        out = out.replace(mark, "\\" + mark)
-    return out
+    """Text that is text, in a cell or at the start of a line: names may hold what Markdown reads as its own."""
+    out = re.sub(r"[\\|*_`<>\[\]~$&#]", r"\\\g<0>", printable(text))
+    out = re.sub(r"(?i)\b(https?|ftp|mailto)(?=:)|\bwww(?=\.)", r"\g<0>\\", out)  # bare addresses become links
+    return re.sub(r"^(\d+(?=[.)]\s)|(?=[-+]\s))", r"\1\\", out)  # lists
 
 
 def profile_markdown(cost: NetworkCost) -> str:
@@ -41,11 +42,15 @@ def profile_markdown(cost: NetworkCost) -> str:
         f"J·cycles, utilization {units.percent(cost.utilization)}, "
         f"peak activation {units.size(cost.peak_activation_bytes)}.\n\n"
     )
-    return totals + table(head, rows, range(3, 8))
+    return totals + table(head, rows, range(3, 8)) + _notes(cost.notes)
 
 
-def columns_markdown(columns: Sequence[Column]) -> str:
-    """A row per design with changes against the first, and a row per layer."""
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f"\nNote: {_cell(note)}\n" for note in notes)
+
+
+def columns_markdown(columns: Sequence[Column], notes: Sequence[str] = ()) -> str:
+    """A row per design with changes against the first, and a row per layer; then notes."""
     base = columns[0]
     known = [m for m in METRICS if any(m.value(c) is not None for c in columns)]
     rows = []
@@ -70,7 +75,7 @@ def columns_markdown(columns: Sequence[Column]) -> str:
             cycles = _changed(f"{units.count(layer.cycles)} cycles", layer.cycles, first.cycles if first else None)
             cells.append(", ".join([energy, cycles, *([layer.limited_by] if layer.limited_by else [])]))
         layers.append(cells)
-    return out + "\n" + table(["layer", *(c.name for c in columns)], layers)
+    return out + "\n" + table(["layer", *(c.name for c in columns)], layers) + _notes(notes)
 
 
 def _changed(shown: str, value: float, base: float | None) -> str:
@@ -105,4 +110,4 @@ def explore_markdown(result: Mapping[str, Any]) -> str:
         for t in front
     ]
     head = ["design", *params, *(o["name"] for o in aims)]
-    return table(head, rows, range(len(params) + 1, len(head)))
+    return table(head, rows, range(len(params) + 1, len(head))) + _notes(result["notes"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hwsim.architecture import Architecture
-from hwsim.cost import NetworkCost
+from hwsim.cost import NetworkCost, NetworkLayer
+from hwsim.errors import printable, shorten
 from hwsim.rubric import Score
 from reports import units
 from reports.columns import Column, component_names, layer_names
-from reports.figures import Roofline, components, memory, rooflines, shorten
+from reports.figures import Roofline, components, memory, rooflines
 from reports.palette import ROLES, component_roles, design_role, named_roles
 from reports.scales import axis_scale, bytes_scale, energy_scale
 
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 WIDTH = 8.0  # inches
 ROW = 0.19  # inches that a layer takes
 NAME = 30
+MOST_TITLE = 120
+MOST_ROWS = 300  # layers that a figure shows: those that take most
+MOST_BARS = 2_000
 DPI = 150
+MOST_PIXELS = 60_000  # a side; the drawing library ends at 65,535
 
 
 def profile_plots(cost: NetworkCost, architecture: Architecture) -> dict[str, bytes]:
@@ -32,7 +38,8 @@ def profile_plots(cost: NetworkCost, architecture: Architecture) -> dict[str, by
         figures |= {"energy": _energy(cost, architecture), "cycles": _cycles(cost)}
         for roof in rooflines(cost, architecture):
             if roof.points:
-                figures[f"roofline-{_file_name(roof.level)}"] = _roofline(roof, cost)
+                name = f"roofline-{_file_name(roof.level)}"
+                figures[name if name not in figures else f"{name}-{len(figures)}"] = _roofline(roof, cost)
     drawn = _memory(cost)
     if drawn is not None:
         figures["memory"] = drawn
@@ -89,7 +96,7 @@ def _color(role: str) -> str:
 
 
 def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in shorten(text, NAME).replace("…", "_"))
 
 
 def _figure(height: float, title: str) -> tuple[Figure, Axes]:
@@ -114,8 +121,13 @@ def _calm(axes: Axes) -> None:
 
 
 def _plain(text: str) -> str:
-    """A name shall not be read as a formula."""
-    return text.replace("$", r"\$")
+    """A name shall not be read as a formula, and what cannot be seen is shown as an escape."""
+    out = printable(text, MOST_TITLE).replace("$", r"\$")
+    return f" {out}" if out.startswith("_") else out  # a legend leaves out names with an underscore in front
+
+
+def _label(name: str) -> str:
+    return _plain(shorten(name, NAME))
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
@@ -131,11 +143,13 @@ def _saved(figures: Mapping[str, Figure]) -> dict[str, bytes]:
     out = {}
     # without dates, versions and random names the same figure gives the same bytes
     metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    with matplotlib.rc_context({"svg.hashsalt": "hwsim", "font.family": "DejaVu Sans"}):
+    with matplotlib.rc_context({"svg.hashsalt": "hwsim", "font.family": "DejaVu Sans"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names' characters that the font lacks
         for name, figure in figures.items():
+            dpi = min(DPI, MOST_PIXELS / max(figure.get_size_inches()))
             for kind, data in metadata.items():
                 content = io.BytesIO()
-                figure.savefig(content, format=kind, dpi=DPI, metadata=data, facecolor=_color("surface"))
+                figure.savefig(content, format=kind, dpi=dpi, metadata=data, facecolor=_color("surface"))
                 out[f"{name}.{kind}"] = content.getvalue()
                 figure.set_layout_engine("none")  # laid out once: both kinds look the same
     return out
@@ -145,33 +159,50 @@ def _title(cost: NetworkCost, what: str) -> str:
     return f"{cost.model} on {cost.arch}: {what}"
 
 
-def _names(cost: NetworkCost) -> list[str]:
-    return [f"{x.name} ×{x.count}" if x.count > 1 else x.name for x in cost.layers]
+def _names(layers: Sequence[NetworkLayer]) -> list[str]:
+    return [f"{x.name} ×{x.count}" if x.count > 1 else x.name for x in layers]
+
+
+def _most(values: Sequence[float]) -> list[int]:
+    """Which rows are shown: all, or those with the largest values, in their order."""
+    return sorted(sorted(range(len(values)), key=lambda k: -values[k])[:MOST_ROWS])
+
+
+def _shown(
+    cost: NetworkCost, what: str, taken: Sequence[float], room: float
+) -> tuple[list[NetworkLayer], Figure, Axes]:
+    """The layers that a figure with a row for each shows, and the empty figure with room (inches) beside the rows."""
+    layers = [cost.layers[k] for k in _most(taken)]
+    if len(layers) < len(cost.layers):
+        what += f", the {len(layers)} of {len(cost.layers):,} layers that take most"
+    return layers, *_figure(room + ROW * len(layers), _title(cost, what))
 
 
 def _energy(cost: NetworkCost, architecture: Architecture) -> Figure:
-    figure, axes = _figure(1.4 + ROW * len(cost.layers), _title(cost, "energy by layer and component"))
+    taken = [x.count * x.cost.energy_pj for x in cost.layers]
+    layers, figure, axes = _shown(cost, "energy by layer and component", taken, 1.4)
     roles = component_roles(architecture)
-    scale, unit = energy_scale([x.count * x.cost.energy_pj for x in cost.layers])
-    left = [0.0] * len(cost.layers)
+    scale, unit = energy_scale(taken)
+    left = [0.0] * len(layers)
     for name in components(cost, architecture):
-        spent = [x.count * x.cost.energy_by_level_pj.get(name, 0.0) / scale for x in cost.layers]
-        axes.barh(range(len(spent)), spent, left=left, color=_color(roles[name]), height=0.72, label=_plain(name))
+        spent = [x.count * x.cost.energy_by_level_pj.get(name, 0.0) / scale for x in layers]
+        axes.barh(range(len(spent)), spent, left=left, color=_color(roles[name]), height=0.72, label=_label(name))
         left = [a + b for a, b in zip(left, spent, strict=True)]
-    _rows(axes, _names(cost))
+    _rows(axes, _names(layers))
     axes.set_xlabel(f"energy ({unit})")
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
 
 
 def _cycles(cost: NetworkCost) -> Figure:
-    figure, axes = _figure(1.1 + ROW * len(cost.layers), _title(cost, "cycles and utilization"))
-    rows = range(len(cost.layers))
-    axes.barh(rows, [x.count * x.cost.cycles for x in cost.layers], color=_color("accent"), height=0.72)
-    for row, layer in enumerate(cost.layers):
+    taken = [x.count * x.cost.cycles for x in cost.layers]
+    layers, figure, axes = _shown(cost, "cycles and utilization", taken, 1.1)
+    rows = range(len(layers))
+    axes.barh(rows, [x.count * x.cost.cycles for x in layers], color=_color("accent"), height=0.72)
+    for row, layer in enumerate(layers):
         shown = f" {units.percent(layer.cost.utilization)}"
         axes.text(layer.count * layer.cost.cycles, row, shown, va="center", fontsize=7, color=_color("muted"))
-    _rows(axes, _names(cost))
+    _rows(axes, _names(layers))
     axes.set_xlabel("cycles (beside the bar: utilization)")
     axes.xaxis.set_major_formatter(lambda value, _: units.count(value))
     axes.margins(x=0.09)
@@ -191,11 +222,11 @@ def _roofline(roof: Roofline, cost: NetworkCost) -> Figure:
         named = f"{direction} bandwidth {bound:g} B/cycle"
         axes.plot([low, ridge], [low * bound, roof.compute_roof], color=_color("c1"), label=named)
     energies = [cost.layers[p.layer].count * cost.layers[p.layer].cost.energy_pj for p in roof.points]
-    sizes = [20 + 160 * e / max(energies) for e in energies]
+    sizes = [20 + 160 * units.share(e, max(energies)) for e in energies]
     axes.scatter(
         xs, ys, s=sizes, color=_color("accent"), alpha=0.7, linewidths=0.6, edgecolors=_color("surface"), zorder=3
     )
-    axes.set(xscale="log", yscale="log", xlabel=f"MAC per byte at {_plain(roof.level)}", ylabel="MAC per cycle")
+    axes.set(xscale="log", yscale="log", xlabel=f"MAC per byte at {_label(roof.level)}", ylabel="MAC per cycle")
     axes.set_ylim(bottom=min(min(ys) / 2, roof.compute_roof / 8), top=roof.compute_roof * 1.6)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
@@ -211,7 +242,11 @@ def _memory(cost: NetworkCost) -> Figure | None:
         3.4, _title(cost, f"live activations, peak {units.size(peak.live_bytes)} at {peak.operator}")
     )
     colors = [_color("accent" if k == schedule.peak else "c1") for k in range(len(steps))]
-    axes.bar(range(len(steps)), [s.live_bytes / scale for s in steps], color=colors, width=0.9)
+    live = [s.live_bytes / scale for s in steps]
+    if len(steps) <= MOST_BARS:
+        axes.bar(range(len(steps)), live, color=colors, width=0.9)
+    else:
+        axes.stairs(live, fill=True, color=_color("c1"))
     axes.set(xlabel="operator, in the file's order", ylabel=f"activations alive ({unit})")
     axes.grid(visible=False, axis="x")
     return figure
@@ -224,7 +259,7 @@ def _components(columns: Sequence[Column]) -> Figure:
     roles, left = named_roles(names), [0.0] * len(columns)
     for name in names:
         width = [row.get(name, 0.0) / scale for row in spent]
-        axes.barh(range(len(columns)), width, left=left, color=_color(roles[name]), height=0.65, label=_plain(name))
+        axes.barh(range(len(columns)), width, left=left, color=_color(roles[name]), height=0.65, label=_label(name))
         left = [a + b for a, b in zip(left, width, strict=True)]
     _rows(axes, [c.name for c in columns])
     axes.set_xlabel(f"energy ({unit})")
@@ -238,7 +273,7 @@ def _trade(columns: Sequence[Column]) -> Figure:
     for k, column in enumerate(columns):
         color = _color(design_role(k))
         axes.scatter(
-            [column.cycles], [column.energy_pj / scale], color=color, s=60, label=_plain(column.name), zorder=3
+            [column.cycles], [column.energy_pj / scale], color=color, s=60, label=_label(column.name), zorder=3
         )
     axes.set(xlabel="cycles", ylabel=f"energy ({unit})")
     axes.xaxis.set_major_formatter(lambda value, _: units.count(value))
@@ -250,7 +285,9 @@ def _trade(columns: Sequence[Column]) -> Figure:
 def _changes(columns: Sequence[Column]) -> Figure:
     from matplotlib.figure import Figure
 
-    names, base = layer_names(columns), columns[0]
+    base, names = columns[0], layer_names(columns)
+    taken = [sum(c.layers[n].count * c.layers[n].energy_pj for c in columns if n in c.layers) for n in names]
+    names = [names[k] for k in _most(taken)]
     figure = Figure(figsize=(WIDTH, 1.5 + ROW * len(names)), layout="constrained")
     pair = figure.subplots(1, 2, sharey=True)
     figures: tuple[tuple[str, Callable[[Any], float]], ...] = (
@@ -261,8 +298,9 @@ def _changes(columns: Sequence[Column]) -> Figure:
         _calm(axes)
         for k, column in enumerate(columns[1:], 1):
             common = [r for r, n in enumerate(names) if n in base.layers and n in column.layers]
-            ratio = [value(column.layers[names[r]]) / value(base.layers[names[r]]) for r in common]
-            shown = _plain(column.name) if word == "energy" else None
+            pairs = [(value(column.layers[names[r]]), value(base.layers[names[r]])) for r in common]
+            ratio = [after / before if before else 1.0 for after, before in pairs]
+            shown = _label(column.name) if word == "energy" else None
             axes.scatter(ratio, common, color=_color(design_role(k)), s=22, label=shown, zorder=3)
         axes.axvline(1, color=_color("s0"), linewidth=1)
         axes.set_xlabel(f"{word}, as a multiple of {_plain(shorten(base.name, 24))}")
@@ -283,6 +321,6 @@ def _front(complete: Sequence[Mapping[str, Any]], objectives: Sequence[Mapping[s
         )
         label = "front" if on_front else "others"
         axes.scatter(across, up, s=size, color=_color(color), alpha=1 if on_front else 0.5, label=label, linewidths=0)
-    axes.set(xlabel=f"{x['name']} ({scales[0][1]})", ylabel=f"{y['name']} ({scales[1][1]})")
+    axes.set(xlabel=f"{_label(x['name'])} ({scales[0][1]})", ylabel=f"{_label(y['name'])} ({scales[1][1]})")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, shown_value
+from hwsim.files import read_text
+from hwsim.spec.validation import validated
 from reports.columns import Column, LayerColumn
 
 #: What a reader of a comparison should know about prices.
@@ -20,25 +24,38 @@ PRICES = (
 MAX_BYTES = 100_000_000
 
 
+#: Figures beyond these are damage, and would break figures drawn of them.
+_Count = Annotated[int, Field(ge=0, le=10**30)]
+_Cycles = Annotated[int, Field(ge=1, le=10**30)]
+_Energy = Annotated[float, Field(ge=0, le=1e30)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+SAME = 1e-6  # relative: totals and parts are sums of the same numbers in another order
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class _Totals(_Part):
-    cycles: int = Field(gt=0)
-    energy_pj: float = Field(gt=0)
-    utilization: float = Field(ge=0, le=1)
-    peak_activation_bytes: int = Field(ge=0)
+    cycles: _Cycles
+    energy_pj: _Energy
+    utilization: _Share
+    peak_activation_bytes: _Count
 
 
 class _Layer(_Part):
     name: str
-    count: int = Field(ge=1)
-    cycles: int = Field(gt=0)
-    energy_pj: float = Field(gt=0)
-    utilization: float = Field(ge=0, le=1)
-    energy_by_level_pj: dict[str, float]
+    count: Annotated[int, Field(ge=1, le=10**12)]
+    cycles: _Cycles
+    energy_pj: _Energy
+    utilization: _Share
+    energy_by_level_pj: dict[str, _Energy]
     optimal: bool
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> _Layer:
+        _same(self.energy_pj, sum(self.energy_by_level_pj.values()), "energy_pj", "energy_by_level_pj")
+        return self
 
 
 class _Profile(_Part):
@@ -48,6 +65,20 @@ class _Profile(_Part):
     objective: str
     totals: _Totals
     layers: tuple[_Layer, ...] = Field(strict=False)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> _Profile:
+        for name, times in Counter(x.name for x in self.layers).most_common(1):
+            if times > 1:
+                raise ValueError(f"the layer '{name}' is there {times} times")
+        _same(self.totals.energy_pj, sum(x.count * x.energy_pj for x in self.layers), "totals.energy_pj", "the layers")
+        _same(self.totals.cycles, sum(x.count * x.cycles for x in self.layers), "totals.cycles", "the layers")
+        return self
+
+
+def _same(total: float, parts: float, name: str, whose: str) -> None:
+    if not math.isclose(total, parts, rel_tol=SAME):
+        raise ValueError(f"{name} is {total:.6g}, the sum of {whose} is {parts:.6g}; the file was changed")
 
 
 def read_profiles(files: Sequence[Path]) -> list[Column]:
@@ -78,26 +109,16 @@ def read_profiles(files: Sequence[Path]) -> list[Column]:
 
 def _read(file: Path) -> _Profile:
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise HwsimError(f"the file is over {MAX_BYTES:,} bytes.", where=str(file))
-        data = json.loads(file.read_text())
-    except OSError as error:
-        raise HwsimError(f"the file cannot be read: {error.strerror}.", where=str(file)) from error
+        data = json.loads(read_text(file, MAX_BYTES))
     except (ValueError, RecursionError) as error:
         raise HwsimError(f"expected JSON as `hwsim profile --json` writes it: {error}.", where=str(file)) from error
     found = data.get("schema") if isinstance(data, dict) else None
     if found != "hwsim.profile/1":
-        what = f"schema '{found}'" if found else "no schema"
+        what = f"schema {shown_value(found)}" if found else "no schema"
         raise HwsimError(
             f"expected a file of `hwsim profile --json` (schema hwsim.profile/1), found {what}.", where=str(file)
         )
-    try:
-        return _Profile.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(p) for p in first["loc"])
-        given = "" if first["type"] == "missing" else f", found {str(first['input'])[:60]!r}"
-        raise HwsimError(f"{first['msg']}{given}.", where=f"{file}: {path}") from error
+    return validated(_Profile, data, str(file))
 
 
 def _names(files: Sequence[Path], profiles: Sequence[_Profile]) -> list[str]:

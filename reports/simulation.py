@@ -14,7 +14,7 @@ from hwsim.array.compare import Count, compare_counts, compare_cycles
 from hwsim.array.machine import Machine
 from hwsim.array.network import LayerRun
 from hwsim.array.reference import Verdict
-from reports.terminal import shape
+from reports.terminal import line, shape
 
 
 def simulation_data(
@@ -70,16 +70,16 @@ def _layer_data(run: LayerRun, verdict: Verdict, seconds: float) -> dict[str, An
 
 def _right(verdict: Verdict) -> Text:
     if not verdict.agrees:
-        return Text(f"✗ differs by {verdict.difference:.3g}", style="bold red")
-    return Text("✓ equal" if verdict.exact else f"✓ within {verdict.difference:.1e}", style="green")
+        return line(f"✗ differs by {verdict.difference:.3g}", style="bold red")
+    return line("✓ equal" if verdict.exact else f"✓ within {verdict.difference:.1e}", style="green")
 
 
 def _counted(counts: Sequence[Count]) -> Text:
     wrong = [c for c in counts if not c.explained]
     if wrong:
-        return Text(f"✗ {len(wrong)} of {len(counts)}", style="bold red")
+        return line(f"✗ {len(wrong)} of {len(counts)}", style="bold red")
     apart = sum(bool(c.lines) for c in counts)
-    return Text(f"✓ {len(counts)}" + (f", {apart} with lines" if apart else ""), style="green")
+    return line(f"✓ {len(counts)}" + (f", {apart} with lines" if apart else ""), style="green")
 
 
 def _lines(lines: dict[str, int]) -> str:
@@ -128,7 +128,7 @@ def layer_tables(run: LayerRun, verdict: Verdict, title: str) -> RenderableType:
     for c in counts:
         if not (c.machine or c.model):
             continue
-        mark = Text("✓", style="green") if c.explained else Text("✗", style="bold red")
+        mark = line("✓", style="green") if c.explained else line("✗", style="bold red")
         table.add_row(c.level, c.data_space, c.action, f"{c.machine:,}", f"{c.model:,}", mark, _lines(c.lines))
     compute = run.simulation.cycles.compute
     time = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -137,14 +137,14 @@ def layer_tables(run: LayerRun, verdict: Verdict, title: str) -> RenderableType:
         note = {"stalls": _by_level(run), "throttling": f"the model's own allowance over {compute:,} steps"}.get(
             name, ""
         )
-        time.add_row(f"[dim]{name}[/]", f"[bold]{n:,}[/]", note)
+        time.add_row(line(name, "dim"), line(f"{n:,}", "bold"), note)
     bits = f", sums of {run.simulation.sum_bits} bits" if run.simulation.sum_bits else ""
     return Group(
-        Text(f"{title}: {shape(run.cost.problem)}", style="bold"),
-        Text("output ") + _right(verdict) + Text(f" to {verdict.reference}, {verdict.elements:,} elements{bits}"),
-        Text(),
+        line(f"{title}: {shape(run.cost.problem)}", style="bold"),
+        line("output ") + _right(verdict) + line(f" to {verdict.reference}, {verdict.elements:,} elements{bits}"),
+        line(),
         table,
-        Text("cycles"),
+        line("cycles"),
         time,
     )
 
@@ -156,7 +156,7 @@ def _by_level(run: LayerRun) -> str:
 
 def verdict_line(name: str, verdict: Verdict) -> RenderableType:
     """What became of an output of the network."""
-    return Text(f"output '{name}' ") + _right(verdict) + Text(f" to {verdict.reference}")
+    return line(f"output '{name}' ") + _right(verdict) + line(f" to {verdict.reference}")
 
 
 def array_frame(machine: Machine, name: str) -> RenderableType:
@@ -170,7 +170,7 @@ def array_frame(machine: Machine, name: str) -> RenderableType:
     cells = []
     for multiplier in machine.multipliers:
         weight, activation = multiplier.operands
-        cells.append(Text(f"{_short(weight.value)} × {_short(activation.value)}", style="cyan"))
+        cells.append(line(f"{_short(weight.value)} × {_short(activation.value)}", style="cyan"))
     for row in range(0, len(cells), columns):
         grid.add_row(*cells[row : row + columns])
     moved: dict[str, int] = {}
@@ -178,9 +178,9 @@ def array_frame(machine: Machine, name: str) -> RenderableType:
         if event.action != "mac":
             key = f"{event.place.split('[')[0]} {event.action} {event.data_space}"
             moved[key] = moved.get(key, 0) + event.words
-    lines = [Text(f"{key:<44}{words:>6} words") for key, words in sorted(moved.items())]
+    lines = [line(f"{key:<44}{words:>6} words") for key, words in sorted(moved.items())]
     loops = "  ".join(f"{x.dim} {i + 1}/{x.bound}" for x, i in zip(plan.loops, machine.index, strict=True))
-    head = Text(f"{name}  step {machine.steps:,} of {plan.steps:,}, cycle {int(now[0]):,}   {loops}", style="bold")
+    head = line(f"{name}  step {machine.steps:,} of {plan.steps:,}, cycle {int(now[0]):,}   {loops}", style="bold")
     return Group(head, grid, *lines)
 
 

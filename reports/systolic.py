@@ -12,6 +12,7 @@ from rich.text import Text
 from hwsim.array.systolic import MatrixProduct, SystolicCycles, SystolicDesign
 from hwsim.array.systolic_network import PHASES, Stepped, SystolicLayer, SystolicNetwork
 from reports import units
+from reports.terminal import line
 
 BAR_WIDTH = 12
 GLYPHS = dict(zip(PHASES, "▒░█·", strict=True))
@@ -44,23 +45,23 @@ def phase_bar(cycles: SystolicCycles, width: int = BAR_WIDTH) -> str:
 def _checked(layer: SystolicLayer) -> Text:
     stepped = layer.stepped
     if stepped is None:
-        return Text()
+        return line()
     if stepped.refused:
-        return Text(f"too large: {stepped.refused}", style="dim")
+        return line(f"too large: {stepped.refused}", style="dim")
     if layer.agrees:
-        return Text("✓ cycles and product", style="green")
+        return line("✓ cycles and product", style="green")
     found = stepped.cycles.total if stepped.cycles else 0
     fault = "" if stepped.product_matches else ", wrong product"
-    return Text(f"✗ {found:,} cycles{fault}", style="bold red")
+    return line(f"✗ {found:,} cycles{fault}", style="bold red")
 
 
 def systolic_report(network: SystolicNetwork) -> RenderableType:
     """The totals, then a line per distinct layer with its phases, and what stepping showed."""
     stepped = any(x.stepped is not None for x in network.layers)
     total = network.cycles
-    head = Text(f"{network.model} on a systolic array: {design_line(network.design)}", style="bold")
+    head = line(f"{network.model} on a systolic array: {design_line(network.design)}", style="bold")
     latency = f" ({units.seconds(total.total * network.cycle_seconds)})" if network.cycle_seconds else ""
-    figures = Text(
+    figures = line(
         f"{total.total:,} cycles{latency}, utilization {units.percent(network.utilization)}, "
         f"{units.count(network.macs)} MACs"
     )
@@ -79,11 +80,11 @@ def systolic_report(network: SystolicNetwork) -> RenderableType:
         head,
         figures,
         table,
-        Text(f"{shares}; a layer's figures are of one occurrence.", "dim"),
+        line(f"{shares}; a layer's figures are of one occurrence.", "dim"),
     ]
     if network.unmapped:
         names = ", ".join(f"{x.op} ×{x.count}" for x in network.unmapped)
-        parts.append(Text(f"Not on the array: {names}.", style="dim"))
+        parts.append(line(f"Not on the array: {names}.", style="dim"))
     return Group(*parts)
 
 

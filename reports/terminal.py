@@ -14,8 +14,9 @@ from rich.tree import Tree
 from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
+from hwsim.errors import printable
 from hwsim.rubric import Score
-from hwsim.whatif import Variant, limited_by
+from hwsim.whatif import Study, limited_by
 from reports import units
 from reports.columns import METRICS, Column, component_names, layer_names
 from reports.figures import gap
@@ -24,6 +25,11 @@ from workloads.problem import Problem
 _SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
 _GLYPHS = "█▓▒░"
 _BAR = 12
+
+
+def line(text: str = "", style: str = "") -> Text:
+    """Text for the terminal in one style; what came from a file is made `printable`."""
+    return Text(printable(text), style=style)
 
 
 def shape(problem: Problem) -> str:
@@ -57,13 +63,13 @@ def _glyph(name: str, colors: dict[str, str]) -> str:
 
 def _where_energy_goes(layer: LayerCost, colors: dict[str, str]) -> Text:
     """A bar split by level, and the levels that take most."""
-    text, used = Text(), 0.0
+    text, used = line(), 0.0
     by_level = layer.energy_by_level_pj
     for name, color in colors.items():
-        before, used = round(used * _BAR), used + by_level.get(name, 0.0) / layer.energy_pj
+        before, used = round(used * _BAR), used + units.share(by_level.get(name, 0.0), layer.energy_pj)
         text.append(_glyph(name, colors) * (round(used * _BAR) - before), style=color)
     top = sorted(by_level, key=lambda name: -by_level[name])[:2]
-    text.append(" " + ", ".join(f"{name} {100 * by_level[name] / layer.energy_pj:.0f}%" for name in top))
+    text.append(printable(" " + ", ".join(f"{n} {100 * units.share(by_level[n], layer.energy_pj):.0f}%" for n in top)))
     return text
 
 
@@ -86,7 +92,7 @@ def _totals(cost: NetworkCost) -> Table:
         ("", "", "peak live", live),
     ]
     for a, b, c, d in rows:
-        table.add_row(f"[dim]{a}[/]", f"[bold]{b}[/]", f"[dim]{c}[/]", f"[bold]{d}[/]")
+        table.add_row(line(a, "dim"), line(b, "bold"), line(c, "dim"), line(d, "bold"))
     return table
 
 
@@ -129,23 +135,28 @@ def profile_table(cost: NetworkCost) -> RenderableType:
         table.add_column(title, justify=justify, no_wrap=title != "layer", overflow="fold")  # type: ignore[arg-type]
     for layer in cost.layers:
         table.add_row(*layer_cells(layer), _where_energy_goes(layer.cost, colors), proof(layer.cost))
-    legend = Text("energy: ") + Text("  ").join(
-        Text(f"{_glyph(name, colors)} {name}", style=color) for name, color in colors.items()
+    legend = line("energy: ") + line("  ").join(
+        line(f"{_glyph(name, colors)} {name}", style=color) for name, color in colors.items()
     )
     parts: list[RenderableType] = [
-        Text(f"{cost.model} on {cost.arch}, every layer at its least {cost.objective}", style="bold"),
+        line(f"{cost.model} on {cost.arch}, every layer at its least {cost.objective}", style="bold"),
         _totals(cost),
         table,
         legend,
-        Text(
+        line(
             "A line per distinct layer, figures of one occurrence; × says how often. opt: ✓ proved best, else the gap."
         ),
     ]
     if cost.unmapped:
         text = ", ".join(f"{x.op} ×{x.count} ({units.size(x.bytes_moved)})" for x in cost.unmapped)
-        parts.append(Text(f"Not mapped (bytes they move): {text}"))
-    parts += [Text(f"Note: {note}", style="yellow") for note in cost.notes]
+        parts.append(line(f"Not mapped (bytes they move): {text}"))
+    parts += [note(text) for text in cost.notes]
     return Group(*parts)
+
+
+def note(text: str) -> Text:
+    """A line that the reader should see."""
+    return line(f"Note: {text}", style="yellow")
 
 
 def loop_nest(cost: LayerCost, architecture: Architecture) -> str:
@@ -154,21 +165,21 @@ def loop_nest(cost: LayerCost, architecture: Architecture) -> str:
     for level, placed, priced in zip(architecture.levels, cost.mapping.levels, cost.levels, strict=True):
         held = ", ".join(f"{name} {space.capacity:,}" for name, space in priced.data_spaces.items())
         if isinstance(level, Fanout):
-            lines.append(f"{'  ' * depth}{level.name}: {level.mesh_x} × {level.mesh_y} instances")
+            lines.append(f"{'  ' * depth}{printable(level.name)}: {level.mesh_x} × {level.mesh_y} instances")
         else:
-            lines.append(f"{'  ' * depth}{level.name} [{held or 'holds nothing'}]")
+            lines.append("  " * depth + printable(f"{level.name} [{held or 'holds nothing'}]"))
         for loop in (*placed.temporal, *placed.spatial):
             word = f"parallel along {loop.axis}" if loop.axis else "for"
-            lines.append(f"{'  ' * depth}| {word} {loop.dim} in 0..{loop.bound - 1}")
+            lines.append(f"{'  ' * depth}| {word} {printable(loop.dim)} in 0..{loop.bound - 1}")
             depth += 1
-    lines.append(f"{'  ' * depth}{architecture.compute.name}: multiply, accumulate")
+    lines.append(f"{'  ' * depth}{printable(architecture.compute.name)}: multiply, accumulate")
     return "\n".join(lines)
 
 
 def layer_report(cost: LayerCost, architecture: Architecture, title: str) -> RenderableType:
     """One layer in depth: figures, loop nest, accesses and energy per level and data space, certificate."""
-    head = Text(f"{title}: {shape(cost.problem)}", style="bold")
-    figures = Text(
+    head = line(f"{title}: {shape(cost.problem)}", style="bold")
+    figures = line(
         f"{units.energy(cost.energy_pj)}, {cost.cycles:,} cycles, utilization {units.percent(cost.utilization)}, "
         f"{cost.compute.computes:,} MACs on {cost.compute.instances} of {architecture.compute_instances} units"
     )
@@ -187,12 +198,12 @@ def layer_report(cost: LayerCost, architecture: Architecture, title: str) -> Ren
                 f"{space.fills:,}",
                 f"{space.updates:,}",
                 units.energy(space.energy_pj),
-                units.percent(space.energy_pj / cost.energy_pj),
+                units.percent(units.share(space.energy_pj, cost.energy_pj)),
             )
         if level.leakage_pj:
-            share = units.percent(level.leakage_pj / cost.energy_pj)
+            share = units.percent(units.share(level.leakage_pj, cost.energy_pj))
             table.add_row(level.name, "leakage", "", "", "", "", "", units.energy(level.leakage_pj), share)
-    share = units.percent(cost.compute.energy_pj / cost.energy_pj)
+    share = units.percent(units.share(cost.compute.energy_pj, cost.energy_pj))
     table.add_row(
         cost.compute.name,
         "compute",
@@ -204,7 +215,7 @@ def layer_report(cost: LayerCost, architecture: Architecture, title: str) -> Ren
         units.energy(cost.compute.energy_pj),
         share,
     )
-    parts: list[RenderableType] = [head, figures, Text(), Text(loop_nest(cost, architecture)), Text(), table]
+    parts: list[RenderableType] = [head, figures, line(), Text(loop_nest(cost, architecture)), line(), table]
     if cost.certificate:
         parts.append(certificate_line(cost))
     return Group(*parts)
@@ -214,10 +225,10 @@ def certificate_line(cost: LayerCost) -> Text:
     """What the mapper proved, in a line."""
     c = cost.certificate
     if c is None:
-        return Text("mapping given, not searched")
-    word = "optimal" if c.optimal else f"gap {100 * (1 - c.lower_bound / c.value):.3g}%"
+        return line("mapping given, not searched")
+    word = "optimal" if c.optimal else f"gap {100 * (1 - units.share(c.lower_bound, c.value)):.3g}%"
     space = f" of {c.space_size:.4g} mappings" if c.space_size else ""
-    return Text(
+    return line(
         f"{c.objective} {c.value:.6g}, {word} (bound {c.lower_bound:.6g}); {c.evaluated:,} partial mappings{space} "
         f"in {units.seconds(c.seconds)}. {c.argument}"
     )
@@ -225,7 +236,7 @@ def certificate_line(cost: LayerCost) -> Text:
 
 def architecture_tree(architecture: Architecture, energy: EnergyTable) -> RenderableType:
     """The hierarchy of an architecture, and what every action costs, with its source."""
-    root = node = Tree(f"[bold]{architecture.name}[/] {architecture.description}")
+    root = node = Tree(line(architecture.name, "bold") + line(f" {architecture.description}"))
     for level in architecture.levels:
         if isinstance(level, Fanout):
             node = node.add(f"{level.name}: {level.mesh_x} × {level.mesh_y}")
@@ -264,7 +275,7 @@ def architecture_list(architectures: Sequence[Architecture]) -> Table:
     """A line per architecture."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for architecture in architectures:
-        table.add_row(f"[bold]{architecture.name}[/]", architecture.description)
+        table.add_row(line(architecture.name, "bold"), architecture.description)
     return table
 
 
@@ -272,7 +283,7 @@ def zoo_list(models: Mapping[str, str]) -> Table:
     """A line per model of the zoo."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, description in models.items():
-        table.add_row(f"[bold]{name}[/]", description)
+        table.add_row(line(name, "bold"), description)
     return table
 
 
@@ -298,7 +309,7 @@ def front_table(points: Sequence[LayerCost], title: str) -> RenderableType:
             units.percent(cost.utilization),
             proved,
         )
-    return Group(table, Text("From least energy to fewest cycles; nothing in between is better in both.", style="dim"))
+    return Group(table, line("From least energy to fewest cycles; nothing in between is better in both.", style="dim"))
 
 
 def _figure(value: Decimal | None, unit: str) -> str:
@@ -313,21 +324,21 @@ def score_report(score: Score) -> RenderableType:
     facts, rubric = score.facts, score.rubric
     broken = [x.name for x in score.hard if not x.met]
     points = f"{score.points.normalize():f} of {score.max_points.normalize():f} points"
-    headline = Text(f"{points}  {rubric.title}", style="bold red" if broken else "bold")
+    headline = line(f"{points}  {rubric.title}", style="bold red" if broken else "bold")
     where = f" on {facts.cost.arch}" if facts.cost is not None else ""
-    about = Text(f"{facts.workload.name}{where}; accuracy {facts.accuracy_source}", style="dim")
+    about = line(f"{facts.workload.name}{where}; accuracy {facts.accuracy_source}", style="dim")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for title in ("criterion", "figure", "band", "points", "for more", "limited by"):
         table.add_column(title, justify="right" if title in ("figure", "points") else "left")
     for hard in score.hard:
-        met = Text("met", style="green") if hard.met else Text("broken: no points in all", style="bold red")
+        met = line("met", style="green") if hard.met else line("broken: no points in all", style="bold red")
         table.add_row(f"{hard.name} (must)", _figure(hard.value, hard.unit), hard.limit, "", met, "")
     for mark in score.marks:
         given = f"{mark.points.normalize():f} / {mark.max_points.normalize():f}"
         row = (mark.band or "none", given, mark.next_band or "", mark.limited_by or "")
         table.add_row(mark.name, _figure(mark.value, mark.unit), *row)
-    notes = [Text(note, style="dim") for note in rubric.notes]
-    return Group(headline, about, table, *notes, Text(f"rubric: {rubric.source}", style="dim"))
+    notes = [line(note, style="dim") for note in rubric.notes]
+    return Group(headline, about, table, *notes, line(f"rubric: {rubric.source}", style="dim"))
 
 
 def recipe_list(titles: Mapping[str, str]) -> RenderableType:
@@ -337,7 +348,7 @@ def recipe_list(titles: Mapping[str, str]) -> RenderableType:
     table.add_column("what it trains")
     for name, title in titles.items():
         table.add_row(name, title)
-    return Group(table, Text("hwsim train RECIPE --data-dir FOLDER", style="dim"))
+    return Group(table, line("hwsim train RECIPE --data-dir FOLDER", style="dim"))
 
 
 _HIDDEN = frozenset({"epochs", "classes", "curve", "tokens_per_second", "network", "training", "options", "versions"})
@@ -348,7 +359,7 @@ def training_report(log: Mapping[str, object], folder: object) -> RenderableType
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for key, value in log.items():
         if key not in _HIDDEN and key != "table" and value not in (None, [], {}):
-            table.add_row(Text(key.replace("_", " "), style="dim"), Text(str(value)))
+            table.add_row(line(key.replace("_", " "), style="dim"), line(str(value)))
     rows = log.get("table")
     parts: list[RenderableType] = [table]
     if isinstance(rows, list) and rows:
@@ -359,7 +370,7 @@ def training_report(log: Mapping[str, object], folder: object) -> RenderableType
         for row in rows:
             lines.add_row(*(_cell(row.get(name)) for name in names))
         parts.append(lines)
-    return Group(*parts, Text(f"written to {folder}", style="dim"))
+    return Group(*parts, line(f"written to {folder}", style="dim"))
 
 
 def _cell(value: object) -> str:
@@ -371,7 +382,7 @@ def _cell(value: object) -> str:
 def _change(value: float, base: float, shown: str) -> Text:
     """A figure with its change; green where it fell, red where it rose (all figures here are better when less)."""
     if base == 0 or abs(value / base - 1) < 5e-4:
-        return Text(shown)
+        return line(shown)
     share = value / base - 1
     return Text.assemble(shown, (f"  {100 * share:+.1f}%", "green" if share < 0 else "red"))
 
@@ -383,8 +394,8 @@ def columns_report(columns: Sequence[Column]) -> RenderableType:
     totals.add_column("")
     layers.add_column("layer")
     for column in columns:
-        totals.add_column(Text(column.name), justify="right")
-        layers.add_column(Text(f"{column.name}: energy, cycles"), justify="right")
+        totals.add_column(line(column.name), justify="right")
+        layers.add_column(line(f"{column.name}: energy, cycles"), justify="right")
     for metric in METRICS:
         values = [metric.value(c) for c in columns]
         first = values[0]
@@ -394,24 +405,24 @@ def columns_report(columns: Sequence[Column]) -> RenderableType:
         for value in values:
             shown = "not known" if value is None else metric.shown(value)
             plain = metric.more or value is None or first is None
-            cells.append(Text(shown) if plain else _change(value or 0.0, first or 0.0, shown))
+            cells.append(line(shown) if plain else _change(value or 0.0, first or 0.0, shown))
         totals.add_row(f"EDP ({metric.unit})" if metric.name == "EDP" else metric.name, *cells)
     for component in component_names(columns):
         spent = [c.by_component_pj().get(component) for c in columns]
-        cells = [Text() if v is None else _change(v, spent[0] or 0.0, units.energy(v)) for v in spent]
-        totals.add_row(Text(f"  energy in {component}", style="dim"), *cells)
+        cells = [line() if v is None else _change(v, spent[0] or 0.0, units.energy(v)) for v in spent]
+        totals.add_row(line(f"  energy in {component}", style="dim"), *cells)
     for name in layer_names(columns):
         found, first_layer = [c.layers.get(name) for c in columns], base.layers.get(name)
         before = first_layer.edp if first_layer else 0.0
         cells = [
-            Text("–") if x is None else _change(x.edp, before, f"{units.energy(x.energy_pj)}, {units.count(x.cycles)}")
+            line("–") if x is None else _change(x.edp, before, f"{units.energy(x.energy_pj)}, {units.count(x.cycles)}")
             for x in found
         ]
-        layers.add_row(Text(name), *cells)
-    return Group(totals, layers, Text("Percentages of a layer are of its EDP, against the first column.", style="dim"))
+        layers.add_row(line(name), *cells)
+    return Group(totals, layers, line("Percentages of a layer are of its EDP, against the first column.", style="dim"))
 
 
-def whatif_report(variants: Sequence[Variant]) -> RenderableType:
+def whatif_report(variants: Study) -> RenderableType:
     """Columns side by side: the totals, then every layer with what limits it before and after."""
     base = variants[0]
     totals = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
@@ -431,7 +442,7 @@ def whatif_report(variants: Sequence[Variant]) -> RenderableType:
     for level in levels:
         spent = [sum(x.count * x.cost.energy_by_level_pj.get(level, 0.0) for x in v.cost.layers) for v in variants]
         changes = (_change(value, spent[0], units.energy(value)) for value in spent)
-        totals.add_row(Text(f"  energy in {level}", style="dim"), *changes)
+        totals.add_row(line(f"  energy in {level}", style="dim"), *changes)
     layers = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     layers.add_column("layer")
     layers.add_column("×", justify="right")
@@ -445,12 +456,12 @@ def whatif_report(variants: Sequence[Variant]) -> RenderableType:
             cells.append(_change(cost.edp, layer.cost.edp, shown))
         layers.add_row(layer.name, str(layer.count), *cells)
     return Group(
-        Text(
+        line(
             f"{base.cost.model} on {base.cost.arch}, every layer mapped anew at its least {base.cost.objective}",
             style="bold",
         ),
         totals,
         layers,
-        Text("Percentages of a layer are of its EDP. All columns are priced by hwsim's estimators.", style="dim"),
-        Text(f"No area is known for {', '.join(base.no_area)}." if base.no_area else "", style="dim"),
+        line(f"Percentages of a layer are of its EDP. {variants.prices}", style="dim"),
+        line(f"No area is known for {', '.join(base.no_area)}." if base.no_area else "", style="dim"),
     )

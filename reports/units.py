@@ -37,6 +37,11 @@ def size(n: float) -> str:
     return f"{n:.0f} B"
 
 
+def share(part: float, whole: float) -> float:
+    """A part of a whole; 0 where the whole is nothing, such as the energy of a design whose prices are all 0."""
+    return part / whole if whole else 0.0
+
+
 def percent(share: float) -> str:
     """``0.4567`` → ``45.7%``."""
     return f"{100 * share:.1f}%"

@@ -1,21 +1,26 @@
 """Every mapping of a small problem, one by one: what an exact search is checked against.
 
-The space (perfect factorization):
+The space (perfect factorization), from what `hwsim.architecture.LoopConstraint` and `Constraints` say of their fields:
 
 - every dimension is factorized over the storages (in time) and the fan-outs (in space), within
-  the levels' factor constraints; constraints on dimensions that the problem lacks drop out;
+  the levels' constraints on factors: of single dimensions, of those that have none (``others_one``, ``max_factor``),
+  and of those that index a data space (``no_iteration``). All of them hold at once, in whatever order they stand;
+  constraints on dimensions that the problem lacks drop out;
 - loops with bound 1 do not count, so that a nest is enumerated once;
 - the temporal loops of a storage stand in any order, except that dimensions named by its
   ``permutation`` (inner → outer) are the innermost ones in that order;
 - at a fan-out with a ``split``, the first ``split`` dimensions of the permutation run along X and
   all others along Y (dimensions not named come after those named); without one, each dimension
   runs along X or Y. The product along an axis fits the mesh. The order of loops along an axis is
-  no choice;
+  no choice: those named stand innermost, as named, then the others, as the problem lists them;
 - a storage keeps or bypasses each data space, as far as its constraints leave that open; the
   outermost storage keeps all;
 - ``min_utilization`` holds: of a fan-out's instances, of a storage's capacity.
 
 Whether tiles fit their storages is another question: `fits` answers it for one mapping.
+
+Nothing here calls the search or its helpers. Mappings are priced by `hwsim.model.evaluate`; `optima` prices them
+many at a time by `hwsim.batch`, which calls the same counting (a test compares the two).
 """
 
 from __future__ import annotations
@@ -23,36 +28,148 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
 
 from hwsim.architecture import Architecture, Fanout, Level, Storage
+from hwsim.batch import evaluate_packed, pack
+from hwsim.energy import EnergyTable
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from workloads.problem import Problem
 
 Factors = tuple[int, ...]
 """The bound of one dimension at every level, outer → inner."""
+Loops = tuple[tuple[Loop, ...], tuple[Loop, ...]]
+"""The temporal and the spatial loops of one level."""
+Keep = tuple[frozenset[str], ...]
+"""What every level keeps, outer → inner."""
+
+OBJECTIVES = ("edp", "energy", "latency")
+TIE = 1e-9
+"""Energies within this share of each other are one."""
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best of all mappings: pJ and cycles, and one mapping that has them."""
+
+    energy_pj: float
+    cycles: float
+    mapping: Mapping
+
+    def value(self, objective: str) -> float:
+        """What the objective minimises."""
+        return {"edp": self.energy_pj * self.cycles, "energy": self.energy_pj, "latency": self.cycles}[objective]
+
+
+@dataclass(frozen=True)
+class Optima:
+    """What enumeration says of a design.
+
+    Attributes:
+        size: mappings in the space.
+        legal: how many of them have tiles that fit.
+        best: per objective; empty where no mapping is legal. ``energy``: the least energy, then the fewest cycles
+            among mappings within `TIE` of it; ``latency``: the fewest cycles, then the least energy among those.
+    """
+
+    size: int
+    legal: int
+    best: dict[str, Optimum]
 
 
 def enumerate_mappings(problem: Problem, architecture: Architecture) -> Iterator[Mapping]:
     """Yield every mapping of the space, whether or not its tiles fit."""
     keeps = list(_keep_choices(problem, architecture))
-    for factors in _factorizations(problem, architecture):
-        per_level = [_level_choices(problem, level, bounds) for level, bounds in _by_level(architecture, factors)]
-        for loops in itertools.product(*per_level):
-            for keep in keeps:
-                mapping = Mapping(
-                    tuple(
-                        LevelMapping(level.name, temporal, spatial, kept)
-                        for level, (temporal, spatial), kept in zip(architecture.levels, loops, keep, strict=True)
-                    )
-                )
-                if _used_enough(problem, architecture, mapping):
-                    yield mapping
+    for nest in _nests(problem, architecture):
+        tiles = _tiles(problem, architecture, nest)
+        for keep in keeps:
+            if _filled_enough(problem, architecture, tiles, keep):
+                yield _mapping(architecture, nest, keep)
+
+
+def optima(problem: Problem, architecture: Architecture, energy: EnergyTable) -> Optima:
+    """The best mappings, by pricing every mapping of the space."""
+    nests = list(_nests(problem, architecture))
+    keeps = list(_keep_choices(problem, architecture))
+    size, costs = 0, []
+    if nests:
+        tiles = np.array([_tiles(problem, architecture, nest) for nest in nests])
+        packed = pack(problem, architecture, [_mapping(architecture, nest, keeps[0]) for nest in nests], energy)
+        for keep in keeps:
+            kept = _kept(problem, keep)
+            cost = evaluate_packed(packed._replace(keep=np.repeat(kept.T[None], len(nests), axis=0)))
+            enough = _filled_enough(problem, architecture, tiles, keep)
+            size += int(np.count_nonzero(enough))
+            cost[~enough] = np.inf
+            costs.append(cost)
+    if not costs:
+        return Optima(0, 0, {})
+    pj, cycles = np.concatenate(costs).T
+
+    def best(*figures: npt.NDArray[np.float64]) -> Optimum:
+        among = np.arange(len(pj))
+        for figure in figures:
+            among = among[figure[among] <= figure[among].min() * (1 + TIE)]
+        keep, nest = divmod(int(among[0]), len(nests))
+        return Optimum(float(pj[among[0]]), float(cycles[among[0]]), _mapping(architecture, nests[nest], keeps[keep]))
+
+    legal = int(np.count_nonzero(np.isfinite(pj)))
+    if not legal:
+        return Optima(size, 0, {})
+    return Optima(size, legal, {"edp": best(pj * cycles, pj), "energy": best(pj, cycles), "latency": best(cycles, pj)})
 
 
 def space_size(problem: Problem, architecture: Architecture) -> int:
-    """How many mappings `enumerate_mappings` yields, counted without making them (no storage's min_utilization)."""
-    _no_storage_minimum(architecture)
-    nests = 0
+    """How many mappings `enumerate_mappings` yields, counted without making them where no storage has a minimum."""
+    if any(x.capacity is not None and x.constraints.min_utilization for x in architecture.storages):
+        return sum(1 for _ in enumerate_mappings(problem, architecture))
+    keeps = sum(1 for _ in _keep_choices(problem, architecture))
+    return keeps * sum(_orders(problem, architecture))
+
+
+def most_mappings(problem: Problem, architecture: Architecture, most: int) -> int | None:
+    """How many mappings the space has if storages' min_utilization is left aside; None if more than ``most``."""
+    keeps = sum(1 for _ in itertools.islice(_keep_choices(problem, architecture), most + 1))
+    total = 0
+    for orders in _orders(problem, architecture):
+        total += orders * keeps
+        if total > most:
+            return None
+    return total
+
+
+def fits(problem: Problem, architecture: Architecture, mapping: Mapping) -> bool:
+    """Whether at every storage the boxes of the data spaces that it keeps fit together."""
+    tiles = _tiles(problem, architecture, [(x.temporal, x.spatial) for x in mapping.levels])
+    words = (tiles * _kept(problem, [x.keep for x in mapping.levels])).sum(axis=1)
+    return all(
+        not isinstance(level, Storage) or level.capacity is None or held <= level.capacity
+        for level, held in zip(architecture.levels, words, strict=True)
+    )
+
+
+def _mapping(architecture: Architecture, nest: Iterable[Loops], keep: Keep) -> Mapping:
+    return Mapping(
+        tuple(
+            LevelMapping(level.name, temporal, spatial, kept)
+            for level, (temporal, spatial), kept in zip(architecture.levels, nest, keep, strict=True)
+        )
+    )
+
+
+def _nests(problem: Problem, architecture: Architecture) -> Iterator[tuple[Loops, ...]]:
+    """Every loop nest: what all levels run."""
+    for factors in _factorizations(problem, architecture):
+        per_level = [_level_choices(problem, level, bounds) for level, bounds in _by_level(architecture, factors)]
+        yield from itertools.product(*per_level)
+
+
+def _orders(problem: Problem, architecture: Architecture) -> Iterator[int]:
+    """Loop nests per factorization."""
     for factors in _factorizations(problem, architecture):
         orders = 1
         for level, bounds in _by_level(architecture, factors):
@@ -61,48 +178,44 @@ def space_size(problem: Problem, architecture: Architecture) -> int:
             else:
                 named = set(level.constraints.temporal.permutation)
                 orders *= math.factorial(sum(dim not in named for dim, bound in bounds.items() if bound > 1))
-        nests += orders
-    return nests * sum(1 for _ in _keep_choices(problem, architecture))
+        yield orders
 
 
-def fits(problem: Problem, architecture: Architecture, mapping: Mapping) -> bool:
-    """Whether at every storage the boxes of the data spaces that it keeps fit together."""
-    return all(
-        storage.capacity is None or words <= storage.capacity
-        for storage, words in zip(architecture.storages, _occupancy(problem, architecture, mapping), strict=True)
-    )
-
-
-def _occupancy(problem: Problem, architecture: Architecture, mapping: Mapping) -> list[int]:
-    """Words that each storage holds, outermost first."""
+def _tiles(problem: Problem, architecture: Architecture, nest: Iterable[Loops]) -> npt.NDArray[np.int64]:
+    """(levels, data spaces) words of the box that each data space spans inside each level, its own loops included."""
     sizes = {dim: 1 for dim, _ in problem.dims}
-    words: list[int] = []
-    for level, loops in reversed(list(zip(architecture.levels, mapping.levels, strict=True))):
-        for loop in (*loops.spatial, *loops.temporal):
+    words: list[list[int]] = []
+    for temporal, spatial in reversed(list(nest)):
+        for loop in (*spatial, *temporal):
             sizes[loop.dim] *= loop.bound
-        if isinstance(level, Storage):
-            tile = Problem(problem.kind, tuple(sizes.items()), problem.data_spaces)
-            words.insert(0, sum(tile.data_space_size(s) for s in problem.data_spaces if s.name in loops.keep))
-    return words
+        tile = Problem(problem.kind, tuple(sizes.items()), problem.data_spaces)
+        words.insert(0, [tile.data_space_size(x) for x in problem.data_spaces])
+    return np.array(words)
 
 
-def _used_enough(problem: Problem, architecture: Architecture, mapping: Mapping) -> bool:
-    return all(
-        storage.capacity is None or words >= storage.constraints.min_utilization * storage.capacity
-        for storage, words in zip(architecture.storages, _occupancy(problem, architecture, mapping), strict=True)
-        if storage.constraints.min_utilization
-    )
+def _kept(problem: Problem, keep: Iterable[frozenset[str]]) -> npt.NDArray[np.bool_]:
+    """(levels, data spaces) whether the level keeps it."""
+    return np.array([[x.name in kept for x in problem.data_spaces] for kept in keep])
 
 
-def _no_storage_minimum(architecture: Architecture) -> None:
-    for storage in architecture.storages:
-        if storage.constraints.min_utilization:
-            raise NotImplementedError(f"{storage.name}: its min_utilization takes tile sizes; enumerate instead")
+def _filled_enough(
+    problem: Problem, architecture: Architecture, tiles: npt.NDArray[np.int64], keep: Keep
+) -> npt.NDArray[np.bool_]:
+    """Whether tiles (…, levels, data spaces) fill every storage that asks for it as much as it asks for."""
+    words = (tiles * _kept(problem, keep)).sum(axis=-1)
+    floor = [
+        _share(level.constraints.min_utilization, level.capacity)
+        if isinstance(level, Storage) and level.capacity is not None
+        else 0
+        for level in architecture.levels
+    ]
+    enough: npt.NDArray[np.bool_] = np.all(words >= np.array(floor), axis=-1)
+    return enough
 
 
 def _factorizations(problem: Problem, architecture: Architecture) -> Iterator[dict[str, Factors]]:
     """Every dimension → bounds per level that obeys the factor constraints and the fan-outs' instances."""
-    dims = [(dim, list(_splits(dim, size, size, architecture.levels))) for dim, size in problem.dims]
+    dims = [(dim, list(_splits(problem, dim, size, architecture.levels))) for dim, size in problem.dims]
     room = tuple(level.mesh_x * level.mesh_y if isinstance(level, Fanout) else None for level in architecture.levels)
 
     def extend(index: int, room: tuple[int | None, ...], chosen: dict[str, Factors]) -> Iterator[dict[str, Factors]]:
@@ -118,28 +231,33 @@ def _factorizations(problem: Problem, architecture: Architecture) -> Iterator[di
     yield from extend(0, room, {})
 
 
-def _splits(dim: str, size: int, rest: int, levels: tuple[Level, ...]) -> Iterator[Factors]:
+def _splits(problem: Problem, dim: str, rest: int, levels: tuple[Level, ...]) -> Iterator[Factors]:
     """Every way to write ``rest`` as a product over the levels, within their factor constraints."""
     if not levels:
         if rest == 1:
             yield ()
         return
     for bound in range(1, rest + 1):
-        if rest % bound == 0 and _allowed(dim, size, bound, levels[0]):
-            for inner in _splits(dim, size, rest // bound, levels[1:]):
+        if rest % bound == 0 and _allowed(problem, dim, bound, levels[0]):
+            for inner in _splits(problem, dim, rest // bound, levels[1:]):
                 yield (bound, *inner)
 
 
-def _allowed(dim: str, size: int, bound: int, level: Level) -> bool:
+def _allowed(problem: Problem, dim: str, bound: int, level: Level) -> bool:
+    """Whether a level may run a loop of this bound over a dimension."""
     loops = level.constraints.spatial if isinstance(level, Fanout) else level.constraints.temporal
-    for constraint in loops.factors:
-        if constraint.dim != dim:
-            continue
-        # Timeloop reads ``=0`` as the whole dimension.
-        value = constraint.value or size
-        if not {"=": bound == value, "<=": bound <= value, ">=": bound >= value}[constraint.op]:
+    named = [factor for factor in loops.factors if factor.dim == dim]
+    for factor in named:
+        if factor.op == "=" and bound != (factor.value or problem.sizes[dim]):  # =0 is the whole dimension
             return False
-    return True
+        if (factor.op == "<=" and bound > factor.value) or (factor.op == ">=" and bound < factor.value):
+            return False
+    if not named and loops.others_one and bound > 1:
+        return False
+    if not named and loops.max_factor is not None and bound > loops.max_factor:
+        return False
+    indexes = any(x.name in loops.no_iteration and dim in x.dimensions for x in problem.data_spaces)
+    return bound == 1 or not indexes
 
 
 def _by_level(architecture: Architecture, factors: dict[str, Factors]) -> Iterator[tuple[Level, dict[str, int]]]:
@@ -166,7 +284,7 @@ def _axes(problem: Problem, level: Fanout, bounds: dict[str, int]) -> Iterator[t
     constraint = level.constraints.spatial
     named = constraint.permutation
     unnamed = [dim for dim, _ in problem.dims if dim not in named]
-    inner_to_outer = [dim for dim in (*named, *reversed(unnamed)) if bounds.get(dim, 1) > 1]
+    inner_to_outer = [dim for dim in (*named, *unnamed) if bounds.get(dim, 1) > 1]
     choices: Iterable[tuple[str, ...]]
     if constraint.split is None:
         choices = itertools.product("XY", repeat=len(inner_to_outer))
@@ -182,7 +300,12 @@ def _axes(problem: Problem, level: Fanout, bounds: dict[str, int]) -> Iterator[t
 
 def _used_mesh_enough(level: Fanout, loops: tuple[Loop, ...]) -> bool:
     used = math.prod(loop.bound for loop in loops)
-    return used >= level.constraints.min_utilization * level.mesh_x * level.mesh_y
+    return used >= _share(level.constraints.min_utilization, level.mesh_x * level.mesh_y)
+
+
+def _share(share: float, of: int) -> int:
+    """The fewest that are at least such a share, as it is written: 0.07 of 100 is 7."""
+    return math.ceil(Fraction(str(share)) * of)
 
 
 def _keep_choices(problem: Problem, architecture: Architecture) -> Iterator[tuple[frozenset[str], ...]]:

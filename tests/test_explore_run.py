@@ -144,7 +144,7 @@ def test_what_is_known_is_not_computed_again_and_order_does_not_matter(tmp_path:
     whole = explore_data(grid(ready))
     stopped = Counting(ready, stop_after=5)
     found = grid(ready, store, stopped)
-    assert found.interrupted and len(found.trials) == 5
+    assert found.ended == "interrupted" and len(found.trials) == 5
     rest = Counting(ready, backwards=True)
     resumed = grid(ready, store, rest)
     assert resumed.evaluated == len(rest.seen) == 7 and not any(x in stopped.seen for x in rest.seen)

@@ -156,21 +156,21 @@ def test_a_buffer_without_room_for_one_element(hwsim: Callable[..., Run], tmp_pa
 
 
 def test_an_interrupted_search_keeps_its_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hwsim.mapper import exact
+    from hwsim.mapper import exact, walk
 
     problem = matmul({"P": 48, "C": 64, "M": 96})
     architecture, energy = load_architecture("simple_ws")
     whole = exact.search(problem, architecture, energy)
     assert isinstance(whole, LayerCost) and whole.certificate is not None
     told: list[tuple[float, float, float]] = []
-    run = exact._Search.run
+    run = walk.Walk.run
 
-    def interrupted(self: exact._Search, beam: int | None) -> None:
+    def interrupted(self: walk.Walk, beam: int | None) -> None:
         if beam is None:
             raise KeyboardInterrupt
         run(self, beam)
 
-    monkeypatch.setattr(exact._Search, "run", interrupted)
+    monkeypatch.setattr(walk.Walk, "run", interrupted)
     cut = exact.search(problem, architecture, energy, progress=lambda *x: told.append(x))
     assert isinstance(cut, LayerCost) and cut.certificate is not None
     assert not cut.certificate.optimal

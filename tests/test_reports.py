@@ -11,9 +11,10 @@ import pytest
 
 import hwsim as package
 from hwsim.cost import NetworkCost
+from hwsim.errors import shorten
 from hwsim.spec import load_architecture
 from reports.columns import percent_change
-from reports.figures import energy_by_component_pj, energy_matrix_pj, rooflines, shorten
+from reports.figures import energy_by_component_pj, energy_matrix_pj, rooflines
 from reports.html.graph import folded, lanes, operator_graph
 from reports.html.page import embed, label
 from reports.markdown import table

@@ -113,3 +113,140 @@ def test_errors_name_the_option() -> None:
     with pytest.raises(HwsimError) as caught:
         Setting.parse("x")
     assert caught.value.where == "--set x"
+
+
+UNCHANGED = [
+    "shared_glb.depth=16384",
+    "shared_glb.depth=16384.0",
+    "shared_glb.depth=16 * 1024",
+    "*.technology=45",
+    "*.technology=45e-9",
+    "system.technology= 45nm",
+    "PE.meshX=16",
+    "system.meshX=1",
+    "DRAM.type=LPDDR4",
+    "shared_glb.multiple_buffering=1",  # new attributes that say what is so already
+    "shared_glb.datawidth=16",
+    "shared_glb.block_size=4",
+    "mac.global_cycle_seconds=1.0e-9",
+]
+
+
+@pytest.mark.parametrize("text", UNCHANGED)
+def test_a_setting_that_changes_nothing_changes_nothing(text: str) -> None:
+    architecture, energy = load_architecture("simple_ws", [Setting.parse(text)])
+    assert (architecture, energy) == load_architecture("simple_ws")
+    assert not energy.instead_of
+
+
+CHANGED = ["shared_glb.depth=16383", "*.technology=44nm", "PE.meshX=15", "DRAM.type=DDR3", "system.meshX=2"]
+
+
+@pytest.mark.parametrize("text", CHANGED)
+def test_a_setting_that_changes_something_prices_anew(text: str) -> None:
+    try:
+        _, energy = load_architecture("simple_ws", [Setting.parse(text)])
+    except HwsimError as error:
+        assert text == "system.meshX=2" and "feeds the array" in error.message, "a container outside all storages"
+        return
+    assert energy.instead_of == "the table simple_ws.ert.yaml" and energy != load_architecture("simple_ws")[1]
+
+
+def test_several_settings_change_nothing_only_together() -> None:
+    same = [Setting.parse(t) for t in ("shared_glb.depth=16384", "PE.meshY=16")]
+    assert load_architecture("simple_ws", same) == load_architecture("simple_ws")
+    there_and_back = [Setting.parse(t) for t in ("shared_glb.depth=1", "shared_glb.depth=16384")]
+    assert load_architecture("simple_ws", there_and_back) == load_architecture("simple_ws")
+    one_of_two = [Setting.parse(t) for t in ("shared_glb.depth=16384", "PE.meshY=15")]
+    assert load_architecture("simple_ws", one_of_two)[1].instead_of
+
+
+def test_an_architecture_without_a_table_is_priced_as_before() -> None:
+    _, energy = load_architecture("nvdla_like", [Setting.parse("*.technology=7nm")])
+    assert not energy.instead_of
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("shared_glb.depht=3", "'depht' is no attribute of 'shared_glb'. Did you mean 'depth'?"),
+        ("mac.depth=3", "'depth' is no attribute of 'mac'."),
+        ("mac.multiplier_widht=3", "Did you mean 'multiplier_width'?"),
+        ("PE.mehsX=3", "Did you mean 'meshX'?"),
+        ("*.tecnology=32nm", "Did you mean 'technology'?"),
+        ("DRAM.typ=DDR3", "Did you mean 'type'?"),
+        ("weight_reg.multiplier_width=3", "no attribute of 'weight_reg'"),
+    ],
+)
+def test_unknown_attributes_are_refused(text: str, said: str) -> None:
+    with pytest.raises(HwsimError) as caught:
+        load_architecture("simple_ws", [Setting.parse(text)])
+    assert said in caught.value.message and caught.value.where == f"--set {text}"
+
+
+def test_a_pattern_reaches_those_that_know_the_attribute() -> None:
+    architecture, _ = load_architecture("simple_ws", [Setting.parse("*.depth=64")])
+    assert {x.depth for x in architecture.storages} == {64}, "that mac has no depth is no fault of the pattern"
+
+
+def test_the_classes_of_a_file_know_attributes(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "arch_specs" / "simple_ws.yaml").read_text()
+    own = """
+components:
+- name: intmac
+  attributes: {technology: must_specify, pipeline: 1}
+  subcomponents: [{name: adder, class: aladdin_adder, attributes: {width: 16 * pipeline}}]
+  actions: [{name: compute, subcomponents: [{name: adder, actions: [{name: add}]}]}]
+"""
+    path = tmp_path / "own.yaml"
+    path.write_text(text + own)
+    _, once = load_architecture(path)
+    _, twice = load_architecture(path, [Setting.parse("mac.pipeline=2")])
+    assert twice.price("mac", "compute") == pytest.approx(2 * once.price("mac", "compute"))
+    with pytest.raises(HwsimError, match="Did you mean 'pipeline'"):
+        load_architecture(path, [Setting.parse("mac.pipelin=2")])
+
+
+NOT_BY = "not by the table simple_ws.ert.yaml"
+
+
+def test_every_output_says_where_prices_come_from(hwsim: Hwsim, tmp_path: Path) -> None:
+    """And what the design as it is costs on these prices, beside the published ones."""
+    model = zoo.write("lenet5", tmp_path / "lenet5.onnx")
+    files = {name: tmp_path / f"p.{name}" for name in ("json", "markdown", "html")}
+    options = [x for name, path in files.items() for x in (f"--{name}", path)]
+    plain = hwsim("profile", model, "--json", tmp_path / "plain.json")
+    same = hwsim("profile", model, "--set", "shared_glb.depth=16384", *options)
+    assert same.out == plain.out and NOT_BY not in same.out
+    assert files["json"].read_text() == (tmp_path / "plain.json").read_text()
+    assert hwsim("profile", model, "--set", "shared_glb.depth=8192", *options).code == 0
+    (variant, *_) = json.loads(
+        hwsim("whatif", model, "--set", "PE.meshX=8", "--json", tmp_path / "w.json").out
+        and (tmp_path / "w.json").read_text()
+    )["columns"]
+    on_estimates = f"{variant['energy_pj'] * 1e-6:,.4g} µJ"
+    for path in files.values():
+        text = path.read_text().replace("\\_", "_")
+        assert NOT_BY in text and on_estimates in text, path
+    assert json.loads(files["json"].read_text())["notes"]
+    run = hwsim("profile", model, "--set", "shared_glb.depth=8192", "--layer", "c1")
+    assert NOT_BY in " ".join(run.out.split()) and on_estimates in " ".join(run.out.split())
+    run = hwsim("whatif", model, "--set", "PE.meshX=8", *options)
+    for text in (run.out, *(path.read_text() for path in files.values())):
+        assert NOT_BY in " ".join(text.replace("\\_", "_").split())
+
+
+def test_an_exploration_says_where_prices_come_from(hwsim: Hwsim, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        "models: [zoo:lenet5]\nparameters: {rows: [8, 16]}\nsettings: {PE.meshY: rows}\nobjectives: [energy, latency]\n"
+    )
+    files = {name: tmp_path / f"e.{name}" for name in ("markdown", "html")}
+    options = [x for name, path in files.items() for x in (f"--{name}", path)]
+    run = hwsim("explore", space, "--grid", "--workers", "1", "--json", *options)
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    unchanged = next(x for x in result["front"] if x["params"]["rows"] == 16)
+    on_estimates = f"{unchanged['objectives']['energy'] * 1e-6:,.4g} µJ"
+    for text in (run.out, *(path.read_text().replace("\\_", "_") for path in files.values())):
+        assert NOT_BY in text and on_estimates in text

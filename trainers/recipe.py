@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, shown_value
+from hwsim.files import read_text
 
 FOLDER = Path(__file__).parent / "recipes"
 MAX_BYTES = 1_000_000
+MOST_NETWORKS = 100_000
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Augment(_Strict):
@@ -104,6 +110,98 @@ class Pruning(_Strict):
     last: int = Field(ge=0)
 
 
+class Search(_Strict):
+    """Networks to choose from: every template with every choice, within the limits."""
+
+    trials: int = Field(ge=1, le=10_000)
+    epochs: int = Field(ge=1, le=2000)
+    validation: int = Field(ge=1)
+    limits: dict[Literal["energy_mj", "cycles", "params", "macs"], float]
+    choices: dict[str, tuple[int | float | str, ...]]
+    templates: tuple[tuple[str, ...], ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> Search:
+        named = {name for template in self.templates for layer in template for name in re.findall(r"{(.*?)}", layer)}
+        if named - set(self.choices):
+            raise ValueError(f"the templates name '{min(named - set(self.choices))}', which is not among the choices")
+        if math.prod(map(len, self.choices.values())) * len(self.templates) > MOST_NETWORKS:
+            raise ValueError(f"the choices make more than {MOST_NETWORKS:,} networks")
+        return self
+
+
+class ClassifierOptions(_Strict):
+    """What a classifier's ``options`` may hold."""
+
+    search: Search | None = None
+
+
+class ConvnetOptions(_Strict):
+    """What the study of learning rates, word widths and pruning tries; ``prune`` is epoch → share."""
+
+    sweep: tuple[float, ...]
+    sweep_epochs: int = Field(ge=1)
+    bits: tuple[int, ...]
+    stochastic_bits: int = Field(ge=1, le=64)
+    word_bits: int = Field(ge=1, le=64)
+    stochastic_runs: int = Field(ge=1)
+    prune: dict[int, Annotated[float, Field(ge=0, lt=1)]]
+
+
+class LoraOptions(_Strict):
+    """Layers that keep their weights, rank and scale of the adapter."""
+
+    frozen: tuple[str, ...]
+    rank: int = Field(ge=1)
+    alpha: float
+
+
+class LanguageOptions(_Strict):
+    """A language model's size and what is timed, in tokens."""
+
+    size: str
+    length: int = Field(ge=1)
+    prompt: str
+    tokens: int = Field(ge=1)
+    warm_up: int = Field(ge=0)
+    repeats: int = Field(ge=1)
+    prefill: int = Field(ge=1)
+    compile_in_trials: bool = False
+
+
+class TransformerOptions(_Strict):
+    """A small transformer on a text."""
+
+    text: str
+    length: int = Field(ge=1)
+    width: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    hidden: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    steps: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+
+class DepthwiseOptions(_Strict):
+    """Sizes of the layers that are timed, widths of the networks that are trained."""
+
+    channels: int = Field(ge=1)
+    outputs: int = Field(ge=1)
+    repeats: int = Field(ge=1)
+    widths: tuple[int, ...] = Field(min_length=1)
+
+
+_OPTIONS: dict[str, type[_Strict]] = {
+    "classifier": ClassifierOptions,
+    "convnet-study": ConvnetOptions,
+    "lora-study": LoraOptions,
+    "language-model": LanguageOptions,
+    "transformer": TransformerOptions,
+    "depthwise-study": DepthwiseOptions,
+}
+
+
 class Recipe(_Strict):
     """One recipe file; ``kind`` says which code runs it."""
 
@@ -168,17 +266,37 @@ def load_recipe(name: str) -> Recipe:
         HwsimError: no such recipe, or a field is wrong (says which, and what was expected).
     """
     file = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not file.is_file():
+    if not os.path.exists(file):
         raise HwsimError(f"no such recipe.{did_you_mean(name, shipped())}", where=name)
-    if file.stat().st_size > MAX_BYTES:
-        raise HwsimError(f"the recipe is over {MAX_BYTES} bytes.", where=str(file))
+    recipe = _validated(Recipe, _data(file), str(file))
+    _validated(_OPTIONS[recipe.kind], recipe.options, str(file), "options")
+    return recipe
+
+
+def _data(file: Path) -> Any:
+    """Plain data of a YAML file. Aliases, which could make much of little, are refused; recipes need none."""
+    text = read_text(file, MAX_BYTES)
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        data = yaml.safe_load(file.read_text())
-        return Recipe.model_validate(data)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HwsimError(f"the file is no valid YAML: {error}", where=str(file)) from error
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
+            raise HwsimError("aliases (*name) are not for recipes; write the value again.", where=str(file))
+        return yaml.load(text, Loader=loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
+        said = getattr(error, "problem", None) or str(error)
+        raise HwsimError(f"the file is no valid YAML: {said}{place}.", where=str(file)) from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # values that their tags do not allow (dates, numbers of thousands of digits, keys that are lists)
+        raise HwsimError(f"a value in the file cannot be read: {error}.", where=str(file)) from error
+
+
+def _validated(kind: type[Kind], value: Any, file: str, place: str = "") -> Kind:
+    try:
+        return kind.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(p) for p in first["loc"])
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-        raise HwsimError(f"{first['msg']}{found}.", where=f"{file}: {path}") from error
+        path = ".".join(str(p) for p in (place, *first["loc"]) if p != "")
+        found = "" if first["type"] in ("missing", "value_error") else f", found {shown_value(first['input'])}"
+        said = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+        raise HwsimError(f"{said}{found}.", where=f"{file}: {path}" if path else file) from error

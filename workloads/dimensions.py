@@ -48,6 +48,7 @@ class Dimensions:
         for name in tuple(self._names):
             self._names |= _symbols(name)
         self._used: set[str] = set()
+        self._sized: dict[str, int] = {}
         self._notes: dict[str, str] = {}
         self._where = where
 
@@ -62,7 +63,8 @@ class Dimensions:
         if not name or place in self._bound:
             return self.unnamed(value, axis)
         self._names.add(place)
-        return self.size(name)
+        size = self._sized[name] = self.size(name)
+        return size
 
     def size(self, name: str) -> int:
         """Size of a symbolic dimension of the file."""
@@ -77,21 +79,32 @@ class Dimensions:
         self._notes[name] = f"dimension '{name}' is not bound: it defaults to 1"
         return 1
 
-    def unnamed(self, value: str, axis: int, cause: str = "has no name") -> int:
-        """Size of a dimension without a name; it can be bound as ``VALUE.AXIS``."""
+    def unnamed(self, value: str, axis: int) -> int:
+        """Size of a graph input's dimension without a name; it can be bound as ``VALUE.AXIS``."""
+        size = self.given(value, axis)
+        if size is not None:
+            return size
+        name = f"{value}.{axis}"
+        self._notes[name] = f"dimension {axis} of '{value}' has no name: it defaults to 1 (bind it as '{name}')"
+        return 1
+
+    def given(self, value: str, axis: int) -> int | None:
+        """Size of any value's dimension where the user bound it as ``VALUE.AXIS``."""
         name = f"{value}.{axis}"
         self._names.add(name)
         if name in self._bound:
             self._used.add(name)
-            return self._bound[name]
-        self._notes[name] = f"dimension {axis} of '{value}' {cause}: it defaults to 1 (bind it as '{name}')"
-        return 1
+        return self._bound.get(name)
 
-    def bound(self, name: str) -> int | None:
-        """Size of a symbolic dimension if the user bound it."""
+    def declared(self, name: str) -> int | None:
+        """Size of a symbolic dimension that the file declares inside the graph: bound, or that of a graph input."""
         if name in self._bound:
             self._used.add(name)
-        return self._bound.get(name)
+            return self._bound[name]
+        parts = _symbols(name) - {name} if name and name not in self._sized else set()
+        if parts and all(part in self._bound or part in self._sized for part in parts):
+            return self._evaluate(name)
+        return self._sized.get(name)
 
     def check_names(self) -> None:
         """Raise HwsimError where the user bound a name that the model does not have."""

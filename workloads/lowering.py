@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from workloads.onnx_contrib import fused_matmul_shapes
+from workloads.onnx_contrib import fused_matmul_shapes, multi_head_sizes, projected_sizes
 from workloads.onnx_node import Node
 from workloads.problem import Problem, convolution, matmul
 
@@ -101,7 +101,7 @@ def _fused_matmul(node: Node) -> Lowered:
 
 def _packed_matmul(node: Node) -> Lowered:
     """Matrix product with block-quantized weights whose sizes stand in attributes K and N."""
-    a, k, n = node.shape(0), node.integer("K", 0), node.integer("N", 0)
+    a, k, n = node.shape(0), node.positive("K"), node.positive("N")
     return _product(node, a, (k, n))
 
 
@@ -185,8 +185,8 @@ def _conv(node: Node, weights: int = 1, transposed: bool = False) -> Lowered:
     ones = (1,) * spatial
     problem = convolution(
         sizes,
-        strides=node.integers("strides", ones)[::-1],
-        dilations=node.integers("dilations", ones)[::-1],
+        strides=node.integers("strides", ones, least=1)[::-1],
+        dilations=node.integers("dilations", ones, least=1)[::-1],
         depthwise=depthwise,
         transposed=transposed,
     )
@@ -196,7 +196,7 @@ def _conv(node: Node, weights: int = 1, transposed: bool = False) -> Lowered:
 def _deform_conv(node: Node) -> Lowered:
     """Every output position samples its own patch, so the patches are the rows of a matrix product per group."""
     x, w, y, groups = node.shape(0), node.shape(1), node.output_shape(), node.integer("group", 1)
-    if groups < 1 or x[1] != w[1] * groups or w[0] % groups:
+    if len(x) < 3 or len(w) != len(x) or groups < 1 or x[1] != w[1] * groups or w[0] % groups:
         raise node.error(f"input {list(x)} does not fit filter {list(w)} with group={groups}")
     positions = x[0] * math.prod(y[2:])
     return ((matmul({"B": groups, "C": math.prod(w[1:]), "M": w[0] // groups, "P": positions}), 1),)
@@ -281,9 +281,8 @@ def _projected_attention(node: Node, past: int) -> Lowered:
     ``past``: slot of the past keys and values, [2, batch, heads, length, size].
     """
     (batch, length, features), weights = node.shape(0, 3), node.shape(1, 2)
-    heads = node.integer("num_heads", 0)
-    packed = node.attributes.get("qkv_hidden_sizes") or [weights[1] // 3] * 3
-    if heads < 1 or len(packed) != 3 or weights[0] != features or sum(packed) != weights[1]:
+    heads, packed = node.positive("num_heads"), projected_sizes(node)
+    if weights[0] != features or sum(packed) != weights[1]:
         raise node.error(f"input and weights {list(weights)} do not fit num_heads={heads}, hidden sizes {list(packed)}")
     before = node.shape(past, 5)[3] if node.has(past) else 0
     projection = matmul({"C": features, "M": weights[1], "P": batch * length})
@@ -294,31 +293,15 @@ def _projected_attention(node: Node, past: int) -> Lowered:
 
 
 def _multi_head_attention(node: Node) -> Lowered:
-    """``com.microsoft.MultiHeadAttention``.
-
-    Q is [batch, length, width]; K and V are alike, or 4-D by heads, or packed in K as
-    [batch, length, heads, 2, size]; or all three are packed in Q as [… , heads, 3, size].
-    """
-    q, heads = node.shape(0), node.integer("num_heads", 0)
-    if heads < 1:
-        raise node.error("attribute 'num_heads' is missing")
-    if len(q) == 5:
-        length = kv = q[1]
-        key = value = q[4]
-    else:
-        length, key = q[1], q[2] // heads
-        k = node.shape(1)
-        kv = k[2] if len(k) == 4 else k[1]
-        v = node.shape(2) if node.has(2) else k
-        value = v[-1] if len(v) > 3 else v[2] // heads
-    past = node.shape(6, 4)[2] if node.has(6) else 0
-    return _scores_and_values(heads=q[0] * heads, rows=length, kv=past + kv, key=key, value=value)
+    """``com.microsoft.MultiHeadAttention``, whose forms `multi_head_sizes` tells apart."""
+    x = multi_head_sizes(node)
+    return _scores_and_values(heads=x.batch * x.heads, rows=x.length, kv=x.kv, key=x.key, value=x.value)
 
 
 def _grouped_query_attention(node: Node) -> Lowered:
     """``com.microsoft.GroupQueryAttention``: K and V alike Q with fewer heads, or all three packed in Q's last axis."""
     q = node.shape(0, 3)
-    heads, kv_heads = node.integer("num_heads", 0), node.integer("kv_num_heads", 0)
+    heads, kv_heads = node.positive("num_heads"), node.positive("kv_num_heads")
     shared = _group(node, heads, kv_heads)
     size = q[2] // heads if node.has(1) else q[2] // (heads + 2 * kv_heads)
     new = node.shape(1, 3)[1] if node.has(1) else q[1]

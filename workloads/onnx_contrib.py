@@ -7,6 +7,7 @@ in microsoft/onnxruntime).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from workloads.onnx_inference import Inferred, broadcast, infer_by_schema
@@ -20,7 +21,7 @@ _FLOAT, _UINT8, _INT32 = 1, 2, 6  # TensorProto.DataType
 
 def _like(*slots: int) -> TypeRule:
     """Outputs that have type and shape of the given inputs, in turn."""
-    return lambda node: [Inferred(node.value(slot).elem_type, node.value(slot).shape) for slot in slots]
+    return lambda node: [Inferred(node.value(slot).elem_type, node.value(slot).sizes) for slot in slots]
 
 
 def _standard(op_type: str, slots: Sequence[int], type_from: int = 0, elem_type: int = 0) -> TypeRule:
@@ -47,7 +48,7 @@ def _standard(op_type: str, slots: Sequence[int], type_from: int = 0, elem_type:
 
 
 def _packed_matmul(node: Node) -> list[Inferred]:
-    return [Inferred(node.value(0).elem_type, (*node.shape(0)[:-1], node.integer("N", 0)))]
+    return [Inferred(node.value(0).elem_type, (*node.shape(0)[:-1], node.positive("N")))]
 
 
 def fused_matmul_shapes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -65,40 +66,67 @@ def fused_matmul_shapes(node: Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def _fused_matmul(node: Node) -> list[Inferred]:
     a, b = fused_matmul_shapes(node)
+    if not a or not b:
+        raise node.error(f"cannot multiply {list(a)} by {list(b)}: an operand has no dimensions")
     shape = broadcast([a[:-2], b[:-2]]) + a[-2:-1] + (b[-1:] if len(b) > 1 else ())
     return [Inferred(node.value(0).elem_type, shape)]
 
 
 def _attention(node: Node, past: int, type_from: int) -> list[Inferred]:
     batch, length, _ = node.shape(0, 3)
-    heads, width = max(node.integer("num_heads", 1), 1), node.shape(1, 2)[1]
-    packed = node.attributes.get("qkv_hidden_sizes") or [width // 3] * 3
+    heads, packed = node.positive("num_heads"), projected_sizes(node)
     total = length + (node.shape(past, 5)[3] if node.has(past) else 0)
     elem = node.value(type_from).elem_type
     present = (2, batch, heads, total, packed[0] // heads)
     return [Inferred(elem, (batch, length, packed[-1])), Inferred(elem, present)]
 
 
-def _multi_head_attention(node: Node) -> list[Inferred]:
-    q, heads, elem = node.shape(0), max(node.integer("num_heads", 1), 1), node.value(0).elem_type
+def projected_sizes(node: Node) -> tuple[int, ...]:
+    """Columns of the weight that make Q, K and V, for an attention that projects them."""
+    width = node.shape(1, 2)[1]
+    return node.integers("qkv_hidden_sizes", (width // 3,) * 3, least=1 if width else 0)
+
+
+@dataclass(frozen=True)
+class Attending:
+    """Sizes of a multi-head attention: queries, keys with those of the past, and a head's part of each."""
+
+    batch: int
+    heads: int
+    length: int
+    kv: int
+    key: int
+    value: int
+
+
+def multi_head_sizes(node: Node) -> Attending:
+    """Sizes of ``com.microsoft.MultiHeadAttention``.
+
+    Q is [batch, length, width]; K and V are alike, or 4-D by heads, or packed in K as
+    [batch, length, heads, 2, size]; or all three are packed in Q as [… , heads, 3, size].
+    """
+    q, heads = node.shape(0, 3, 5), node.positive("num_heads")
+    past = node.shape(6, 4)[2] if node.has(6) else 0
     if len(q) == 5:
-        kv, key, value = q[1], q[4], q[4]
-    else:
-        k = node.shape(1)
-        v = node.shape(2) if node.has(2) else k
-        kv, key = (k[2] if len(k) == 4 else k[1]), q[2] // heads
-        value = v[-1] if len(v) > 3 else v[2] // heads
-    total = kv + (node.shape(6, 4)[2] if node.has(6) else 0)
+        return Attending(q[0], heads, q[1], past + q[1], q[4], q[4])
+    k = node.shape(1, 3, 4, 5)
+    v = node.shape(2, 3, 4) if node.has(2) else k
+    value = v[-1] if len(v) > 3 else v[2] // heads
+    return Attending(q[0], heads, q[1], past + (k[2] if len(k) == 4 else k[1]), q[2] // heads, value)
+
+
+def _multi_head_attention(node: Node) -> list[Inferred]:
+    x, elem = multi_head_sizes(node), node.value(0).elem_type
     return [
-        Inferred(elem, (q[0], q[1], heads * value)),
-        Inferred(elem, (q[0], heads, total, key)),
-        Inferred(elem, (q[0], heads, total, value)),
+        Inferred(elem, (x.batch, x.length, x.heads * x.value)),
+        Inferred(elem, (x.batch, x.heads, x.kv, x.key)),
+        Inferred(elem, (x.batch, x.heads, x.kv, x.value)),
     ]
 
 
 def _grouped_query_attention(node: Node) -> list[Inferred]:
     batch, length, width = node.shape(0, 3)
-    heads, kv_heads = max(node.integer("num_heads", 1), 1), node.integer("kv_num_heads", 1)
+    heads, kv_heads = node.positive("num_heads"), node.positive("kv_num_heads")
     size = width // (heads if node.has(1) else heads + 2 * kv_heads)
     elem = node.value(0).elem_type
     total = length + (node.shape(3, 4)[2] if node.has(3) else 0)
@@ -128,8 +156,11 @@ def _embed_norm(node: Node) -> list[Inferred]:
 
 def _quantized_concat(node: Node) -> list[Inferred]:
     """Scale and zero point of the result, then (tensor, scale, zero point) per operand."""
-    shapes = [node.shape(slot) for slot in range(2, len(node.inputs), 3)]
+    rank = len(node.shape(2))
+    shapes = [node.shape(slot, rank) for slot in range(2, len(node.inputs), 3)]
     axis = node.integer("axis", 0)
+    if not -rank <= axis < rank:
+        raise node.error(f"attribute 'axis' is {axis}, but its operands have {rank} dimensions")
     joined = list(shapes[0])
     joined[axis] = sum(s[axis] for s in shapes)
     return [Inferred(node.value(2).elem_type, tuple(joined))]

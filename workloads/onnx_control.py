@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hwsim.errors import HwsimError
 from workloads.onnx_node import Node
-from workloads.onnx_value import Value
+from workloads.onnx_value import Sizes, Value, check_sizes
 from workloads.workload import Operator
 
 if TYPE_CHECKING:
@@ -19,16 +19,29 @@ if TYPE_CHECKING:
 
 Inputs = tuple[Value | None, ...]
 
-#: A Loop that may run this often or more is one without a limit (exporters write 2^63 − 1).
-MAX_TRIPS = 2**31
+#: The limit that exporters write for a Loop that has none.
+UNLIMITED = 2**63 - 1
 
 
 def foreign_body(reader: GraphReader, node: onnx.NodeProto, graph: onnx.GraphProto, scope: Scope) -> None:
     """The body of an operator whose repetition is not known (SequenceMap): counted once."""
-    inner = scope.body(node.name or node.op_type)
-    inputs = [reader.define(i.name, reader.typed_input(i.name, i.type), inner) for i in graph.input]
+    inner = scope.body(scope.prefix + (node.name or node.op_type), graph)
+    inputs = [reader.define(i.name, _declared_input(reader, i), inner) for i in graph.input]
     reader.body(graph, inputs, inner)
     reader.notes.append(f"the body of '{inner.prefix[:-1]}' ({node.op_type}) is counted once")
+
+
+def _declared_input(reader: GraphReader, info: onnx.ValueInfoProto) -> Value:
+    """A body's input as the body declares it."""
+    kind = info.type.WhichOneof("value")
+    if kind not in ("tensor_type", "sparse_tensor_type"):
+        return Value("", 0, None, container=info.type, reason=f"'{info.name}' is not a tensor")
+    tensor = getattr(info.type, kind)
+    sizes = None
+    if tensor.HasField("shape"):
+        sizes = tuple(d.dim_value if d.dim_value > 0 else reader.dims.declared(d.dim_param) for d in tensor.shape.dim)
+        check_sizes(sizes, f"input '{info.name}'", reader.where)
+    return reader.sized(info.name, tensor.elem_type, sizes, "" if sizes else f"'{info.name}' is declared without shape")
 
 
 def _walk_if(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope: Scope) -> None:
@@ -40,7 +53,7 @@ def _walk_if(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope: S
         raise HwsimError(f"operator '{name}' (If): expected a condition and two branches", where=reader.where)
     if condition.data is not None and condition.data.size == 1:
         chosen = "then_branch" if bool(condition.data.reshape(-1)[0]) else "else_branch"
-        outputs = reader.body(branches[chosen], (), scope.body(f"{name[len(scope.prefix) :]}/{chosen}"))
+        outputs = reader.body(branches[chosen], (), scope.body(f"{name}/{chosen}", branches[chosen]))
     else:
         outputs = _costlier_branch(reader, name, branches, scope)
     reader.operators.append(Operator(name, "If", (condition.name,), (), repeats=scope.repeats))
@@ -58,7 +71,7 @@ def _costlier_branch(
     for branch in ("then_branch", "else_branch"):
         reader.operators, reader.notes, reader.macs = [], [], macs
         try:
-            outputs = reader.body(branches[branch], (), scope.body(f"{name[len(scope.prefix) :]}/{branch}"))
+            outputs = reader.body(branches[branch], (), scope.body(f"{name}/{branch}", branches[branch]))
             walks[branch] = (reader.macs - macs, outputs, reader.operators, reader.notes)
         except HwsimError as fault:
             faults.append(fault)
@@ -82,7 +95,7 @@ class _Iteration:
     Attributes:
         node / name: the operator.
         scope / inner: around it and inside its body.
-        trips: how often the body runs; once where that is not known.
+        trips: how often the body runs; None where that is not known, and it is counted once.
         reads: what the operator is given.
         collected: axis along which each collected result is stacked, by output slot.
     """
@@ -91,7 +104,7 @@ class _Iteration:
     name: str
     scope: Scope
     inner: Scope
-    trips: int
+    trips: int | None
     reads: tuple[str, ...]
     collected: Mapping[int, int]
 
@@ -114,12 +127,16 @@ class _Iteration:
             outer = self.node.output[slot] if slot < len(self.node.output) else ""
             if outer:
                 each = results[slot]
-                shape = None if each.shape is None else (*lead, *each.shape[:axis], self.trips, *each.shape[axis:])
-                stacked = Value("", each.elem_type, shape, container=each.container, reason=each.reason)
+                sizes = None if each.sizes is None else (*lead, *_inserted(each.sizes, axis, self.trips))
+                stacked = reader.sized(outer, each.elem_type, sizes, each.reason)
+                if each.container is not None:
+                    stacked = replace(stacked, container=each.container)
+                if stacked.sizes is not None:
+                    check_sizes(stacked.sizes, f"'{outer}', a result of '{self.name}',", reader.where)
                 reads.append(each.name)
                 writes.append(reader.define(outer, stacked, self.scope).name)
         if writes:
-            reads = reads if self.trips else []
+            reads = [] if self.trips == 0 else reads
             name, op = f"{self.name}/results", f"{self.node.op_type}.results"
             reader.operators.append(Operator(name, op, tuple(reads), tuple(writes), repeats=self.scope.repeats))
 
@@ -146,8 +163,8 @@ def _walk_loop(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope:
         node,
         name,
         scope,
-        scope.body(name[len(scope.prefix) :], max(1, count)),
-        count,
+        scope.body(name, body, max(1, count)),
+        trips,
         tuple(v.name for v in inputs if v is not None),
         dict.fromkeys(range(states, len(body.output) - 1), 0),
     )
@@ -155,8 +172,9 @@ def _walk_loop(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope:
     for slot, outer in enumerate(node.output[:states]):
         if outer:
             start, end = starts[slot], results[slot]
-            if start.shape != end.shape and count > 1:
+            if start.sizes != end.sizes and trips != 1 and count:
                 reader.notes.append(f"'{outer}' changes its shape in '{name}' (Loop): counted as after one iteration")
+                end = _changing(reader, outer, start, end)
             scope.values[outer] = end if count else start
     iteration.collect(reader, dict(enumerate(results)))
 
@@ -169,7 +187,21 @@ def _trip_count(limit: Value | None, condition: Value | None, body: onnx.GraphPr
     if limit is None or limit.data is None or limit.data.size != 1:
         return None
     trips = int(limit.data.reshape(-1)[0])
-    return max(trips, 0) if trips < MAX_TRIPS else None
+    return max(trips, 0) if trips < UNLIMITED else None
+
+
+def _changing(reader: GraphReader, outer: str, start: Value, end: Value) -> Value:
+    """A value that a Loop carries and that has other sizes after each iteration."""
+    a, b = start.sizes, end.sizes
+    if a is None or b is None or len(a) != len(b):
+        return replace(end, shape=None, data=None, reason=f"'{outer}' changes its shape in a Loop")
+    sizes = tuple(y if x == y else None for x, y in zip(a, b, strict=True))
+    return replace(reader.sized(outer, end.elem_type, sizes, ""), name=end.name)
+
+
+def _inserted(sizes: Sizes, axis: int, size: int | None) -> Sizes:
+    axis %= len(sizes) + 1
+    return (*sizes[:axis], size, *sizes[axis:])
 
 
 def _walk_scan(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope: Scope) -> None:
@@ -200,7 +232,7 @@ def _walk_scan(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope:
         node,
         name,
         scope,
-        scope.body(name[len(scope.prefix) :], max(1, trips) * math.prod(lead)),
+        scope.body(name, body, max(1, trips) * math.prod(lead)),
         trips,
         tuple(v.name for v in operands if v is not None),
         {slot: axis for slot, axis in enumerate(stacked, start=states)},

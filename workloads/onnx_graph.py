@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 DEFAULT_DIMS_KEY = "hwsim.default_dims"
 
 
+#: Longer names lose their middle: nested functions would make them grow without end.
+MAX_NAME = 500
+
+
 class Names:
     """Hands out unique names: the second ``x`` becomes ``x#2``."""
 
@@ -22,6 +26,8 @@ class Names:
 
     def unique(self, name: str) -> str:
         """The name itself, or with the first number that makes it unique."""
+        if len(name) > MAX_NAME:
+            name = f"{name[: MAX_NAME // 2]}…{name[-MAX_NAME // 2 :]}"
         number = self._last.get(name, 0) + 1
         while number > 1 and f"{name}#{number}" in self._last:
             number += 1

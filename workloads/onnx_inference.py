@@ -6,13 +6,15 @@ arithmetic, and what to do where operands do not fit together.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workloads.onnx_node import Node
-from workloads.onnx_value import SMALL
+from workloads.onnx_value import SMALL, Sizes, Value
 
 if TYPE_CHECKING:
     import onnx
@@ -38,10 +40,15 @@ class Inferred:
 
 def schema_of(node: onnx.NodeProto, opsets: Mapping[str, int]) -> onnx.defs.OpSchema | None:
     """The operator's definition in the opset that the file imports; None where ONNX has none."""
+    return _schema(node.op_type, opsets.get(node.domain, 1), node.domain)
+
+
+@functools.cache
+def _schema(op_type: str, version: int, domain: str) -> onnx.defs.OpSchema | None:
     from onnx import defs
 
     try:
-        return defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain)
+        return defs.get_schema(op_type, version, domain)
     except defs.SchemaError:
         return None
 
@@ -54,6 +61,7 @@ def infer_by_schema(
 
     given = {n: v for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
     types = {n: v.type_proto() for n, v in given.items()}
+    # arrays alone: an operator on strings or none of the evaluator's types leaves what ONNX cannot write
     data = {n: numpy_helper.from_array(v.data, n) for n, v in given.items() if v.data is not None}
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     try:
@@ -79,6 +87,72 @@ def _inferred(proto: onnx.TypeProto) -> Inferred:
     if tensor.HasField("shape"):
         shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
     return Inferred(tensor.elem_type, shape)
+
+
+def refine(node: Node, inferred: Sequence[Inferred]) -> list[Inferred]:
+    """Sizes that ONNX's inference leaves open because only some elements of a list of sizes are known."""
+    slot, rule = _SIZED_BY.get(node.op, (0, None))
+    if rule is None or not inferred or not node.has(slot):
+        return list(inferred)
+    first, *others = inferred
+    if first.shape is None or None in first.shape:
+        parts = known_parts(node.value(slot))
+        sizes = None if parts is None else rule(node, parts)
+        if sizes is not None and first.shape is not None and len(first.shape) == len(sizes):
+            sizes = tuple(a if a is not None else b for a, b in zip(first.shape, sizes, strict=True))
+        if sizes is not None:
+            first = replace(first, shape=sizes)
+    if node.op == "Reshape" and first.shape is not None and first.shape.count(None) == 1:
+        first = replace(first, shape=_solved(first.shape, node.value(0)))
+    return [first, *others]
+
+
+def _reshaped(node: Node, parts: Sizes) -> Sizes:
+    before, copies = node.value(0).sizes or (), not node.integer("allowzero", 0)
+    old = [*before[: len(parts)], *[None] * (len(parts) - len(before))]
+    return tuple(
+        None if part is None or part < 0 else kept if part == 0 and copies else part
+        for part, kept in zip(parts, old, strict=True)
+    )
+
+
+def _expanded(node: Node, parts: Sizes) -> Sizes | None:
+    before = node.value(0).sizes
+    if before is None:
+        return None
+    rank = max(len(before), len(parts))
+    old, new = ([*[1] * (rank - len(x)), *x] for x in (before, parts))
+    return tuple(a if a is not None and a != 1 else b if a == 1 else None for a, b in zip(old, new, strict=True))
+
+
+def _resized(node: Node, parts: Sizes) -> Sizes | None:
+    before = node.value(0).sizes
+    axes = node.integers("axes", tuple(range(len(parts))))
+    if before is None or node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        return None
+    sizes = list(before)
+    for axis, part in zip(axes, parts, strict=True):
+        if not -len(before) <= axis < len(before):
+            return None
+        sizes[axis] = part
+    return tuple(sizes)
+
+
+#: Operators whose result's sizes are elements of an input → that input's slot, and what they make of them.
+_SIZED_BY: Mapping[str, tuple[int, Callable[[Node, Sizes], Sizes | None]]] = {
+    "ConstantOfShape": (0, lambda node, parts: parts),
+    "Expand": (1, _expanded),
+    "Reshape": (1, _reshaped),
+    "Resize": (3, _resized),
+}
+
+
+def _solved(sizes: Sizes, value: Value) -> Sizes:
+    """The one unknown size of a reshaped value, from the number of its elements."""
+    rest = math.prod(size for size in sizes if size is not None)
+    if value.shape is None or rest < 1 or value.elements % rest:
+        return sizes
+    return tuple(value.elements // rest if size is None else size for size in sizes)
 
 
 # --- operands that do not fit together ------------------------------------------------
@@ -114,6 +188,8 @@ def _nearest(node: Node) -> Inferred:
     values = [v for v in node.inputs if v is not None]
     shapes = [v.shape for v in values if v.shape is not None]
     elem_type = values[-1].elem_type if values else 0
+    if len(shapes) < len(values):
+        return Inferred(elem_type)
     if node.op == "Concat" and shapes and len({len(s) for s in shapes}) == 1:
         axis = node.integer("axis", 1)
         if -len(shapes[0]) <= axis < len(shapes[0]):
@@ -140,15 +216,24 @@ _FOLDED = frozenset(
         "Abs",
         "Add",
         "And",
+        "ArgMax",
+        "ArgMin",
+        "BitShift",
+        "BitwiseAnd",
+        "BitwiseNot",
+        "BitwiseOr",
+        "BitwiseXor",
         "Cast",
         "CastLike",
         "Ceil",
+        "Clip",
         "Compress",
         "Concat",
         "ConstantOfShape",
         "CumSum",
         "Div",
         "Equal",
+        "Exp",
         "Expand",
         "Flatten",
         "Floor",
@@ -160,7 +245,9 @@ _FOLDED = frozenset(
         "Identity",
         "Less",
         "LessOrEqual",
+        "Log",
         "Max",
+        "Mean",
         "Min",
         "Mod",
         "Mul",
@@ -168,8 +255,12 @@ _FOLDED = frozenset(
         "NonZero",
         "Not",
         "Or",
+        "Pad",
+        "Pow",
         "Range",
+        "Reciprocal",
         "ReduceMax",
+        "ReduceMean",
         "ReduceMin",
         "ReduceProd",
         "ReduceSum",
@@ -183,13 +274,35 @@ _FOLDED = frozenset(
         "Sqrt",
         "Squeeze",
         "Sub",
+        "Sum",
         "Tile",
+        "TopK",
         "Transpose",
         "Unsqueeze",
         "Where",
         "Xor",
     }
 )
+#: Operators that only move elements, or hand whole numbers on: from which slot on the inputs are no elements.
+_MOVING = {
+    "Cast": 1,
+    "Concat": 1024,
+    "Expand": 1,
+    "Flatten": 1,
+    "Gather": 1,
+    "GatherElements": 1,
+    "GatherND": 1,
+    "Identity": 1,
+    "Reshape": 1,
+    "Slice": 1,
+    "Split": 1,
+    "Squeeze": 1,
+    "Tile": 1,
+    "Transpose": 1,
+    "Unsqueeze": 1,
+}
+#: ``TensorProto.DataType`` of sizes.
+_WHOLE = (6, 7)
 #: Of those, the ones whose result is no larger than their input times its rank, though its shape depends on the data.
 _SHRINKING = frozenset({"Compress", "NonZero"})
 
@@ -203,17 +316,83 @@ def fold(proto: onnx.NodeProto, node: Node, outputs: Sequence[Inferred], opsets:
         return unknown
     if node.op not in _SHRINKING and not all(_is_small(output) for output in outputs):
         return unknown
+    feeds = {n: v.data for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
+    return _evaluate(proto, feeds, opsets) or unknown
+
+
+def _evaluate(proto: onnx.NodeProto, feeds: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any] | None:
+    """What ONNX's reference evaluator computes for one operator; None where it cannot."""
+    import numpy as np
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     names = list(dict.fromkeys(n for n in proto.input if n))
-    function = helper.make_function("local", "fold", names, list(proto.output), [proto], imports)
-    feeds = {n: v.data for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
+    outputs = [name or f"{index}" for index, name in enumerate(proto.output)]
+    function = helper.make_function("local", "fold", names, [n for n in proto.output if n], [proto], imports)
     try:
-        return list(ReferenceEvaluator(function).run(None, feeds, attributes={}))
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = ReferenceEvaluator(function).run(None, dict(feeds), attributes={})
     except Exception:  # whatever the evaluator trips over in a stranger's file, it means: value not known
-        return unknown
+        return None
+    by_name = dict(zip((n for n in proto.output if n), found, strict=True))
+    return [_array(by_name.get(name)) for name in outputs]
+
+
+def _array(result: Any) -> Any:
+    """A result as an array of numbers; None where it is none."""
+    import numpy as np
+
+    number = isinstance(result, np.ndarray | np.generic) and result.dtype.kind in "biufc"
+    return np.asarray(result) if number else None
+
+
+def known_parts(value: Value | None) -> Sizes | None:
+    """The elements of a short list of whole numbers, None for each that is not known; None where it is no such list."""
+    if value is None or value.elem_type not in _WHOLE or value.shape is None or not 0 < value.elements <= SMALL:
+        return None
+    if value.data is not None:
+        return tuple(int(x) for x in value.data.reshape(-1))
+    return value.parts if value.parts is not None else (None,) * value.elements
+
+
+def fold_parts(
+    proto: onnx.NodeProto, node: Node, outputs: Sequence[Inferred], opsets: Mapping[str, int]
+) -> list[Sizes | None]:
+    """Elements of an operator's outputs that are known although others are not, per output.
+
+    The operator is run on the positions of the elements in place of the elements, so
+    that every element of a result says where it comes from.
+    """
+    import numpy as np
+
+    if node.op == "Shape":
+        return [_shape_parts(node)]
+    moved = _MOVING.get(node.op, 0)
+    sources, settings = node.inputs[:moved], dict(zip(proto.input[moved:], node.inputs[moved:], strict=True))
+    if (
+        not all(_is_small(output) and output.elem_type in _WHOLE for output in outputs)
+        or not any(v is not None and (v.parts or v.data is not None) for v in sources)
+        or any(v is not None and v.data is None for v in settings.values())
+        or (node.op == "Cast" and node.integer("to", 0) not in _WHOLE)
+    ):
+        return []
+    elements: list[int | None] = []
+    feeds = {n: v.data for n, v in settings.items() if v is not None}
+    for name, value in zip(proto.input, sources, strict=False):
+        parts = known_parts(value)
+        if value is None or value.shape is None or parts is None or name in settings:
+            return []
+        feeds[name] = np.arange(len(elements), len(elements) + len(parts)).reshape(value.shape)
+        elements += parts
+    places = _evaluate(proto, feeds, opsets) or []
+    return [None if p is None else tuple(elements[place] for place in p.reshape(-1)) for p in places]
+
+
+def _shape_parts(node: Node) -> Sizes | None:
+    sizes = node.value(0).sizes
+    return None if sizes is None else sizes[node.integer("start", 0) : node.integer("end", len(sizes))]
 
 
 def _is_small(output: Inferred) -> bool:
@@ -224,9 +403,8 @@ def _is_small(output: Inferred) -> bool:
 def _shape_value(node: Node) -> Any:
     import numpy as np
 
-    shape = node.value(0).shape
-    if shape is None:
-        return None
     if node.op == "Size":
-        return np.array(math.prod(shape), dtype=np.int64)
-    return np.array(shape[node.integer("start", 0) : node.integer("end", len(shape))], dtype=np.int64)
+        value = node.value(0)
+        return None if value.shape is None else np.array(value.elements, dtype=np.int64)
+    parts = _shape_parts(node)
+    return None if parts is None or None in parts else np.array(parts, dtype=np.int64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwsim.errors import HwsimError
-from workloads.onnx_value import Value
+from workloads.onnx_value import Value, shown
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,16 @@ class Node:
             raise self.error(f"input {slot} is missing")
         return value
 
-    def shape(self, slot: int, rank: int | None = None) -> tuple[int, ...]:
-        """Shape of a required input; HwsimError where it is not known or of the wrong rank."""
+    def shape(self, slot: int, *ranks: int) -> tuple[int, ...]:
+        """Shape of a required input; HwsimError where it is not known or has none of the ranks."""
         value = self.value(slot)
         if value.shape is None:
             because = f": {value.reason}" if value.reason else ""
-            raise self.error(f"the shape of input {slot} is not known{because}")
-        if rank is not None and len(value.shape) != rank:
-            raise self.error(f"input {slot} has shape {list(value.shape)}, expected {rank} dimensions")
+            known = f" ({shown(value.partial)})" if value.partial is not None else ""
+            raise self.error(f"the shape of input {slot} is not known{known}{because}")
+        if ranks and len(value.shape) not in ranks:
+            expected = " or ".join(map(str, ranks))
+            raise self.error(f"input {slot} has shape {list(value.shape)}, expected {expected} dimensions")
         return value.shape
 
     def output_shape(self, slot: int = 0) -> tuple[int, ...]:
@@ -62,6 +64,15 @@ class Node:
             raise self.error(f"the shape of output {slot} is not known")
         return shape
 
+    def positive(self, name: str) -> int:
+        """A required integer attribute, 1 or more."""
+        if name not in self.attributes:
+            raise self.error(f"attribute '{name}' is missing")
+        value = self.integer(name, 0)
+        if value < 1:
+            raise self.error(f"attribute '{name}' is {value}, expected 1 or more")
+        return value
+
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
         value = self.attributes.get(name, default)
@@ -69,11 +80,13 @@ class Node:
             raise self.error(f"attribute '{name}' is {value!r}, expected a whole number")
         return value
 
-    def integers(self, name: str, default: Sequence[int]) -> tuple[int, ...]:
-        """An attribute that is a list of as many integers as its default has."""
+    def integers(self, name: str, default: Sequence[int], least: int | None = None) -> tuple[int, ...]:
+        """An attribute that is a list of as many integers as its default has, none below ``least``."""
         value = self.attributes.get(name, default)
         if not isinstance(value, Sequence) or not all(isinstance(v, int) for v in value) or len(value) != len(default):
             raise self.error(f"attribute '{name}' is {value!r}, expected {len(default)} whole numbers")
+        if least is not None and any(v < least for v in value):
+            raise self.error(f"attribute '{name}' is {list(value)}, expected no number below {least}")
         return tuple(value)
 
     def text(self, name: str, default: str) -> str:

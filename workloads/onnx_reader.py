@@ -9,15 +9,15 @@ like any other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import ChainMap
+from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import HwsimError, did_you_mean
 from workloads.dimensions import Dimensions
-from workloads.lowering import RULES
+from workloads.lowering import RULES, Rule
 from workloads.onnx_contrib import CONTRIB
 from workloads.onnx_control import CONTROL_FLOW, foreign_body
 from workloads.onnx_file import load_model
@@ -32,10 +32,11 @@ from workloads.onnx_graph import (
     type_name,
     without_inputs,
 )
-from workloads.onnx_inference import Inferred, fold, infer_by_schema, schema_of
+from workloads.onnx_inference import Inferred, fold, fold_parts, infer_by_schema, refine, schema_of
 from workloads.onnx_node import Node
 from workloads.onnx_parameters import count_parameters, weight_inputs
-from workloads.onnx_value import ConstantReader, Value, check_sizes, element_bits
+from workloads.onnx_value import ConstantReader, Sizes, Value, check_sizes, element_bits
+from workloads.problem import Problem
 from workloads.workload import Operator, Tensor, Workload
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ if TYPE_CHECKING:
 #: Operators that one model may come to once its functions are expanded.
 MAX_OPERATORS = 200_000
 
-#: Multiply-accumulates that one model may come to.
+#: Multiply-accumulates that one model may come to, and how often an operator may run.
 MAX_MACS = 2**62
+
+#: Bodies of If, Loop and Scan that may lie in one another, functions between them included.
+MAX_NESTING = 40
 
 
 def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Workload:
@@ -74,19 +78,37 @@ class Scope:
         repeats: how often this part of the network runs.
         opsets: domain → version.
         attributes: what a function's attribute references stand for.
-        calls: functions being expanded, outermost first.
+        declared: ONNX name → type that the file gives for a value, for where inference falls short.
     """
 
-    values: dict[str, Value]
+    values: MutableMapping[str, Value]
     prefix: str
     repeats: int
     opsets: Mapping[str, int]
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
-    calls: tuple[tuple[str, str, str], ...] = ()
+    declared: Mapping[str, onnx.TypeProto] = field(default_factory=dict)
 
-    def body(self, name: str, repeats: int = 1) -> Scope:
-        """The scope of a body inside this one."""
-        return replace(self, values=dict(self.values), prefix=f"{self.prefix}{name}/", repeats=self.repeats * repeats)
+    def body(self, name: str, graph: onnx.GraphProto, repeats: int = 1) -> Scope:
+        """The scope of a body inside this one, which operators lead with the name."""
+        around = self.values.maps if isinstance(self.values, ChainMap) else (self.values,)
+        return replace(
+            self,
+            values=ChainMap({}, *around),
+            prefix=f"{name}/",
+            repeats=self.repeats * repeats,
+            declared=_declared(graph),
+        )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A function being walked: its remaining operators, and what they are in the place of."""
+
+    function: onnx.FunctionProto
+    node: onnx.NodeProto
+    nodes: Iterator[onnx.NodeProto]
+    inner: Scope
+    outer: Scope
 
 
 class GraphReader:
@@ -103,16 +125,19 @@ class GraphReader:
         self.tensors: dict[str, Tensor] = {}
         self.notes: list[str] = []
         self.elem_types: dict[str, int] = {}
-        self.declared: dict[str, onnx.TypeProto] = {}
         self.macs = 0
         self._operator_names, self._tensor_names = Names(), Names()
         self._visited = 0
+        self._nesting = 0
+        self._open: set[tuple[str, str, str]] = set()
+        self._unsized: dict[str, str] = {}
+        self._inferred: dict[Hashable, list[Inferred]] = {}
+        self._lowered: dict[Hashable, tuple[tuple[Problem, int], ...]] = {}
 
     def read(self) -> Workload:
         """The workload; HwsimError where the file or the binding of its dimensions is at fault."""
         graph = self.model.graph
-        scope = Scope({}, "", 1, opsets(self.model.opset_import))
-        self._declare(graph)
+        scope = Scope({}, "", 1, opsets(self.model.opset_import), declared=_declared(graph))
         inputs = self._graph_inputs(graph, scope)
         self._walk_graph(graph, scope)
         outputs = [self.lookup(o.name, scope, "the graph's output").name for o in graph.output]
@@ -128,7 +153,12 @@ class GraphReader:
             graph_outputs=tuple(dict.fromkeys(outputs)),
             params=params,
             weight_bytes=weight_bytes,
-            notes=(*self.dims.notes, *dict.fromkeys(self.notes), *self._constant_note(tensors)),
+            notes=(
+                *self.dims.notes,
+                *dict.fromkeys(self.notes),
+                *self._constant_note(tensors),
+                *self._unsized_note(outputs),
+            ),
             metadata={entry.key: entry.value for entry in self.model.metadata_props},
         )
 
@@ -138,11 +168,14 @@ class GraphReader:
             return ()
         return (f"counted although they depend on constants alone (a compiler may fold them): {_some(folded)}",)
 
-    # --- values ---------------------------------------------------------------------
+    def _unsized_note(self, outputs: Iterable[str]) -> tuple[str, ...]:
+        read = {name for op in self.operators for name in op.inputs}.union(outputs)
+        names = [name for name in self._unsized if name in read]
+        if not names:
+            return ()
+        return (f"counted as 0 bytes, as their sizes are not known: {_some(names)} ({self._unsized[names[0]]})",)
 
-    def _declare(self, graph: onnx.GraphProto) -> None:
-        """Remember the types that the file gives for values, for where inference falls short."""
-        self.declared.update({info.name: info.type for info in (*graph.value_info, *graph.output)})
+    # --- values ---------------------------------------------------------------------
 
     def lookup(self, name: str, scope: Scope, reader: str) -> Value:
         """The value of a name; HwsimError where nothing provides it."""
@@ -158,12 +191,29 @@ class GraphReader:
     def define(self, name: str, value: Value, scope: Scope) -> Value:
         """Give a value its name in the workload and enter it in the scope."""
         unique = self._tensor_names.unique(scope.prefix + name)
-        named = replace(value, name=unique)
-        bits = element_bits(value.elem_type) if value.container is None else 0
-        self.tensors[unique] = Tensor(unique, value.shape or (), bits if value.shape is not None else 0, value.constant)
+        named = value.named(unique, value.constant)
+        if value.shape is None:
+            self.tensors[unique] = Tensor(unique, (), 0, value.constant)
+            self._unsized[unique] = value.reason
+        else:
+            self.tensors[unique] = Tensor(unique, value.shape, element_bits(value.elem_type), value.constant)
         self.elem_types[unique] = value.elem_type
         scope.values[name] = named
         return named
+
+    def sized(self, name: str, elem_type: int, sizes: Sizes | None, reason: str) -> Value:
+        """A value of which some sizes may not be known, taken from the user's ``NAME.AXIS`` where there is one.
+
+        ``reason``: why not; where it is ``""``, the message says how to bind them.
+        """
+        if sizes is None:
+            return Value("", elem_type, None, reason=reason)
+        if None in sizes:
+            sizes = tuple(self.dims.given(name, a) if size is None else size for a, size in enumerate(sizes))
+        known = tuple(size for size in sizes if size is not None)
+        if len(known) == len(sizes):
+            return Value("", elem_type, known)
+        return Value("", elem_type, None, reason=reason or _how_to_bind(name, sizes), partial=sizes)
 
     def _graph_inputs(self, graph: onnx.GraphProto, scope: Scope) -> list[str]:
         """Enter initializers and inputs of the main graph; returns the inputs' names in the workload."""
@@ -172,11 +222,11 @@ class GraphReader:
         weights = weight_inputs(graph, fed)
         if weights:
             self.notes.append(f"graph inputs taken as weights, which is all they are used as: {_some(weights)}")
-        names = []
+        names, held = [], set(weights)
         for info in fed:
-            value = self.typed_input(info.name, info.type, constant=info.name in weights)
+            value = self.typed_input(info.name, info.type, constant=info.name in held)
             named = self.define(info.name, value, scope)
-            if info.name not in weights:
+            if info.name not in held:
                 names.append(named.name)
         return names
 
@@ -189,7 +239,7 @@ class GraphReader:
             self.define(sparse.values.name, Value("", sparse.values.data_type, shape, constant=True), scope)
 
     def typed_input(self, name: str, proto: onnx.TypeProto, constant: bool = False) -> Value:
-        """The value of a graph or body input, its symbolic dimensions bound."""
+        """The value of an input of the main graph, its symbolic dimensions bound."""
         kind = proto.WhichOneof("value")
         if kind not in ("tensor_type", "sparse_tensor_type"):
             return Value("", 0, None, container=proto, reason=f"'{name}' is not a tensor")
@@ -207,9 +257,25 @@ class GraphReader:
     # --- graphs ---------------------------------------------------------------------
 
     def _walk_graph(self, graph: onnx.GraphProto, scope: Scope) -> None:
-        """Walk the operators of a graph whose inputs and initializers are already in the scope."""
-        for node in self.ordered(graph.node, scope):
-            self._walk_node(node, scope)
+        """Walk the operators of a graph whose inputs and initializers are already in the scope.
+
+        Functions wait in a list of calls, and not in Python's own, so that files may nest them deeply.
+        """
+        nodes, calls = iter(self.ordered(graph.node, scope)), list[_Call]()
+        try:
+            while True:
+                call = calls[-1] if calls else None
+                node = next(call.nodes if call else nodes, None)
+                if node is not None:
+                    entered = self._walk_node(node, call.inner if call else scope)
+                    if entered is not None:
+                        calls.append(entered)
+                elif call is not None:
+                    self._return(calls.pop())
+                else:
+                    return
+        finally:
+            self._open.difference_update(function_key(c.function, c.function.name) for c in calls)
 
     def ordered(self, nodes: Sequence[onnx.NodeProto], scope: Scope) -> list[onnx.NodeProto]:
         """Nodes of one graph in topological order; a note says where the file has another."""
@@ -219,7 +285,8 @@ class GraphReader:
             self.notes.append("the file's operators were not in topological order and have been sorted")
         return result
 
-    def _walk_node(self, node: onnx.NodeProto, scope: Scope) -> None:
+    def _walk_node(self, node: onnx.NodeProto, scope: Scope) -> _Call | None:
+        """Walk one operator; a call of a function is returned, to be walked next."""
         self._visited += 1
         if self._visited > MAX_OPERATORS:
             raise HwsimError(
@@ -232,38 +299,61 @@ class GraphReader:
         )
         function = self.functions.get(function_key(node, node.op_type))
         if function is not None:
-            self._call(function, node, inputs, scope)
-        elif not node.domain and node.op_type in CONTROL_FLOW:
+            return self._call(function, node, inputs, scope)
+        if not node.domain and node.op_type in CONTROL_FLOW:
             CONTROL_FLOW[node.op_type](self, node, inputs, scope)
         elif not node.domain and node.op_type == "Constant":
             self._constant(node, scope)
         else:
             self._operator(node, inputs, scope)
+        return None
 
     # --- plain operators --------------------------------------------------------------
 
     def _operator(self, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: Scope) -> None:
         name = self.name_of(node, scope)
         view = Node(type_name(node), name, inputs, self.attributes(node, name), where=self.where)
-        inferred = self._infer(node, view, scope)
+        key = _likeness(node, view, scope)
+        inferred = self._inferred.get(key) if key is not None else None
+        if inferred is None:
+            notes = len(self.notes)
+            inferred = refine(view, self._infer(node, view, scope))
+            if key is not None and len(self.notes) == notes:
+                self._inferred[key] = inferred
         values = fold(node, view, inferred, scope.opsets)
+        parts: list[Sizes | None] = []
+        if any(v is not None and v.data is None for v in inputs) and all(data is None for data in values):
+            parts = fold_parts(node, view, inferred, scope.opsets)
         constant = _is_constant(node, inputs)
-        outputs = []
-        for output, found, data in zip(node.output, inferred, [*values, *[None] * len(inferred)], strict=False):
+        outputs, shapes = [], []
+        for slot, (output, found) in enumerate(zip(node.output, inferred, strict=True)):
+            shape = None
             if output:
-                value = self._output(output, found, data, view)
-                outputs.append(self.define(output, replace(value, constant=constant or data is not None), scope))
-        bodies = [a.g for a in node.attribute if a.type == a.GRAPH]
-        for body in bodies:
-            foreign_body(self, node, body, scope)
-        by_name = dict(zip(filter(None, node.output), outputs, strict=True))
-        shapes = tuple(by_name[o].shape if o else None for o in node.output)
-        self._record(node, replace(view, output_shapes=shapes), outputs, scope)
+                data = values[slot] if slot < len(values) else None
+                value = self._output(output, found, data, view, scope)
+                if slot < len(parts) and parts[slot] is not None:
+                    value = replace(value, parts=parts[slot])
+                named = self.define(output, value.named("", constant or data is not None), scope)
+                outputs.append(named)
+                shape = named.shape
+            shapes.append(shape)
+        for attribute in node.attribute:
+            if attribute.type == attribute.GRAPH:
+                foreign_body(self, node, attribute.g, scope)
+        view = Node(view.op, name, inputs, view.attributes, tuple(shapes), self.where)
+        self._record(node, view, outputs, scope, None if key is None else (key, view.output_shapes))
 
     def attributes(self, node: onnx.NodeProto, name: str) -> dict[str, Any]:
         """A node's attributes as Python values."""
-        from onnx import helper
+        from onnx import TensorProto, helper
 
+        for attribute in node.attribute:
+            if node.op_type != "Constant" and attribute.t.data_location == TensorProto.EXTERNAL:
+                raise HwsimError(
+                    f"operator '{name}' ({node.op_type}): the data of attribute '{attribute.name}' is said to be in "
+                    "another file; only initializers and Constant operators may have external data",
+                    where=self.where,
+                )
         try:
             return {a.name: helper.get_attribute_value(a) for a in node.attribute}
         except ValueError as error:
@@ -302,51 +392,40 @@ class GraphReader:
             "Export it as ONNX operators, or as a function inside the model"
         )
 
-    def _output(self, name: str, found: Inferred, data: Any, view: Node) -> Value:
-        """The value of one output, its unknown sizes filled in from what the file says."""
+    def _output(self, name: str, found: Inferred, data: Any, view: Node, scope: Scope) -> Value:
+        """The value of one output, its unknown sizes filled in from what the file or the user says."""
         if data is not None and hasattr(data, "shape"):
             elem_type = found.elem_type or _elem_type(data)
             return Value("", elem_type, tuple(data.shape), data=data)
         if found.container is not None:
             return Value("", 0, None, container=found.container, reason=f"'{name}' is not a tensor")
-        declared = self.declared.get(name)
+        declared = scope.declared.get(name)
         elem_type = found.elem_type or (declared.tensor_type.elem_type if declared is not None else 0)
         reason = next((v.reason for v in view.inputs if v is not None and v.reason and v.data is None), "")
-        sizes = self._complete(name, found.shape, view, reason)
-        if sizes is not None:
-            check_sizes(sizes, f"'{name}', a result of operator '{view.name}' ({view.op}),", self.where)
-            if not all(v is None or v.constant for v in view.inputs):
-                reason = ""  # what is missing would have given the data of a constant, and this is none
-        elif not reason:
-            reason = f"operator '{view.name}' ({view.op}) does not say the shape of '{name}'"
-        return Value("", elem_type, sizes, reason=reason)
+        sizes = self._complete(found.shape, declared)
+        if view.op == "Reshape" and sizes is not None and None not in sizes and not _same_elements(sizes, view):
+            sizes = found.shape  # what the file declares cannot be
+        if sizes is None:
+            reason = reason or f"operator '{view.name}' ({view.op}) does not say the shape of '{name}'"
+        value = self.sized(name, elem_type, sizes, reason)
+        if value.sizes is not None:
+            check_sizes(value.sizes, f"'{name}', a result of operator '{view.name}' ({view.op}),", self.where)
+        if value.shape is not None and reason and all(v is None or v.constant for v in view.inputs):
+            return replace(value, reason=reason)  # what is missing would have given the data of a constant
+        return value
 
-    def _complete(
-        self, name: str, found: tuple[int | None, ...] | None, view: Node, reason: str
-    ) -> tuple[int, ...] | None:
-        """Sizes with the unknown ones taken from the element count, the file's declaration, or a default."""
-        if found is not None and None not in found:
-            return tuple(s for s in found if s is not None)
-        declared = self._declared_sizes(name)
-        if found is None:
-            return declared if declared is not None and None not in declared else None  # type: ignore[return-value]
-        if declared is not None and len(declared) == len(found):
-            found = tuple(f if f is not None else d for f, d in zip(found, declared, strict=True))
-        known = tuple(s for s in found if s is not None)
-        if len(known) == len(found):
-            return known if view.op != "Reshape" or math.prod(known) == view.value(0).elements else None
-        if view.op in ("Reshape", "Expand", "Tile", "ConstantOfShape") or reason:
-            return None  # its sizes are values that are missing: to guess them would invent the network
-        cause = f"depends on the data ({view.op})"
-        return tuple(s if s is not None else self.dims.unnamed(name, axis, cause) for axis, s in enumerate(found))
-
-    def _declared_sizes(self, name: str) -> tuple[int | None, ...] | None:
-        declared = self.declared.get(name)
-        if declared is None or not declared.tensor_type.HasField("shape"):
-            return None
-        return tuple(
-            d.dim_value if d.dim_value > 0 else self.dims.bound(d.dim_param) for d in declared.tensor_type.shape.dim
+    def _complete(self, found: Sizes | None, declared: onnx.TypeProto | None) -> Sizes | None:
+        """Sizes with those that inference leaves open taken from the file's declaration."""
+        if (found is not None and None not in found) or declared is None or not declared.tensor_type.HasField("shape"):
+            return found
+        said = tuple(
+            d.dim_value if d.dim_value > 0 else self.dims.declared(d.dim_param) for d in declared.tensor_type.shape.dim
         )
+        if found is None:
+            return said
+        if len(said) != len(found):
+            return found
+        return tuple(f if f is not None else d for f, d in zip(found, said, strict=True))
 
     def _constant(self, node: onnx.NodeProto, scope: Scope) -> None:
         """A Constant node: its value stands in one of several attributes."""
@@ -360,27 +439,41 @@ class GraphReader:
 
     def _constant_value(self, key: str, content: Any, view: Node) -> Value:
         import numpy as np
-        from onnx import TensorProto
+        from onnx import SparseTensorProto, TensorProto
 
         types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
         if key == "value" and isinstance(content, TensorProto):
             return self.constants.value(view.name, content)
-        if key == "sparse_value":
+        if key == "sparse_value" and isinstance(content, SparseTensorProto):
+            check_sizes(content.dims, f"tensor '{view.name}'", self.where)
             return Value("", content.values.data_type, tuple(content.dims))
         if key in types:
-            data = np.array(content, dtype=types[key])
+            try:
+                data = np.array(content, dtype=types[key])
+            except (ValueError, TypeError, OverflowError) as error:
+                raise view.error(f"attribute '{key}' is no number or list of numbers") from error
             return Value("", _elem_type(data), data.shape, data=data)
-        if key in ("value_string", "value_strings"):
-            return Value("", TensorProto.STRING, () if key == "value_string" else (len(content),))
+        if key == "value_string":
+            return Value("", TensorProto.STRING, ())
+        if key == "value_strings" and isinstance(content, Sequence):
+            return Value("", TensorProto.STRING, (len(content),))
         raise view.error(f"attribute '{key}' is not one that holds a value")
 
-    def _record(self, node: onnx.NodeProto, view: Node, outputs: Sequence[Value], scope: Scope) -> None:
-        """Append the operator to the workload, lowered to its problems where it has a rule."""
+    def _record(
+        self, node: onnx.NodeProto, view: Node, outputs: Sequence[Value], scope: Scope, key: Hashable = None
+    ) -> None:
+        """Append the operator to the workload, lowered to its problems where it has a rule.
+
+        ``key``: operators that have the same one have the same problems.
+        """
         rule = RULES.get(view.op)
-        problems: tuple[Any, ...] = ()
+        problems: tuple[tuple[Problem, int], ...] = ()
         weights = 0
         if rule is not None:
-            problems = tuple((problem, n) for problem, n in rule.lower(view) if problem.macs * n > 0)
+            known = self._lowered.get(key) if key is not None else None
+            problems = _lower(rule, view) if known is None else known
+            if key is not None:
+                self._lowered[key] = problems
             operands = [view.inputs[slot] for slot in rule.operands if view.has(slot)]
             weights = sum(v.elements for v in operands if v is not None and v.constant)
             self._count_macs(view, problems, scope)
@@ -400,7 +493,7 @@ class GraphReader:
             )
         )
 
-    def _count_macs(self, view: Node, problems: Iterable[tuple[Any, int]], scope: Scope) -> None:
+    def _count_macs(self, view: Node, problems: Iterable[tuple[Problem, int]], scope: Scope) -> None:
         self.macs += sum(problem.macs * count for problem, count in problems) * scope.repeats
         if self.macs > MAX_MACS:
             raise view.error(f"the network comes to more than 2^62 multiply-accumulates ({self.macs:,})")
@@ -413,10 +506,10 @@ class GraphReader:
 
     def _call(
         self, function: onnx.FunctionProto, node: onnx.NodeProto, inputs: tuple[Value | None, ...], scope: Scope
-    ) -> None:
-        """Walk a function's operators in place of the operator that calls it."""
+    ) -> _Call:
+        """A function's operators, to be walked in place of the operator that calls it."""
         key = function_key(function, function.name)
-        if key in scope.calls:
+        if key in self._open:
             raise HwsimError(f"function '{function.name}' calls itself", where=self.where)
         attributes = {a.name: a for a in function.attribute_proto} | {a.name: a for a in node.attribute}
         inner = Scope(
@@ -425,33 +518,37 @@ class GraphReader:
             scope.repeats,
             {**scope.opsets, **opsets(function.opset_import)},
             attributes,
-            (*scope.calls, key),
+            {info.name: info.type for info in function.value_info},
         )
         missing = {n for n in function.input if n not in inner.values}
-        with self._declarations(function.value_info):
-            for body_node in self.ordered(function.node, inner):
-                self._walk_node(without_inputs(body_node, missing), inner)
-        for outer, formal in zip(node.output, function.output, strict=False):
-            if outer:
-                scope.values[outer] = self.lookup(formal, inner, f"function '{function.name}'")
+        nodes = self.ordered(function.node, inner)
+        self._open.add(key)
+        return _Call(function, node, (without_inputs(n, missing) for n in nodes), inner, scope)
 
-    @contextmanager
-    def _declarations(self, infos: Iterable[onnx.ValueInfoProto]) -> Iterator[None]:
-        """The declared types of a function or body: its names mean something else outside."""
-        outside, self.declared = self.declared, {info.name: info.type for info in infos}
-        try:
-            yield
-        finally:
-            self.declared = outside
+    def _return(self, call: _Call) -> None:
+        """Hand a function's results to the operator that called it."""
+        self._open.discard(function_key(call.function, call.function.name))
+        for outer, formal in zip(call.node.output, call.function.output, strict=False):
+            if outer:
+                call.outer.values[outer] = self.lookup(formal, call.inner, f"function '{call.function.name}'")
 
     def body(self, graph: onnx.GraphProto, inputs: Sequence[Value], scope: Scope) -> list[Value]:
         """Walk a body; returns its outputs."""
-        for info, value in zip(graph.input, inputs, strict=False):
-            scope.values[info.name] = value
-        self._initializers(graph, scope)
-        with self._declarations((*graph.value_info, *graph.output)):
+        if scope.repeats > MAX_MACS:
+            raise HwsimError(f"the body '{scope.prefix[:-1]}' runs more than 2^62 times", where=self.where)
+        if self._nesting >= MAX_NESTING:
+            raise HwsimError(
+                f"bodies of If, Loop and Scan lie more than {MAX_NESTING} deep in one another", where=self.where
+            )
+        self._nesting += 1
+        try:
+            for info, value in zip(graph.input, inputs, strict=False):
+                scope.values[info.name] = value
+            self._initializers(graph, scope)
             self._walk_graph(graph, scope)
-        return [self.lookup(o.name, scope, "the body's output") for o in graph.output]
+            return [self.lookup(o.name, scope, "the body's output") for o in graph.output]
+        finally:
+            self._nesting -= 1
 
 
 #: Operators whose results change from run to run though they read nothing.
@@ -460,13 +557,59 @@ _RANDOM = frozenset(
 )
 
 
+def _declared(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
+    """The types that a graph gives for its values."""
+    return {info.name: info.type for info in (*graph.value_info, *graph.output)}
+
+
+def _same_elements(sizes: Sizes, view: Node) -> bool:
+    before = view.value(0).shape
+    return before is None or math.prod(before) == math.prod(size or 0 for size in sizes)
+
+
+def _how_to_bind(name: str, sizes: Sizes) -> str:
+    axes = [axis for axis, size in enumerate(sizes) if size is None]
+    options = " ".join(f"--dim {name}.{axis}=SIZE" for axis in axes)
+    which = f"size {axes[0]}" if len(axes) == 1 else f"sizes {', '.join(map(str, axes))}"
+    verb = "is" if len(axes) == 1 else "are"
+    return f"{which} of '{name}' {verb} only known when the network runs; bind with {options}"
+
+
+def _likeness(node: onnx.NodeProto, view: Node, scope: Scope) -> Hashable:
+    """What the types of an operator's outputs and its problems depend on; None where that is not told so easily."""
+    if any(v is not None and v.container is not None for v in view.inputs):
+        return None
+    if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
+        return None
+    return (
+        view.op,
+        tuple(scope.opsets.items()),
+        tuple([a.SerializeToString(deterministic=True) for a in node.attribute]),
+        tuple([v and _traits(v) for v in view.inputs]),
+        tuple([bool(name) for name in node.output]),
+    )
+
+
+def _traits(value: Value) -> Hashable:
+    data = None if value.data is None else (value.data.dtype.str, value.data.tobytes())
+    return value.elem_type, value.sizes, value.constant, data, value.parts
+
+
+def _lower(rule: Rule, view: Node) -> tuple[tuple[Problem, int], ...]:
+    """The problems of an operator that multiply something."""
+    try:
+        return tuple((problem, n) for problem, n in rule.lower(view) if problem.macs * n > 0)
+    except HwsimError as error:
+        raise error if error.where else view.error(error.message) from error
+
+
 def _is_constant(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> bool:
     return node.op_type not in _RANDOM and all(v is None or v.constant for v in inputs)
 
 
 def _understood(view: Node) -> bool:
     """True where the shapes that a contrib operator's rule needs are known."""
-    return view.op in RULES or all(v is None or v.shape is not None for v in view.inputs)
+    return view.op in RULES or all(v is None or v.sizes is not None for v in view.inputs)
 
 
 def _elem_type(data: Any) -> int:

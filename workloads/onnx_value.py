@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,11 @@ SMALL = 1024
 #: No dimension of a tensor may exceed this.
 MAX_DIMENSION = 2**31
 
+#: No tensor may have more elements than this.
+MAX_ELEMENTS = 2**62
+
+Sizes = tuple[int | None, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class Value:
@@ -27,11 +35,13 @@ class Value:
     Attributes:
         name: unique in the workload; ``""`` until the reader names it.
         elem_type: ``TensorProto.DataType``; 0 where it is not a tensor or not known.
-        shape: sizes, all known; None where the value is not a tensor or nothing is known.
+        shape: sizes, all known; None where the value is not a tensor or a size is not known.
         constant: does not depend on what the network is fed with.
         data: the elements, where they are known and few.
         reason: why shape or data are not known (a missing file, a data-dependent shape).
         container: the type of a sequence, optional or map.
+        partial: sizes, None for each that is not known; None where shape says all, or not even the rank is known.
+        parts: where only some elements of a list of sizes are known, all in order, None for the others.
     """
 
     name: str
@@ -41,11 +51,32 @@ class Value:
     data: Any = None
     reason: str = ""
     container: Any = None
+    partial: Sizes | None = None
+    parts: Sizes | None = None
 
     @property
     def elements(self) -> int:
         """Number of elements, 0 where it is not known."""
         return 0 if self.shape is None else math.prod(self.shape)
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """Sizes as far as they are known, None for each that is not; None where not even the rank is known."""
+        return self.partial if self.shape is None else self.shape
+
+    def named(self, name: str, constant: bool) -> Value:
+        """The same value under its name."""
+        return Value(
+            name,
+            self.elem_type,
+            self.shape,
+            constant,
+            self.data,
+            self.reason,
+            self.container,
+            self.partial,
+            self.parts,
+        )
 
     def type_proto(self) -> onnx.TypeProto:
         """The type as ONNX writes it."""
@@ -54,9 +85,15 @@ class Value:
         if self.container is not None:
             assert isinstance(self.container, TypeProto)
             return self.container
-        return helper.make_tensor_type_proto(self.elem_type, self.shape)
+        return helper.make_tensor_type_proto(self.elem_type, self.sizes)
 
 
+def shown(sizes: Sequence[int | None]) -> str:
+    """Sizes for a message: ``[1, 8, ?, ?]``."""
+    return f"[{', '.join('?' if size is None else str(size) for size in sizes)}]"
+
+
+@functools.cache
 def element_bits(elem_type: int) -> int:
     """Bits of one element of a ``TensorProto.DataType``; 0 for strings, which have no fixed width."""
     from onnx import TensorProto
@@ -90,6 +127,7 @@ class ConstantReader:
     """
 
     path: Path
+    _files: dict[str, Path] = field(default_factory=dict, repr=False, compare=False)
 
     def value(self, name: str, tensor: onnx.TensorProto) -> Value:
         """The constant value of a dense tensor. Raises HwsimError for external data outside the model's folder."""
@@ -115,19 +153,38 @@ class ConstantReader:
             inline = tensor
         try:
             return numpy_helper.to_array(inline), ""
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError):
             return None, f"the file holds no data for tensor '{name}'"
 
     def _external_file(self, name: str, entries: Mapping[str, str]) -> Path:
+        """Where the data of a tensor is, whether or not there is such a file."""
         location = entries.get("location", "")
+        if location in self._files:
+            return self._files[location]
         folder = self.path.parent.resolve()
-        file = (folder / location).resolve() if location and "\0" not in location else folder
-        if file == folder or not file.is_relative_to(folder):
+        try:
+            file = (folder / location).resolve() if location and "\0" not in location else folder
+            mode = file.stat().st_mode if file != folder and file.is_relative_to(folder) else 0
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        except (OSError, RuntimeError, UnicodeError) as error:
+            raise HwsimError(
+                f"the data of tensor '{name}' is said to be in '{location}', which cannot be looked at "
+                f"({getattr(error, 'strerror', None) or error})",
+                where=str(self.path),
+            ) from error
+        if not mode:
             raise HwsimError(
                 f"the data of tensor '{name}' is said to be in '{location}', which is outside the model's folder; "
                 "external data must lie beside the model",
                 where=str(self.path),
             )
+        if not stat.S_ISREG(mode):
+            raise HwsimError(
+                f"the data of tensor '{name}' is said to be in '{location}', which is no regular file",
+                where=str(self.path),
+            )
+        self._files[location] = file
         return file
 
 
@@ -135,7 +192,10 @@ def _read_slice(file: Path, entries: Mapping[str, str], size: int) -> tuple[byte
     """``size`` bytes of an external data file, or why there are none."""
     try:
         offset = int(entries.get("offset", "0"))
-        with file.open("rb") as stream:
+        # what has become a pipe or a device since it was looked at would make the reader wait
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return b"", "is no regular file"
             stream.seek(offset)
             raw = stream.read(size)
     except FileNotFoundError:
@@ -145,17 +205,20 @@ def _read_slice(file: Path, entries: Mapping[str, str], size: int) -> tuple[byte
     return (raw, "") if len(raw) == size else (b"", f"ends before byte {offset + size}")
 
 
-def check_sizes(shape: tuple[int, ...], what: str, where: str) -> None:
-    """Raise HwsimError where a size is negative or absurd."""
-    for size in shape:
+def check_sizes(shape: Sequence[int | None], what: str, where: str) -> None:
+    """Raise HwsimError where a size is negative or absurd; those that are not known (None) pass."""
+    known = [size for size in shape if size is not None]
+    for size in known:
         if size < 0:
             raise HwsimError(
-                f"{what} has shape {list(shape)}: a size is negative, so an input is smaller than the operator "
+                f"{what} has shape {shown(shape)}: a size is negative, so an input is smaller than the operator "
                 "needs; bind the model's symbolic dimensions with --dim NAME=SIZE",
                 where=where,
             )
         if size > MAX_DIMENSION:
             raise HwsimError(
-                f"{what} has shape {list(shape)}: no size may exceed {MAX_DIMENSION:,} (2^31)",
+                f"{what} has shape {shown(shape)}: no size may exceed {MAX_DIMENSION:,} (2^31)",
                 where=where,
             )
+    if len(known) > 1 and math.prod(known) > MAX_ELEMENTS:
+        raise HwsimError(f"{what} has shape {shown(shape)}: it has more than 2^62 elements", where=where)

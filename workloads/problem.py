@@ -6,6 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hwsim.errors import HwsimError
+
+MAX_COUNT = 2**62
+"""The most that anything counted of a problem may come to: one doubling less than 64-bit integers hold."""
+
 
 @dataclass(frozen=True)
 class DataSpace:
@@ -39,11 +44,41 @@ class Problem:
         dims: (name, size) pairs in the problem's own order. Two problems are equal
             (and mapped once) when kind, dims and data spaces are equal.
         data_spaces: operands; exactly one is read_write.
+
+    Raises:
+        HwsimError: something that is counted could exceed `MAX_COUNT` under some mapping, or a dimension is given twice
+            or not at all.
     """
 
     kind: str
     dims: tuple[tuple[str, int], ...]
     data_spaces: tuple[DataSpace, ...]
+
+    def __post_init__(self) -> None:
+        sizes = self.sizes
+        if len(sizes) < len(self.dims):
+            raise HwsimError(f"a dimension is given twice: {' '.join(name for name, _ in self.dims)}.")
+        for name, size in self.dims:
+            _check(f"dimension {name}", size)
+        _check(f"the number of multiplications, {_product(self.dims)},", self.macs)
+        for space in self.data_spaces:
+            # No tile is larger than the product over its ranks of Π coefficient·size (1 + Σ c·(n − 1) ≤ Π c·n), and
+            # whatever loops stand outside it repeat it as often as their bounds say. A dimension counts once at least.
+            factors: list[tuple[str, int]] = []
+            indexed: set[str] = set()
+            for rank in space.projection:
+                for dim in dict.fromkeys(d for _, d in rank):
+                    if dim not in sizes:
+                        raise HwsimError(f"data space '{space.name}' is indexed by '{dim}', which is no dimension.")
+                    coefficient = sum(c for c, d in rank if d == dim)
+                    _check(f"a coefficient of {dim} in data space '{space.name}'", coefficient)
+                    if sizes[dim] > 1:
+                        factors += [(f"coefficient of {dim}", coefficient)] if coefficient > 1 else []
+                        factors += [(dim, sizes[dim])]
+                    indexed.add(dim)
+            factors += [(d, n) for d, n in self.dims if d not in indexed]
+            words = math.prod(n for _, n in factors)
+            _check(f"the words of data space '{space.name}' that could move, {_product(factors)},", words)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -59,6 +94,22 @@ class Problem:
         """Elements of the box that a data space covers (1 + Σ coefficient·(size − 1) per rank)."""
         sizes = self.sizes
         return math.prod(1 + sum(c * (sizes[d] - 1) for c, d in rank) for rank in data_space.projection)
+
+
+def _product(factors: Sequence[tuple[str, int]]) -> str:
+    """``M · C = 4 · 3``, without what is 1."""
+    shown = [(name, n) for name, n in factors if n != 1]
+    return f"{' · '.join(name for name, _ in shown)} = {' · '.join(_power(n) for _, n in shown)}"
+
+
+def _power(n: int) -> str:
+    """An integer, or its order of magnitude where it is too long to be read."""
+    return f"{n:,}" if n < 10**20 else f"more than 2^{n.bit_length() - 1}"
+
+
+def _check(what: str, count: int) -> None:
+    if count > MAX_COUNT:
+        raise HwsimError(f"{what} comes to {_power(count)}; hwsim counts up to 2^62 = {MAX_COUNT:,}.")
 
 
 def _ranks(*names: str) -> tuple[tuple[tuple[int, str], ...], ...]:

@@ -144,7 +144,7 @@ class Workload:
         for op in self.operators:
             for problem, count in op.problems:
                 users = names.setdefault(problem, [])
-                if op not in users:
+                if not users or users[-1] is not op:
                     users.append(op)
                 counts[problem] = counts.get(problem, 0) + op.repeats * count
         return tuple(

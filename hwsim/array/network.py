@@ -19,6 +19,7 @@ from hwsim.array.operators import FACTORS, SUPPORTED, Call, Contraction, Tensor,
 from hwsim.array.run import Simulation, simulate
 from hwsim.cost import Illegal, LayerCost
 from hwsim.errors import HwsimError, did_you_mean
+from hwsim.files import open_regular
 from workloads.onnx_file import load_model
 from workloads.onnx_graph import ordered
 from workloads.problem import Problem
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import onnx
 
 MOST_ELEMENTS = 1 << 28
+MOST_BYTES = 8 * MOST_ELEMENTS + 2**16  # of a .npy file
 """Elements of the largest tensor that a network run takes."""
 
 Progress = Callable[[str, int, int], None]
@@ -169,9 +171,10 @@ class Graph:
         """
         import onnx
 
+        open_regular(source, MOST_BYTES).close()
         try:
             found = np.load(source, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # of a damaged header numpy hands on whatever its parsers raise
             raise HwsimError(f"not a readable .npy file: {error}", where=source) from error
         dtype = onnx.helper.tensor_dtype_to_np_dtype(self.types.get(name) or onnx.TensorProto.FLOAT)
         if not isinstance(found, np.ndarray) or found.shape != shape:

@@ -192,8 +192,8 @@ class Plan:
 def plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
     """The plan of a layer, or why the mapping cannot run.
 
-    The checks are the machine's own: factors, fan-outs, what is kept, and whether the tiles fit. The last plans for
-    arrays that are not large are kept, since a network runs the same layers for every image.
+    The checks are the machine's own: factors, fan-outs, what is kept, whether the tiles fit, and whether enough is in
+    use. The last plans for arrays that are not large are kept, since a network runs the same layers for every image.
     """
     used = math.prod(loop.bound for placed in mapping.levels for loop in placed.spatial)
     return (_kept_plan if used <= KEPT_MULTIPLIERS else _plan)(problem, architecture, mapping)
@@ -246,7 +246,7 @@ def _plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Pla
             )
             chain.append(len(nodes) - 1)
         chains.append(tuple(chain))
-    fault = _too_small(architecture, mapping, nodes)
+    fault = _misfit(architecture, mapping, nodes)
     if fault is not None:
         return fault
     boxes = tuple(_extent(space, problem.sizes) for space in problem.data_spaces)
@@ -279,13 +279,17 @@ def _fault(problem: Problem, architecture: Architecture, mapping: Mapping) -> Il
             wanted = math.prod(loop.bound for loop in placed.spatial if loop.axis == axis)
             if wanted > there:
                 return Illegal(level.name, "", f"the fan-out along {axis} is exceeded", wanted, there)
+        used = math.prod(loop.bound for loop in placed.spatial)
+        if isinstance(level, Fanout) and used < level.min_instances:
+            reason = "fewer instances are in use than min_utilization asks for"
+            return Illegal(level.name, "", reason, level.min_instances, used)
     for space in problem.data_spaces:
         if not any(space.name in placed.keep for placed in mapping.levels):
             return Illegal("", space.name, "no level keeps the data space", 1, 0)
     return None
 
 
-def _too_small(architecture: Architecture, mapping: Mapping, nodes: list[Node]) -> Illegal | None:
+def _misfit(architecture: Architecture, mapping: Mapping, nodes: list[Node]) -> Illegal | None:
     for index, level in enumerate(architecture.levels):
         if not isinstance(level, Storage) or level.capacity is None:
             continue
@@ -293,6 +297,8 @@ def _too_small(architecture: Architecture, mapping: Mapping, nodes: list[Node]) 
         needed = sum(words for words, _, _ in tiles)
         if needed > level.capacity:
             return Illegal(level.name, "", "the tiles do not fit", needed, level.capacity)
+        if needed < level.min_words:
+            return Illegal(level.name, "", "the tiles fill less than min_utilization asks for", level.min_words, needed)
     return None
 
 

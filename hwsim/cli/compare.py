@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.shared import show, write_plots
+from hwsim.cli.shared import check_outputs, show, write_plots
 from hwsim.errors import HwsimError
 
 
@@ -27,6 +27,7 @@ def compare(
 
     if len(files) < 2:
         raise HwsimError("expected at least two files to compare.", where=str(files[0]))
+    quiet = check_outputs(csv=csv, markdown=markdown, html=html, plots=plots)
     columns = read_profiles(files)
     if csv is not None:
         write_file(csv, columns_csv(columns))
@@ -44,4 +45,5 @@ def compare(
         from reports.plots import columns_plots
 
         write_plots(plots, columns_plots(columns))
-    show(terminal.columns_report(columns), PRICES)
+    if not quiet:
+        show(terminal.columns_report(columns), PRICES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.shared import json_text, progress_bar, show, write_plots
+from hwsim.cli.shared import check_outputs, print_json, progress_bar, show, write_plots
 from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName
 
@@ -36,6 +36,12 @@ def explore(
     scheduler: Annotated[
         str | None, typer.Option(help="Evaluate on a Dask cluster, tcp://HOST:PORT, instead of here.")
     ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Seconds for the whole run; what was found until then is shown, and the same command resumes."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.explore/1.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Write a line per trial.")] = None,
     html: Annotated[
@@ -45,17 +51,23 @@ def explore(
     markdown: Annotated[Path | None, typer.Option(help="Write the front as a Markdown table.")] = None,
 ) -> None:
     """Search a space of designs: the Pareto front of its objectives, under its constraints."""
+    from dataclasses import replace
+
     from hwsim import provenance
     from hwsim.explore import sampling
     from hwsim.explore.check import prepare
+    from hwsim.explore.evaluate import Evaluator
     from hwsim.explore.run import explore as run
     from hwsim.explore.space import load_space
     from hwsim.explore.store import Store
     from hwsim.files import write_file
+    from hwsim.network import deadline_after
     from reports import exploration
 
+    deadline = deadline_after(time_limit)
     if grid == (trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
+    quiet = check_outputs(json="-" if json else None, csv=csv, html=html, markdown=markdown, plots=plots)
     loaded = load_space(space)
     chosen: sampling.Sampler = sampling.Grid(loaded)
     if grid:
@@ -66,10 +78,14 @@ def explore(
     prepared = prepare(loaded)
     target = store or _default_store(prepared)
     with Store(target, prepared.identity) as kept, progress_bar(lines=True) as bar:
-        working = _workers(prepared, scheduler, workers)
+        for line in kept.damage:
+            print(f"hwsim: {target}: {line}; what is missing is evaluated again.", file=sys.stderr)
+        working = _workers(prepared, scheduler, workers, deadline)
         found = run(
             loaded, kept, chosen, working, wanted, tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now))
         )
+    if not found.ended:
+        found = replace(found, notes=Evaluator(prepared.job).price_notes())
     if csv is not None:
         write_file(csv, exploration.explore_csv(found))
     if html is not None or plots is not None or markdown is not None:
@@ -79,15 +95,14 @@ def explore(
         again = provenance.command("explore", str(space), options=options)
         _write_pages(exploration.page_data(found, prepared, again), html, plots, markdown)
     if json:
-        print(json_text(exploration.explore_data(found)), end="")
-    else:
+        print_json(exploration.explore_data(found))
+    elif not quiet:
         show(exploration.explore_report(found))
-    if found.interrupted:
+    if found.ended:
         command = shlex.join(["hwsim", *sys.argv[1:]])
-        print(
-            f"hwsim: interrupted; {len(found.trials)} outcomes are kept in {target}. Resume: {command}", file=sys.stderr
-        )
-        raise typer.Exit(130)
+        kept_in = f"{len(found.trials)} outcomes are kept in {target}"
+        print(f"hwsim: {found.ended}; {kept_in}. Resume: {command}", file=sys.stderr)
+        raise typer.Exit(130 if found.ended == "interrupted" else 0)
 
 
 def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, markdown: Path | None) -> None:
@@ -122,16 +137,16 @@ def _default_store(prepared: Prepared) -> Path:
     return folder / f"{name[:32]}.sqlite"
 
 
-def _workers(prepared: Prepared, scheduler: str | None, count: int | None) -> Workers:
+def _workers(prepared: Prepared, scheduler: str | None, count: int | None, deadline: float) -> Workers:
     if scheduler is not None:
         if count is not None:
             raise HwsimError("the cluster has its own workers; say --workers or --scheduler.", where="hwsim explore")
         from hwsim.explore.cluster import Cluster
 
-        return Cluster(prepared.job, scheduler)
+        return Cluster(prepared.job, scheduler, deadline)
     from hwsim.explore.workers import Processes
 
-    return Processes(prepared.job, count or os.cpu_count() or 1)
+    return Processes(prepared.job, count or os.cpu_count() or 1, deadline)
 
 
 def _line(found: Exploration) -> str:

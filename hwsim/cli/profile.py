@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.shared import Objective, dims, hash_model, json_text, progress_bar, show, sizes, write_plots, zoo_or_file
+from hwsim.cli.shared import (
+    Objective,
+    check_outputs,
+    dims,
+    hash_model,
+    json_text,
+    progress_bar,
+    show,
+    sizes,
+    write_plots,
+    zoo_or_file,
+)
 from hwsim.errors import HwsimError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,26 +45,53 @@ def profile(
     html: Annotated[Path | None, typer.Option(help="Write a page to look at, one file.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds to search in, all layers together; then the best mappings so far."),
+    ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Search again, without looking at or keeping cached mappings.")
     ] = False,
 ) -> None:
     """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
+    from dataclasses import replace
+
     from hwsim.files import write_file
     from hwsim.network import profile_workload
     from hwsim.spec import load_architecture
     from hwsim.spec.settings import Setting
+    from hwsim.whatif import price_note
     from reports import data, terminal
     from workloads.onnx_reader import read_onnx
 
+    quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
         hashed = hash_model(path) if html is not None else ("", "")
     with progress_bar("mapping") as progress:
         cost = profile_workload(
-            workload, architecture, energy, objective.value, jobs=jobs, use_cache=not no_cache, progress=progress
+            workload,
+            architecture,
+            energy,
+            objective.value,
+            jobs=jobs,
+            use_cache=not no_cache,
+            time_limit=time_limit,
+            progress=progress,
         )
+        notes = price_note(
+            energy,
+            lambda: profile_workload(
+                workload,
+                *load_architecture(arch, own_prices=True),
+                objective.value,
+                jobs=jobs,
+                use_cache=not no_cache,
+                progress=progress,
+            ),
+        )
+    cost = replace(cost, notes=(*cost.notes, *notes))
     if json is not None:
         write_file(json, json_text(data.profile_data(cost, architecture)))
     if csv is not None:
@@ -80,9 +118,11 @@ def profile(
     if layer is not None:
         chosen = _layer(cost, layer)
         title = f"{chosen.name} ({chosen.op}, ×{chosen.count}) on {cost.arch}"
-        show(terminal.layer_report(chosen.cost, architecture, title))
+        shown = [terminal.layer_report(chosen.cost, architecture, title), *(terminal.note(n) for n in notes)]
     else:
-        show(terminal.profile_table(cost))
+        shown = [terminal.profile_table(cost)]
+    if not quiet:
+        show(*shown)
 
 
 def _layer(cost: NetworkCost, name: str) -> NetworkLayer:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.shared import hash_model, json_text, progress_bar, show, write_plots, zoo_or_file
+from hwsim.cli.shared import check_outputs, hash_model, print_json, progress_bar, show, write_plots, zoo_or_file
 
 if TYPE_CHECKING:
     from hwsim.rubric import Score
@@ -37,6 +37,7 @@ def score(
     from reports import data, terminal
     from workloads.onnx_reader import read_onnx
 
+    quiet = check_outputs(json="-" if json else None, csv=csv, markdown=markdown, html=html, plots=plots)
     rubrics.load_rubric(rubric)  # a wrong name before a wrong file
     others = rubrics.read_population(population) if population is not None else None
     with zoo_or_file(model) as path:
@@ -66,8 +67,8 @@ def score(
     if html is not None:
         write_file(html, _page(result, model, hashed, rubric, accuracy, arch, dataset, population))
     if json:
-        print(json_text(data.score_data(result)), end="")
-    else:
+        print_json(data.score_data(result))
+    elif not quiet:
         show(terminal.score_report(result))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,12 +28,21 @@ class Objective(StrEnum):
 PAGE_WIDTH = 170  # columns where the output is no terminal
 
 
-def console() -> Console:
-    """The terminal on stdout; a wide page where it is none."""
-    from rich.console import Console
+def console(*, stderr: bool = False) -> Console:
+    """The terminal on stdout (or stderr); a wide page where it is none.
 
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=PAGE_WIDTH)
+    Plain text is text: what stands in square brackets or between colons is shown as it is, and made `printable`.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    class Page(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
+    plain: dict[str, bool] = {"highlight": False, "markup": False, "emoji": False, "stderr": stderr}
+    found = Page(**plain)  # type: ignore[arg-type]
+    return found if found.is_terminal else Page(**plain, width=PAGE_WIDTH)  # type: ignore[arg-type]
 
 
 def show(*parts: RenderableType) -> None:
@@ -42,11 +52,49 @@ def show(*parts: RenderableType) -> None:
         page.print(part)
 
 
-def json_text(data: Any) -> str:
-    """Data as it goes into a file or onto stdout."""
-    import json
+def check_outputs(**files: Path | str | None) -> bool:
+    """Look at where results are to go, before the work begins; True where one goes to standard output.
 
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    Where it is true, what people read is left out: standard output holds the result and nothing else.
+
+    Args:
+        files: option → file; ``plots`` is a folder.
+
+    Raises:
+        HwsimError: a file cannot be written, or two results go to one place.
+    """
+    from hwsim.files import check_writable, is_standard_output
+
+    given = {name: file for name, file in files.items() if file is not None}
+    folder = given.pop("plots", None)
+    if folder is not None and is_standard_output(folder):
+        raise HwsimError("figures are several files; name a folder.", where=f"--plots {folder}")
+    taken: dict[str, str] = {}
+    for name, file in given.items():
+        check_writable(file)
+        place = "-" if is_standard_output(file) else os.path.realpath(file)
+        if place in taken:
+            raise HwsimError(f"--{taken[place]} and --{name} would be written to one place.", where=str(file))
+        taken[place] = name
+    return "-" in taken
+
+
+def json_text(data: Any) -> str:
+    """Data as it goes into a file or onto stdout; characters that cannot be seen are escapes, as JSON has them."""
+    import json
+    import re
+
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    if not text.replace("\n", "").isprintable():
+        text = re.sub(r"[^\n -~]", lambda c: c[0] if c[0].isprintable() else json.dumps(c[0])[1:-1], text)
+    return text + "\n"
+
+
+def print_json(data: Any) -> None:
+    """Print data on stdout, in UTF-8 whatever the terminal's encoding."""
+    from hwsim.files import STANDARD_OUTPUT, write_file
+
+    write_file(STANDARD_OUTPUT, json_text(data))
 
 
 LINE_SECONDS = 60.0  # between two lines of progress where stderr is no terminal
@@ -63,7 +111,6 @@ def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
         title: before what the caller tells.
         lines: where stderr is no terminal, print a line a minute, so that a log shows life; silent otherwise.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -73,19 +120,19 @@ def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
-    if lines and not console.is_terminal:
+    page = console(stderr=True)
+    if lines and not page.is_terminal:
         yield _lines(title)
         return
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    columns = (BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=page, transient=True, disable=not page.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total, name: bar.update(task, completed=done, total=total, description=_text(title, name))
 
 
 def _text(title: str, name: str | Callable[[], str]) -> str:
-    return f"{title} {name if isinstance(name, str) else name()}".strip()
+    return printable(f"{title} {name if isinstance(name, str) else name()}".strip(), PAGE_WIDTH)
 
 
 def _lines(title: str) -> Tell:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.cli.shared import Objective, console, dims, json_text, progress_bar, show, zoo_or_file
+from hwsim.cli.shared import (
+    Objective,
+    check_outputs,
+    console,
+    dims,
+    json_text,
+    progress_bar,
+    show,
+    zoo_or_file,
+)
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
@@ -67,6 +76,9 @@ def simulate(
 
     if layer is None and (trace is not None or watch):
         raise HwsimError("a trace or the array at work can be shown of one layer: name it with --layer.")
+    quiet = check_outputs(trace=trace, json=json)
+    if quiet and watch:
+        raise HwsimError("the array is shown on standard output; write the result into a file.", where="--watch")
     architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
     rng = np.random.default_rng(seed)
     with zoo_or_file(model) as path:
@@ -80,13 +92,16 @@ def simulate(
     if layer is None:
         runs, verdicts, seconds, final = _network(graph, architecture, cost_of, input, rng)
         outputs = final or {}
-        show(report.network_table(runs, verdicts, seconds), *(report.verdict_line(n, v) for n, v in outputs.items()))
+        shown = [report.network_table(runs, verdicts, seconds)]
+        shown += [report.verdict_line(n, v) for n, v in outputs.items()]
         right = all(v.agrees for v in (*verdicts, *outputs.values()))
     else:
         run, verdict, took = _layer(graph, architecture, cost_of, layer, input, rng, trace, watch)
-        show(report.layer_tables(run, verdict, f"{layer} ({run.op}) on {architecture.name}"))
+        shown = [report.layer_tables(run, verdict, f"{layer} ({run.op}) on {architecture.name}")]
         runs, verdicts, seconds = [run], [verdict], [took]
         right, final = verdict.agrees, {}
+    if not quiet:
+        show(*shown)
     if json is not None:
         data = report.simulation_data(workload.name, architecture.name, runs, verdicts, seconds)
         write_file(json, json_text(data))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.shared import Objective, json_text, show
+from hwsim.cli.shared import Objective, check_outputs, console, json_text, print_json, show
 from hwsim.errors import HwsimError
 
 
@@ -52,7 +52,7 @@ def zoo(
         show(terminal.zoo_list(models.MODELS))
         return
     for name in names:
-        print(models.write(name, output / f"{name}.onnx"))
+        show(str(models.write(name, output / f"{name}.onnx")))
 
 
 def evaluate(
@@ -71,7 +71,7 @@ def evaluate(
         assert spec.mapping is not None
         costs.append(evaluate_mapping(spec.problem, spec.architecture, spec.mapping, spec.energy))
     if json:
-        print(json_text([data.evaluate_data(c, s.architecture) for c, s in zip(costs, loaded, strict=True)]), end="")
+        print_json([data.evaluate_data(c, s.architecture) for c, s in zip(costs, loaded, strict=True)])
         return
     for spec, cost in zip(loaded, costs, strict=True):
         if isinstance(cost, Illegal):
@@ -105,6 +105,7 @@ def map_command(
     from hwsim.spec import load_specs
     from reports import data, terminal
 
+    quiet = check_outputs(json="-" if json else None, prove=prove)
     loaded = load_specs(specs, "problem")
     if len(loaded) != 1:
         raise HwsimError(f"expected one problem, found {len(loaded)}.", where=", ".join(s.name for s in loaded))
@@ -117,13 +118,13 @@ def map_command(
         if isinstance(points, Illegal):
             raise HwsimError(f"no mapping is legal: {terminal.why(points)}", where=spec.name)
         if prove is not None or json:
-            text = json_text({"schema": "hwsim.map/1", "front": [data.map_data(x, spec.architecture) for x in points]})
+            result = {"schema": "hwsim.map/1", "front": [data.map_data(x, spec.architecture) for x in points]}
             if prove is not None:
-                write_file(prove, text)
+                write_file(prove, json_text(result))
             if json:
-                print(text, end="")
-                return
-        show(terminal.front_table(points, f"{spec.name} on {spec.architecture.name}"))
+                print_json(result)
+        if not quiet:
+            show(terminal.front_table(points, f"{spec.name} on {spec.architecture.name}"))
         return
     with _search_line(objective.value) as tell:
         cost = search(
@@ -136,20 +137,17 @@ def map_command(
     if prove is not None:
         write_file(prove, json_text(result))
     if json:
-        print(json_text(result), end="")
+        print_json(result)
     elif isinstance(cost, Illegal):
         raise HwsimError(f"no mapping is legal: {terminal.why(cost)}", where=spec.name)
-    else:
+    elif not quiet:
         show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
 
 
 @contextmanager
 def _search_line(objective: str) -> Iterator[Callable[[float, float, float], None]]:
     """A line on stderr with the best so far and how far it may be from the optimum; gone when the search ends."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status("searching") as status:
+    with console(stderr=True).status("searching") as status:
         yield lambda best, bound, gap: status.update(
             f"searching · least {objective} so far {best:.5g}, bound {bound:.5g}, gap at most {100 * gap:.0f}% "
             "(Ctrl-C keeps the best)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwsim.cli.shared import dims, json_text, progress_bar, show, zoo_or_file
+from hwsim.cli.shared import check_outputs, dims, json_text, progress_bar, show, zoo_or_file
 from hwsim.errors import HwsimError, did_you_mean
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def systolic(
     from hwsim.files import write_file
     from reports.systolic import systolic_data, systolic_report
 
+    quiet = check_outputs(json=json, html=html)
     design, cycle_seconds = _design(arch, rows, columns, double_buffer, settings or [])
     if model is None:
         if layer is not None:
@@ -77,7 +78,8 @@ def systolic(
         write_file(html, _page(network, seed))
     if json is not None:
         write_file(json, json_text(systolic_data(network)))
-    show(systolic_report(network))
+    if not quiet:
+        show(systolic_report(network))
     if not all(x.agrees for x in network.layers):
         raise typer.Exit(1)
 

@@ -78,7 +78,7 @@ def _evaluate_file(file: Path, data_dir: Path) -> None:
     with progress_bar(lines=True) as progress:
         measured = export.evaluate(str(file), images, lambda done, total: progress(done, total, "evaluating"))
     stated = metadata.get("test_accuracy", "nothing")
-    print(f"test accuracy {measured:.4f} of {len(images)} images (the file says {stated}): {file}")
+    show(f"test accuracy {measured:.4f} of {len(images)} images (the file says {stated}): {file}")
 
 
 class _Costs:
@@ -97,7 +97,8 @@ class _Costs:
 
         architecture, energy = load_architecture(self._arch)
         if bits is not None:
-            architecture, energy = load_architecture(self._arch, word_settings(architecture, bits))
+            # Own prices for every width, so that widths compare.
+            architecture, energy = load_architecture(self._arch, word_settings(architecture, bits), own_prices=True)
         workload = read_onnx(file, {})
         cost = profile_workload(workload, architecture, energy)
         return Figures(

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.shared import Objective, dims, hash_model, json_text, progress_bar, show, sizes, write_plots, zoo_or_file
+from hwsim.cli.shared import (
+    Objective,
+    check_outputs,
+    dims,
+    hash_model,
+    json_text,
+    progress_bar,
+    show,
+    sizes,
+    write_plots,
+    zoo_or_file,
+)
 
 
 def whatif(
@@ -37,6 +48,7 @@ def whatif(
     from reports.columns import columns_csv, from_variants
     from workloads.onnx_reader import read_onnx
 
+    quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     parsed = [parse_group(text) for text in groups]
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
@@ -51,7 +63,7 @@ def whatif(
     if markdown is not None:
         from reports.markdown import columns_markdown
 
-        write_file(markdown, columns_markdown(columns))
+        write_file(markdown, columns_markdown(columns, [variants.prices]))
     if plots is not None:
         from reports.plots import columns_plots
 
@@ -65,4 +77,5 @@ def whatif(
         facts = (("objective", objective.value), *sizes(dim))
         inputs = Inputs(command("whatif", model, options=options), (hashed, *designs), facts)
         write_file(html, whatif_page(variants, inputs))
-    show(terminal.whatif_report(variants))
+    if not quiet:
+        show(terminal.whatif_report(variants))

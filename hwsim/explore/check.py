@@ -6,17 +6,19 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hwsim
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.explore.evaluate import Evaluator, Job, hardware_figures
 from hwsim.explore.figures import FIGURES
 from hwsim.explore.formula import Comparison
 from hwsim.explore.sampling import halton
 from hwsim.explore.space import Params, Space
+from hwsim.files import read_text
+from hwsim.provenance import version
 from hwsim.spec.load import find_architecture, read_architecture, shipped_architectures
 from hwsim.spec.settings import apply_settings
 
@@ -63,7 +65,7 @@ def _job(space: Space) -> Job:
     if arch not in shipped_architectures():
         beside = folder / arch
         try:
-            path = find_architecture(beside if beside.is_file() else arch)
+            path = find_architecture(beside if os.path.isfile(beside) else arch)
         except HwsimError as error:
             raise HwsimError(f"{arch}: {error.message}", where=f"{space.file}: arch") from error
     else:
@@ -73,11 +75,11 @@ def _job(space: Space) -> Job:
     for k, model in enumerate(space.content.models):
         if not model.model.startswith("zoo:"):
             file = folder / model.model
-            if not file.is_file():
+            if not os.path.isfile(file):
                 raise HwsimError(f"no such model: {file}.", where=f"{space.file}: models[{k}].model")
             files[model.model] = str(file.resolve())
     content = space.content.model_dump(mode="json", exclude_defaults=True)
-    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), path.read_text(), files)
+    return Job(space.file, content, arch if arch in shipped_architectures() else str(path), read_text(path), files)
 
 
 def _identity(space: Space, job: Job) -> dict[str, str]:
@@ -87,7 +89,7 @@ def _identity(space: Space, job: Job) -> dict[str, str]:
     parts["architecture file"] = hashlib.sha256(job.arch_text.encode()).hexdigest()
     for name, file in job.files.items():
         parts[f"model {name}"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    parts["hwsim"] = hwsim.__version__
+    parts["hwsim"] = version()
     return parts
 
 

@@ -9,6 +9,7 @@ TLS (an address that starts with ``tls://``, with Dask's own configuration of ce
 from __future__ import annotations
 
 import hashlib
+import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import hwsim
 from hwsim.errors import HwsimError
 from hwsim.explore.evaluate import Evaluator, Job, Outcome
 from hwsim.explore.space import Params
+from hwsim.explore.workers import seconds_to
+from hwsim.provenance import version
 
 try:
     import distributed
@@ -42,15 +44,15 @@ _lock = threading.Lock()  # a worker may have threads; evaluators and numba's ke
 class JobPlugin(distributed.WorkerPlugin):
     """Hands the job to every worker, now or when it joins."""
 
-    def __init__(self, name: str, job: dict[str, Any], version: str) -> None:
+    def __init__(self, name: str, job: dict[str, Any], made_by: str) -> None:
         self.name = name
         self.job = job
-        self.version = version
+        self.made_by = made_by
 
     def setup(self, worker: Any) -> None:
         """On the worker."""
-        if self.version != hwsim.__version__:
-            raise RuntimeError(f"the worker has hwsim {hwsim.__version__}, this run needs {self.version}")
+        if self.made_by != version():
+            raise RuntimeError(f"the worker has hwsim {version()}, this run needs {self.made_by}")
         _jobs[self.name] = Job(**self.job)
 
 
@@ -65,13 +67,17 @@ def _evaluate(name: str, free: Params) -> dict[str, Any]:
 class Cluster:
     """The workers of a Dask scheduler."""
 
-    def __init__(self, job: Job, address: str) -> None:
+    def __init__(self, job: Job, address: str, deadline: float = math.inf) -> None:
         """Connect.
+
+        Args:
+            deadline: in seconds of `time.monotonic`, when no outcome is waited for any more.
 
         Raises:
             HwsimError: there is no scheduler at the address, or a model is too large to send.
         """
         self._address = address
+        self._deadline = deadline
         data = asdict(_with_contents(job))
         try:
             self._client: Any = distributed.Client(  # type: ignore[no-untyped-call]
@@ -81,7 +87,7 @@ class Cluster:
             raise HwsimError(f"no Dask scheduler answers: {error}.", where=f"--scheduler {address}") from error
         self._name = "hwsim-" + hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:16]
         try:
-            self._client.register_plugin(JobPlugin(self._name, data, hwsim.__version__))
+            self._client.register_plugin(JobPlugin(self._name, data, version()))
         except Exception as error:  # whatever went wrong on the worker: no hwsim there, another version …
             self._client.close()  # type: ignore[no-untyped-call]
             raise HwsimError(f"a worker cannot take the job: {error}.", where=f"--scheduler {address}") from error
@@ -91,6 +97,7 @@ class Cluster:
 
         Raises:
             HwsimError: the scheduler is lost, or one design's workers are lost again and again.
+            OutOfTime: the deadline has passed.
         """
         todo = list(reversed(range(len(designs))))
         losses = [0] * len(designs)
@@ -105,7 +112,7 @@ class Cluster:
                     flying[future] = index
                     future.add_done_callback(done.put)
                 try:
-                    future = done.get(timeout=POLL_SECONDS)
+                    future = done.get(timeout=min(POLL_SECONDS, seconds_to(self._deadline) or POLL_SECONDS))
                 except queue.Empty:
                     continue
                 index = flying.pop(future)

@@ -20,8 +20,9 @@ from hwsim.explore.space import Model, Params, Space, read_space
 from hwsim.footprint import area_um2, on_chip_bytes
 from hwsim.network import profile_workload
 from hwsim.spec.document import Field
-from hwsim.spec.load import build_architecture, read_architecture
+from hwsim.spec.load import build_architecture, load_architecture, read_architecture
 from hwsim.spec.settings import Setting
+from hwsim.whatif import price_note
 from workloads.workload import Workload
 
 State = Literal["complete", "infeasible", "failed"]
@@ -125,6 +126,22 @@ class Evaluator:
     def design(self, params: Params) -> tuple[Architecture, EnergyTable]:
         """The changed architecture, priced by hwsim's own estimators whatever table comes with it."""
         return build_architecture(self.document, self.settings(params), own_prices=True)
+
+    def price_notes(self) -> tuple[str, ...]:
+        """What to say where the designs' prices are not those of the architecture as it is.
+
+        With networks that parameters shape there is no one cost of the design as it is.
+        """
+        architecture, energy = load_architecture(self.job.arch, own_prices=True)
+
+        def unchanged() -> NetworkCost | None:
+            try:
+                workloads = [self.workload(k, model, {}) for k, model in enumerate(self.space.content.models)]
+                return profile_workload(workloads[0], architecture, energy, self.space.content.mapping_objective)
+            except HwsimError:
+                return None
+
+        return price_note(energy, unchanged)
 
     def workload(self, index: int, model: Model, params: Params) -> Workload:
         """The network of a model with the sizes and arguments that parameters give it."""

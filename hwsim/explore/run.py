@@ -14,7 +14,7 @@ from hwsim.explore.front import Box, Points, history, on_front
 from hwsim.explore.sampling import Sampler
 from hwsim.explore.space import Params, Space
 from hwsim.explore.store import Store
-from hwsim.explore.workers import Workers
+from hwsim.explore.workers import OutOfTime, Workers
 
 TELL_SECONDS = 0.2  # between two reports
 
@@ -36,7 +36,8 @@ class Exploration:
         evaluated: of them, those that were evaluated now; the others were in the store.
         wanted: trials asked for.
         seconds: spent.
-        interrupted: the run was ended early.
+        ended: why the run was ended early: ``interrupted`` or ``out of time``; empty where it was not.
+        notes: what the reader should know.
     """
 
     space: Space
@@ -44,7 +45,8 @@ class Exploration:
     evaluated: int
     wanted: int
     seconds: float
-    interrupted: bool = False
+    ended: str = ""
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def complete(self) -> tuple[Trial, ...]:
@@ -104,11 +106,11 @@ class _Run:
         self.told = 0.0
         self.started = time.perf_counter()
 
-    def so_far(self, interrupted: bool = False) -> Exploration:
+    def so_far(self, ended: str = "") -> Exploration:
         """What is known."""
         trials = tuple(self.trials[k] for k in sorted(self.trials))
         seconds = time.perf_counter() - self.started
-        return Exploration(self.space, trials, self.evaluated, self.wanted, seconds, interrupted)
+        return Exploration(self.space, trials, self.evaluated, self.wanted, seconds, ended)
 
     def batch(self, designs: list[Params], first: int) -> list[Outcome]:
         """Outcomes of a batch of designs, in order; unknown ones are evaluated and kept."""
@@ -149,7 +151,7 @@ def explore(
         tell: called with what is known so far whenever that grows.
 
     Returns:
-        what was found; ended by Ctrl-C, what was found until then (``interrupted`` set).
+        what was found; ended by Ctrl-C or the workers' deadline, what was found until then (``ended`` set).
 
     Raises:
         HwsimError: the store cannot be written, or workers keep dying; what was found is in the store.
@@ -164,7 +166,9 @@ def explore(
             sampler.tell(designs, run.batch(designs, asked))
             asked += len(designs)
     except KeyboardInterrupt:
-        return run.so_far(interrupted=True)
+        return run.so_far("interrupted")
+    except OutOfTime:
+        return run.so_far("out of time")
     finally:
         workers.close()
     return run.so_far()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
+import math
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
-from hwsim import warm
+from hwsim import processes, warm
 from hwsim.errors import HwsimError
 from hwsim.explore.evaluate import Evaluator, Job, Outcome
 from hwsim.explore.space import Params
@@ -20,11 +18,19 @@ IN_FLIGHT = 2  # designs per worker that wait at its door
 MAX_DEATHS = 3  # of workers without a result in between
 
 
+class OutOfTime(Exception):
+    """The time of a run is over; what was found so far counts."""
+
+
 class Workers(Protocol):
     """Whoever evaluates designs."""
 
     def evaluate(self, designs: Sequence[Params]) -> Iterator[tuple[int, Outcome]]:
-        """(index, outcome) of every design, as they finish."""
+        """(index, outcome) of every design, as they finish.
+
+        Raises:
+            OutOfTime: the workers' deadline, in seconds of `time.monotonic`, has passed.
+        """
 
     def close(self) -> None:
         """End what is still running."""
@@ -51,9 +57,10 @@ class Processes:
     A process that dies (out of memory, killed) is replaced and its designs are evaluated again.
     """
 
-    def __init__(self, job: Job, count: int) -> None:
+    def __init__(self, job: Job, count: int, deadline: float = math.inf) -> None:
         self._job = job
         self._count = count
+        self._deadline = deadline
         self._pool: ProcessPoolExecutor | None = None
 
     def evaluate(self, designs: Sequence[Params]) -> Iterator[tuple[int, Outcome]]:
@@ -61,6 +68,7 @@ class Processes:
 
         Raises:
             HwsimError: processes keep dying.
+            OutOfTime: the deadline has passed.
         """
         todo = list(reversed(range(len(designs))))
         flying: dict[Future[Outcome], int] = {}
@@ -70,7 +78,7 @@ class Processes:
                 while todo and len(flying) < IN_FLIGHT * self._count:
                     future = self._started().submit(_evaluate, designs[todo[-1]])
                     flying[future] = todo.pop()
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                done, _ = wait(flying, timeout=seconds_to(self._deadline), return_when=FIRST_COMPLETED)
                 for future in sorted(done, key=lambda f: flying[f]):
                     outcome = future.result()
                     deaths = 0
@@ -89,39 +97,35 @@ class Processes:
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             warm.compile_all()
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._count, context, _start, (self._job,))
+            self._pool = processes.start_pool(self._count, _start, (self._job,), "spawn")
         return self._pool
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
-        if self._pool is None:
-            return
-        processes = list((self._pool._processes or {}).values())
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        self._pool = None
+        if self._pool is not None:
+            processes.end_pool(self._pool)
+            self._pool = None
+
+
+def seconds_to(deadline: float) -> float | None:
+    """How long may be waited; None for ever.
+
+    Raises:
+        OutOfTime: not at all.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise OutOfTime
+    return None if math.isinf(left) else left
 
 
 _evaluator: Evaluator | None = None
 
 
 def _start(job: Job) -> None:
-    """In a new worker: Ctrl-C is for the parent, and where that is gone the worker goes, too."""
+    """In a new worker."""
     global _evaluator  # noqa: PLW0603 (one per process, set once)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
     _evaluator = Evaluator(job)
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _evaluate(design: Params) -> Outcome:

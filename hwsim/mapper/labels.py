@@ -23,10 +23,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from hwsim.counting import speed
-from hwsim.kernel import kernel
+from hwsim.counting import _distinct as _distinct_offsets
+from hwsim.counting import _linked, _offsets, nest_geometry, speed
+from hwsim.kernel import kernel, njit
 
 # Float columns of a label.
 ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
@@ -49,6 +49,12 @@ SLIDING = 20
 # Integer columns.
 KEY, PRED, DIM, BOUND, AXIS, USED, NEXT, STATE, ALIVE = range(9)
 INTS = 9
+# What the cursor of `grow_level` and `close_level` remembers between two calls, and what they answer.
+LABELS, FIRST, LAST, AT, AT_DIM, AT_DIVISOR, BEGUN = range(7)
+CURSOR = 7
+DONE, FULL, PAUSED = range(3)
+WAYS = 4  # a spatial factor's: along X or Y, with links or without
+SLICE = 300_000  # partial mappings made or compared in one call: some hundredths of a second
 
 EPS = 1e-12
 CLEAR = 1e-9  # a storage that is used to a share of its bandwidth below 1 by this slows nothing down
@@ -64,7 +70,7 @@ class Space(NamedTuple):
     coef: Any  # (s, ranks, d)
     relevant: Any  # (s, d) bool
     read_write: Any  # (s,) bool
-    elements: Any  # (s,) of the data space (float)
+    first_visits: Any  # (l, s) partial sums that a level need not read back, since they are written for the first time
     touched: Any  # (s,) a lower bound of the elements that must move (float)
     sliding: int  # index of the data space with shared ranks, −1 if none
     shared_rank: Any  # (d,) which shared rank of the sliding data space a dim moves along; −1 if none
@@ -95,6 +101,7 @@ class Space(NamedTuple):
     no_reuse: Any  # (l, s) bool
     no_multicast: Any  # (l, s) bool
     no_links: Any  # (l, s) bool
+    hands_on: Any  # (s,) bool: a fan-out stands next to the datapath, and its instances may hand on, see `hand_on`
     reach: Any  # (l, s) pJ at least to bring the data space to that level from outside
     # Bounds by what the storage next to the outermost one keeps (``k`` choices), see `outer_floor`:
     held: Any  # (k, s) bool: what it keeps
@@ -111,10 +118,14 @@ class Space(NamedTuple):
     fill_x: Any  # (fan-outs, d + 1, keys), by the first dimension that may still be placed there
     fill_y: Any  # (fan-outs, d + 1, keys)
     cast: Any  # (fan-outs, d + 1, keys, s)
-    reached: Any  # (mesh + 1,) scratch of `_most`
+    reached: Any  # (instances + 1,) scratch of `_most`; a wider mesh is taken to be filled
     may_throttle: bool  # some storage has a limited bandwidth and something leaks
-    objective: int  # 0 edp, 1 energy, 2 latency
-    most_cycles: float  # mappings that take longer do not count
+    least_used: Any  # (l,) instances that a fan-out must use at least (its ``min_utilization``)
+    figure: int  # what is minimised: 0 edp, 1 energy, 2 latency
+    most_edp: float  # mappings above one of these do not count
+    most_energy: float
+    most_cycles: float
+    exact: bool  # all divisors are there
 
 
 @kernel(forceinline=True)
@@ -171,7 +182,7 @@ def _close(space, f, s, child):  # type: ignore[no-untyped-def]
     f[c + SAVABLE] = 0.0
     f[c + MODE] = CLOSED
     if child >= 0 and space.top[child]:
-        words = f[c + PENDING] - (space.elements[s] if space.read_write[s] else 0.0)
+        words = f[c + PENDING] - space.first_visits[child, s]
         f[ENERGY] += _blocks(np.floor(words + 0.5), space.block[child]) * space.write[child]
 
 
@@ -288,9 +299,8 @@ def add_spatial(space, f, x, level, d, b, axis, child, link):  # type: ignore[no
         if not slides:
             continue
         rank = space.shared_rank[d]
-        simple = (
-            s == space.sliding and not space.read_write[s] and f[z + SLIDES] == 0 and f[z + LMOVE] == 0 and rank >= 0
-        )
+        simple = s == space.sliding and not space.read_write[s] and f[z + SLIDES] == 0 and f[z + LMOVE] == 0
+        simple = simple and rank >= 0 and not (space.hands_on[s] and child[s] < 0)
         f[z + SLIDES] += 1.0
         if not simple:
             f[c + PENDING] /= b
@@ -312,6 +322,39 @@ def add_spatial(space, f, x, level, d, b, axis, child, link):  # type: ignore[no
     f[SPATIAL] *= b
     f[USED_X if axis == 1 else USED_Y] *= b
     return linked == link
+
+
+@njit(cache=True)
+def hand_on(space, f, dim, bound, axis, mesh_x, mesh_y):  # type: ignore[no-untyped-def]
+    """Let neighbours at the datapath hand on what they hold while the innermost temporal loops leave it in place.
+
+    There, Timeloop has every operand handed on, not only those that slide: as if the datapath kept it. Where only some
+    of the instances find theirs at a neighbour the best case is taken.
+
+    Args:
+        f: a label whose innermost level is a fan-out, changed.
+        dim / bound / axis: the fan-out's loops, outer → inner.
+        mesh_x / mesh_y: its columns and rows.
+    """
+    n = dim.shape[0]
+    columns, rows = np.int64(1), np.int64(1)
+    for i in range(n):
+        if axis[i] == 1:
+            columns *= bound[i]
+        else:
+            rows *= bound[i]
+    if columns * rows == 1:
+        return
+    columns, rows = max(columns, mesh_x), max(rows, mesh_y)
+    stay = np.zeros(space.coef.shape[1], np.int64)
+    nothing = np.zeros(np.prod(bound), np.bool_)
+    for s in range(space.relevant.shape[0]):
+        if not space.hands_on[s]:
+            continue
+        move, _, _ = nest_geometry(space.coef[s], dim, bound, axis)
+        offset = _offsets(0, n, bound, move)
+        if _distinct_offsets(offset, _linked(offset, stay, columns, rows)) < _distinct_offsets(offset, nothing):
+            f[SPACE + s * PER_SPACE + MODE] = OPEN
 
 
 @kernel()
@@ -352,7 +395,7 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             f[c + SAVABLE] /= f[z + LBOUND]
             f[z + LMOVE] = 0.0
         pending = f[c + PENDING]
-        first = space.elements[s] if space.read_write[s] else 0.0
+        first = space.first_visits[level, s]
         closed = f[c + MODE] == CLOSED
         if outermost:
             _close(space, f, s, child[s])
@@ -360,7 +403,7 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             closed = True
             served = f[c + SURE] + f[c + SERVED] + (f[z + EREADS] if s == space.sliding else 0.0)
             served = np.floor(served + 0.5)
-            fills = max(0.0, pending - first) if child[s] == space.watch else 0.0
+            fills = max(0.0, pending - space.first_visits[space.watch, s]) if child[s] == space.watch else 0.0
             watched_reads += max(0.0, served - first) / compute
             watched_writes += (fills + (served if space.read_write[s] else 0.0)) / compute
         if level == space.watch:
@@ -399,7 +442,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
                 f[c + SAVABLE] += e
             else:  # these transfers are priced; loops further out along the zone's rank may still spare some
                 if child[s] >= 0 and space.top[child[s]]:
-                    e += _blocks(np.floor(pending - first + 0.5), space.block[child[s]]) * space.write[child[s]]
+                    more = np.floor(pending - space.first_visits[child[s], s] + 0.5)
+                    e += _blocks(more, space.block[child[s]]) * space.write[child[s]]
                 f[ENERGY] += f[c + SAVABLE] + e - f[z + EENERGY] / max(1.0, f[z + EFETCHES])
                 f[z + EENERGY] = f[c + SAVABLE] + e
                 for k in range(5):
@@ -411,7 +455,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         fills = _tile(space, x, s) * outside
         if f[c + MODE] == OPEN and child[s] >= 0 and space.top[child[s]]:
             # an inner tile that is still open moves with this one; its own fills stay savable
-            f[c + SAVABLE] += max(0.0, pending - first) / space.block[child[s]] * space.write[child[s]]
+            more = max(0.0, pending - space.first_visits[child[s], s])
+            f[c + SAVABLE] += more / space.block[child[s]] * space.write[child[s]]
         f[c + PENDING] = fills
         if not space.top[level]:
             f[c + SAVABLE] += fills * space.write[level] / block * space.share[level]
@@ -449,7 +494,7 @@ def _watch(space, f, keep):  # type: ignore[no-untyped-def]
     for s in range(space.relevant.shape[0]):
         if keep[s]:
             c = SPACE + s * PER_SPACE
-            first = space.elements[s] if space.read_write[s] else 0.0
+            first = space.first_visits[space.watch, s]
             served = f[c + SURE] + f[c + SERVED]
             reads += max(0.0, served - first)
             writes += served if space.read_write[s] else 0.0
@@ -476,7 +521,7 @@ def _watched(space, f, child):  # type: ignore[no-untyped-def]
         reads += f[z + EREADS] * (1.0 - (1.0 / f[z + EFETCHES] if f[z + EENERGY] > 0 else 0.0))
     for s in range(space.relevant.shape[0]):
         c = SPACE + s * PER_SPACE
-        first = space.elements[s] if space.read_write[s] else 0.0
+        first = space.first_visits[space.watch, s]
         least = _least(space, f, s)
         served = f[c + SURE] + f[c + SERVED] * least
         reads += max(0.0, served - first)
@@ -615,6 +660,8 @@ def _most(space, level, start, key, axis, mesh, s):  # type: ignore[no-untyped-d
     ``start`` had their turn.
     """
     reached = space.reached
+    if mesh >= reached.shape[0]:
+        return mesh
     for p in range(np.int64(mesh) + 1):
         reached[p] = p == 1
     for d in range(start, space.size.shape[0]):
@@ -676,19 +723,27 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
     z = SPACE + PER_SPACE * spaces
     if f[z + EENERGY] > 0:
         energy -= f[z + EENERGY] / f[z + EFETCHES]
+    filled = (
+        0.0  # what `outer` counts, too: the fills of a tile that the storage next to the outermost one never reuses
+    )
     # What every level that may serve a data space spends on that, at least.
     direct = 0.0
     for s in range(spaces):
         c = SPACE + s * PER_SPACE
         words = f[c + PENDING]
-        first = space.elements[s] if space.read_write[s] else 0.0
-        if f[c + MODE] != CLOSED:
+        if level == space.storage.shape[0] - 1 and space.hands_on[s]:
+            words = min(words, space.touched[s])
+        elif f[c + MODE] != CLOSED:
             least = _least(space, f, s)
             words *= least
             energy += f[c + SAVABLE] * least
             # Where the outermost storage fills the next one, `outer` counts the words on both sides.
             if child[s] >= 0 and space.top[child[s]] and not (space.by_keep and level == 0 and child[s] == 1):
-                energy += max(0.0, words - first) / space.block[child[s]] * space.write[child[s]]
+                energy += (
+                    max(0.0, words - space.first_visits[child[s], s]) / space.block[child[s]] * space.write[child[s]]
+                )
+        elif space.by_keep and level == 0 and child[s] == 1:
+            filled += _blocks(np.floor(words - space.first_visits[1, s] + 0.5), space.block[1]) * space.write[1]
         for q in range(space.fans.shape[0]):
             if space.fans[q] > level:
                 break
@@ -697,7 +752,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
         best = np.inf
         for p in range(level + 1):
             if parents[s, p]:
-                e = max(0.0, words - first) * space.read[p]
+                e = max(0.0, words - space.first_visits[p, s]) * space.read[p]
                 if space.read_write[s]:
                     e += words * space.update[p]
                 e *= space.share[p] / space.block[p]
@@ -711,7 +766,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
     # transfers from the outermost storage cost, for every choice of what the next storage keeps.
     least_energy, least_cycles, least_value = np.inf, np.inf, np.inf
     for k in range(space.held.shape[0]):
-        e = energy + space.outer[k, 1 if level > 0 else 0, key]
+        e = energy - filled + space.outer[k, 1 if level > 0 else 0, key]
         if e == np.inf:
             continue
         reads, writes = 0.0, 0.0
@@ -733,7 +788,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
                     near = near and p <= 1
             e += best
             if space.watch == 1 and space.held[k, s] and level > 0:
-                first = space.elements[s] if space.read_write[s] else 0.0
+                first = space.first_visits[1, s]
                 served = space.words[s] if near else min(space.words[s], space.touched[s])
                 reads += max(0.0, served - first)
                 writes += served if space.read_write[s] else space.touched[s]
@@ -746,7 +801,9 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
         if n > space.most_cycles * (1.0 + EPS):
             continue
         e += f[LEAK] * max(0.0, f[SPATIAL] * n - space.macs)
-        if space.objective != 0:
+        if e > space.most_energy * (1.0 + EPS) or e * n > space.most_edp * (1.0 + EPS):
+            continue
+        if space.figure != 0:
             least_energy, least_cycles = min(least_energy, e), min(least_cycles, n)
         elif e * n < least_value:
             least_energy, least_cycles, least_value = e, n, e * n
@@ -755,25 +812,17 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
 
 @kernel(forceinline=True)
 def _value(space, energy, cycles):  # type: ignore[no-untyped-def]
-    return energy * cycles if space.objective == 0 else (energy if space.objective == 1 else cycles)
+    """The figure that is minimised."""
+    return energy * cycles if space.figure == 0 else (energy if space.figure == 1 else cycles)
 
 
 @kernel(forceinline=True)
-def worse(space, energy, cycles, best_energy, best_cycles):  # type: ignore[no-untyped-def]
-    """Whether (energy, cycles) cannot beat the incumbent; ties go to the other figure."""
+def worse(space, energy, cycles, best):  # type: ignore[no-untyped-def]
+    """Whether a mapping of at least this energy and these cycles does not count, or is not below ``best``."""
     up = 1.0 + EPS
-    if cycles > space.most_cycles * up:
+    if cycles > space.most_cycles * up or energy > space.most_energy * up or energy * cycles > space.most_edp * up:
         return True
-    if space.objective == 0:
-        a, b = energy * cycles, best_energy * best_cycles
-        return a * up >= b
-    if space.objective == 1:
-        if energy * up >= best_energy and energy <= best_energy * up:
-            return cycles >= best_cycles
-        return energy >= best_energy
-    if cycles == best_cycles:
-        return energy * up >= best_energy
-    return cycles > best_cycles
+    return _value(space, energy, cycles) * up >= best
 
 
 @njit(cache=True)
@@ -800,23 +849,28 @@ def covers(edges):  # type: ignore[no-untyped-def]
 
 
 @kernel(forceinline=True)
-def _insert(space, F, I, new, head, covering, prune):  # type: ignore[no-untyped-def]
+def _insert(space, F, I, new, head, covering, prune, least):  # type: ignore[no-untyped-def]
     """Put label ``new`` into its key's list unless one there dominates it; drop those that it dominates.
 
-    A label stands in for another only if it may go on in every way the other may (``covering``). Without
-    ``prune`` every label stays.
+    A label stands in for another only if it may go on in every way the other may (``covering``), and uses the ``least``
+    instances of a fan-out if that one does. Without ``prune`` every label stays.
+
+    Returns:
+        How many labels it was compared with, and one; negative if it was not put in.
     """
     if not prune:
         I[new, ALIVE] = 1
-        return True
+        return 1
     key = I[new, KEY]
     k = head[key]
     last = -1
+    work = 1
     while k >= 0:
+        work += 1
         following = I[k, NEXT]
-        if covering[I[k, STATE], I[new, STATE]] and _dominates(space, F[k], F[new]):
-            return False
-        if covering[I[new, STATE], I[k, STATE]] and _dominates(space, F[new], F[k]):
+        if covering[I[k, STATE], I[new, STATE]] and _uses(F[k], F[new], least) and _dominates(space, F[k], F[new]):
+            return -work
+        if covering[I[new, STATE], I[k, STATE]] and _uses(F[new], F[k], least) and _dominates(space, F[new], F[k]):
             I[k, ALIVE] = 0
             if last < 0:
                 head[key] = following
@@ -828,27 +882,24 @@ def _insert(space, F, I, new, head, covering, prune):  # type: ignore[no-untyped
     I[new, NEXT] = head[key]
     head[key] = new
     I[new, ALIVE] = 1
-    return True
+    return work
+
+
+@kernel(forceinline=True)
+def _uses(a, b, least):  # type: ignore[no-untyped-def]
+    """Whether label a uses at least as many instances of the fan-out at hand as b, or as many as it has to."""
+    used = a[USED_X] * a[USED_Y]
+    return used >= least or used >= b[USED_X] * b[USED_Y]
 
 
 @njit(cache=True)
-def _grown(F, I):  # type: ignore[no-untyped-def]
-    n = F.shape[0]
-    F2 = np.empty((2 * n, F.shape[1]))
-    F2[:n] = F
-    I2 = np.empty((2 * n, I.shape[1]), np.int64)
-    I2[:n] = I
-    return F2, I2
-
-
-@njit(cache=True)
-def promising(space, level, F, I, child, parents, best_energy, best_cycles):  # type: ignore[no-untyped-def]
-    """Indices of the labels that may still beat the incumbent, now that it is known what ``level`` keeps."""
+def promising(space, level, F, I, child, parents, best):  # type: ignore[no-untyped-def]
+    """Indices of the labels that may still beat ``best``, now that it is known what ``level`` keeps."""
     out = np.empty(F.shape[0], np.int64)
     n = 0
     for k in range(F.shape[0]):
         energy, cycles = lower_bound(space, F[k], I[k, KEY], level, 0, child, parents)
-        if not worse(space, energy, cycles, best_energy, best_cycles):
+        if not worse(space, energy, cycles, best):
             out[n] = k
             n += 1
     return out[:n]
@@ -919,78 +970,80 @@ def _keep_best(space, I, bounds, first, last, width):  # type: ignore[no-untyped
 
 @njit(cache=True)
 def grow_level(  # type: ignore[no-untyped-def]
-    space, level, edges, covering, F0, I0, child, keep, parents, best_energy, best_cycles, width, limit, prune
+    space, level, edges, covering, F, I, bounds, head, cursor, child, keep, parents, best, width, prune
 ):
     """Add every allowed sequence of loops of one level to every label, a loop at a time.
+
+    The kernel makes no room and looks at no clock: it stops where the arrays are full or a slice of work is done, and
+    goes on there when it is called again.
 
     Args:
         edges: (states, d) which loop orders may differ in cost, as an automaton: from a state, a loop over
             dimension d may come next if the entry is ≥ 0, and leads to that state; 0 is the start.
         covering: (states, states) see `covers`.
-        F0 / I0: labels with nothing of this level yet.
+        F / I / bounds: labels; the first ``cursor[LABELS]`` are given, with nothing of this level yet (PRED −1, USED 0,
+            STATE 0, ALIVE 1), those made are put behind them.
+        head: (keys,) where the list of a key's labels begins, −1 for none.
+        cursor: (CURSOR,) LABELS and LAST the number of labels given, the rest 0 at the first call.
         child / keep / parents: see `lower_bound` and `settle`.
-        best_energy / best_cycles: the incumbent; labels that cannot beat it are dropped.
+        best: value to beat; labels that cannot are dropped.
         width: how many labels go on from each number of loops.
-        limit: give up when that many labels exist.
         prune: drop labels that another dominates.
 
     Returns:
-        F, I: the labels made, the first ``F0.shape[0]`` being the given ones; PRED counts in the same
-        arrays (−1: no loop of this level), ALIVE says which may stop here.
+        DONE; FULL: the arrays have no room for a label's children by one factor; PAUSED: a slice of work is done.
+        PRED counts in the same arrays (−1: no loop of this level), ALIVE says which labels may stop here.
     """
     fanout = not space.storage[level]
-    n = F0.shape[0]
     dims = space.size.shape[0]
     low = space.s_min[level] if fanout else space.t_min[level]
     high = space.s_max[level] if fanout else space.t_max[level]
+    least = space.least_used[level]
     must = np.int64(0)
     for d in range(dims):
         if low[d] > 1:
             must |= np.int64(1) << d
-    F = np.empty((max(1024, 4 * n), F0.shape[1]))
-    I = np.empty((F.shape[0], INTS), np.int64)
-    bounds = np.zeros(F.shape[0])
-    F[:n] = F0
-    I[:n] = I0
-    I[:n, PRED], I[:n, DIM], I[:n, USED], I[:n, STATE], I[:n, ALIVE] = -1, -1, 0, 0, 1
+    n, first, last = cursor[LABELS], cursor[FIRST], cursor[LAST]
+    start, start_dim, start_divisor = cursor[AT], cursor[AT_DIM], cursor[AT_DIVISOR]
     x = np.empty(dims, np.int64)
-    head = np.full(key_count(space), -1, np.int64)
-    if must == 0:
-        for k in range(n):
-            I[k, NEXT] = head[I[k, KEY]]
-            head[I[k, KEY]] = k
-    first, last = 0, n
-    while first < last and n < limit:  # all labels with one loop more each time round
+    if cursor[BEGUN] == 0:
+        cursor[BEGUN] = 1
+        if must == 0:
+            for k in range(n):
+                I[k, NEXT] = head[I[k, KEY]]
+                head[I[k, KEY]] = k
         _keep_best(space, I, bounds, first, last, width)
-        for k in range(first, last):
+    work = 0
+    while first < last:  # all labels with one loop more each time round
+        for k in range(start, last):
             if I[k, ALIVE] != 1:
                 continue
-            if n + 256 >= F.shape[0]:
-                F, I = _grown(F, I)
-                more = np.zeros(F.shape[0])
-                more[:n] = bounds[:n]
-                bounds = more
             key = I[k, KEY]
             _placed(space, key, x)
-            for d in range(dims):
+            for d in range(start_dim, dims):
                 state = edges[I[k, STATE], d]
                 if state < 0:
                     continue
                 have = digit(space, key, d)
                 inside = x[d]
-                for g in range(have + 1, space.ndiv[d]):
+                for g in range(max(have + 1, start_divisor), space.ndiv[d]):
                     b = space.div[d, g] // inside
                     if b > high[d]:
                         break
                     if b * inside != space.div[d, g] or b < low[d]:
                         continue
+                    if n + WAYS > F.shape[0] or work > SLICE:
+                        cursor[LABELS], cursor[FIRST], cursor[LAST] = n, first, last
+                        cursor[AT], cursor[AT_DIM], cursor[AT_DIVISOR] = k, d, g
+                        return PAUSED if work > SLICE else FULL
+                    work += 1
                     x[d] = space.div[d, g]
                     fits = _fits(space, level, x, d, keep)
                     x[d] = inside
                     if not fits:
                         break
                     grown = key + (g - have) * space.stride[d]
-                    for way in range(2, 6) if fanout else range(1):
+                    for way in range(2, 2 + WAYS) if fanout else range(1):
                         axis, link = way // 2, way % 2 == 1
                         if link and (space.sliding < 0 or not space.slides[space.sliding, d]):
                             continue
@@ -1006,49 +1059,69 @@ def grow_level(  # type: ignore[no-untyped-def]
                         if not valid:
                             continue
                         energy, cycles = lower_bound(space, F[n], grown, level, d + 1 if fanout else 0, child, parents)
-                        if worse(space, energy, cycles, best_energy, best_cycles):
+                        if worse(space, energy, cycles, best):
                             continue
                         bounds[n] = _value(space, energy, cycles)
                         I[n, KEY], I[n, PRED], I[n, DIM], I[n, BOUND], I[n, AXIS] = grown, k, d, b, axis
                         I[n, USED], I[n, STATE] = I[k, USED] | (np.int64(1) << d), state
-                        if _insert(space, F, I, n, head, covering, prune):
+                        compared = _insert(space, F, I, n, head, covering, prune, least)
+                        work += abs(compared)
+                        if compared > 0:
                             n += 1
-        first, last = last, n
+                start_divisor = 0
+            start_dim = 0
+        first, last, start = last, n, last
+        _keep_best(space, I, bounds, first, last, width)
     for k in range(n):
         if I[k, USED] & must != must:
             I[k, ALIVE] = 0
-    return F[:n], I[:n]
+    cursor[LABELS] = n
+    return DONE
 
 
 @njit(cache=True)
-def close_level(space, level, F, I, child, keep, after, parents, best_energy, best_cycles, prune):  # type: ignore[no-untyped-def]
+def close_level(  # type: ignore[no-untyped-def]
+    space, level, F, I, bounds, order, head, cursor, needed, child, keep, after, parents, best, prune
+):
     """Finish a level: settle storages, free the axes of fan-outs, drop what cannot win or is dominated.
 
+    Like `grow_level` it stops when a slice of work is done.
+
     Args:
-        F / I: labels, changed in place.
+        F / I: labels, changed in place; ALIVE says in the end which remain.
+        bounds / order: (n,) filled: their bounds; the labels that may remain (``cursor[LABELS]``), best bound first.
+        cursor: (CURSOR,) 0 at the first call.
+        needed: (2,) changed: the least words that any label needed here, the most instances that any used.
         after: (s,) `child` as it is outside this level.
         parents: (s, l) who may serve it there.
 
     Returns:
-        labels that remain, best bound first, their bounds, and the least words that any label needed here.
+        DONE or PAUSED.
     """
     n = F.shape[0]
     spaces = space.relevant.shape[0]
-    head = np.full(key_count(space), -1, np.int64)
-    bounds = np.full(n, np.inf)
-    needed = np.inf
     x = np.empty(space.size.shape[0], np.int64)
-    for k in range(n):
+    z = SPACE + PER_SPACE * spaces
+    work = 0
+    for k in range(cursor[AT], n):
+        if work > SLICE:
+            cursor[AT] = k
+            return PAUSED
+        work += 2
         f = F[k]
+        bounds[k] = np.inf
         if space.storage[level]:
             _placed(space, I[k, KEY], x)
-            needed = min(needed, _held(space, x, keep))
+            needed[0] = min(needed[0], _held(space, x, keep))
             if not settle(space, f, x, level, keep, child, False):
                 continue
         else:
+            used = f[USED_X] * f[USED_Y]
+            needed[1] = max(needed[1], used)
+            if used < space.least_used[level]:
+                continue
             f[USED_X] = 1.0
             f[USED_Y] = 1.0
-            z = SPACE + PER_SPACE * spaces
             f[z + SLIDES] = 0.0
             if f[z + LMOVE] > 0 and f[z + LSPATIAL] == 0:
                 f[z + LSPATIAL] = f[SPATIAL]
@@ -1056,26 +1129,31 @@ def close_level(space, level, F, I, child, keep, after, parents, best_energy, be
                 f[ENERGY] -= f[FIRST_VISITS]
                 f[FIRST_VISITS] = 0.0
         energy, cycles = lower_bound(space, f, I[k, KEY], level - 1, 0, after, parents)
-        if not worse(space, energy, cycles, best_energy, best_cycles):
+        if not worse(space, energy, cycles, best):
             bounds[k] = _value(space, energy, cycles)
-    order = np.argsort(bounds, kind="mergesort")  # stable: equal labels stay in the order in which they were made
+    cursor[AT] = n
+    if cursor[BEGUN] == 0:
+        cursor[BEGUN] = 1
+        order[:] = np.argsort(
+            bounds, kind="mergesort"
+        )  # stable: equal labels stay in the order in which they were made
     anything = np.ones((1, 1), np.bool_)
-    m = 0
-    for q in range(n):
+    m = cursor[LABELS]
+    for q in range(cursor[FIRST], n):
         k = order[q]
         if bounds[k] == np.inf:
             break
+        if work > SLICE:
+            cursor[LABELS], cursor[FIRST] = m, q
+            return PAUSED
         I[k, STATE] = 0
-        if _insert(space, F, I, k, head, anything, prune):
+        compared = _insert(space, F, I, k, head, anything, prune, 0.0)
+        work += abs(compared)
+        if compared > 0:
             order[m] = k
             m += 1
-    alive = np.empty(m, np.int64)
-    a = 0
-    for q in range(m):
-        if I[order[q], ALIVE] == 1:
-            alive[a] = order[q]
-            a += 1
-    return alive[:a], bounds, needed
+    cursor[LABELS] = m
+    return DONE
 
 
 @njit(cache=True)
@@ -1110,7 +1188,7 @@ def _nowhere_more(rows, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def outer_words(space, orders):  # type: ignore[no-untyped-def]
+def outer_words(space, orders, begin, end):  # type: ignore[no-untyped-def]
     """Words that every data space takes from the outermost storage, by what stands inside its loops.
 
     They depend on the problem and the orders alone. Of the orders that a key leaves, those are kept that no
@@ -1118,21 +1196,21 @@ def outer_words(space, orders):  # type: ignore[no-untyped-def]
 
     Args:
         orders: (orders, d) dimensions, inner → outer.
+        begin / end: the keys to look at.
 
     Returns:
-        (keys + 1,) where the rows of each key start, and the rows (rows, s).
+        (keys + 1,) where the rows of each of these keys start, and the rows (rows, s).
     """
     dims, spaces = space.size.shape[0], space.relevant.shape[0]
     z = SPACE + PER_SPACE * spaces
-    keys = key_count(space)
-    start = np.zeros(keys + 1, np.int64)
-    rows = np.empty((4 * keys, spaces))
+    start = np.zeros(end - begin + 1, np.int64)
+    rows = np.empty((4 * (end - begin), spaces))
     n = 0
     f = np.zeros(z + SLIDING)
     x = np.empty(dims, np.int64)
     child = np.full(spaces, -1, np.int64)
     differs = np.full((1 << dims, orders.shape[0]), -1, np.int8)
-    for key in range(keys):
+    for key in range(begin, end):
         _placed(space, key, x)
         mask = 0
         for d in range(dims):
@@ -1164,14 +1242,14 @@ def outer_words(space, orders):  # type: ignore[no-untyped-def]
                 rows = more
             for s in range(spaces):
                 rows[n, s] = np.floor(f[SPACE + s * PER_SPACE + PENDING] + 0.5)
-            m = start[key]
-            for r in range(start[key], n):
+            m = start[key - begin]
+            for r in range(start[key - begin], n):
                 if _nowhere_more(rows, r, n):
                     m = -1
                     break
             if m < 0:
                 continue
-            for r in range(start[key], n):
+            for r in range(start[key - begin], n):
                 if not _nowhere_more(rows, n, r):
                     for s in range(spaces):
                         rows[m, s] = rows[r, s]
@@ -1179,20 +1257,19 @@ def outer_words(space, orders):  # type: ignore[no-untyped-def]
             for s in range(spaces):
                 rows[m, s] = rows[n, s]
             n = m + 1
-        start[key + 1] = n
+        start[key + 1 - begin] = n
     return start, rows[:n].copy()
 
 
 @njit(cache=True)
-def outer_floor(space, start, rows):  # type: ignore[no-untyped-def]
-    """Fill ``space.outer`` from `outer_words`: the least energy to fill the storage next to the outermost one.
+def outer_floor(space, start, rows, begin, end):  # type: ignore[no-untyped-def]
+    """Fill ``space.outer[:, 0]`` from `outer_words`: the least energy to fill the storage next to the outermost one.
 
     The words of what it keeps are priced on both sides, for the best order of the outermost loops. What it does not
     keep is served from outside and not counted here. Where no storage stands next to the outermost one, all data spaces
-    are counted, on the outermost side only.
+    are counted, on the outermost side only. ``start`` and ``rows`` are those of the keys ``begin`` … ``end − 1``.
     """
     dims, spaces = space.size.shape[0], space.relevant.shape[0]
-    keys = space.outer.shape[2]
     price = space.share[0] / space.block[0]
     slides = np.zeros(spaces, np.bool_)
     for s in range(spaces):
@@ -1203,9 +1280,10 @@ def outer_floor(space, start, rows):  # type: ignore[no-untyped-def]
         for s in range(spaces):
             # Tiles that slide may get less from outside than the box that they span: taken to cross once.
             words = space.touched[s] if slides[s] and not space.by_keep else rows[r, s]
-            more = words - (space.elements[s] if space.read_write[s] else 0.0)
+            more = words - space.first_visits[0, s]
             if space.by_keep:
-                e = _blocks(more, space.block[0]) * space.read[0] + _blocks(more, space.block[1]) * space.write[1]
+                e = _blocks(more, space.block[0]) * space.read[0]
+                e += _blocks(words - space.first_visits[1, s], space.block[1]) * space.write[1]
                 if space.read_write[s]:
                     e += _blocks(words, space.block[0]) * space.update[0]
             else:
@@ -1214,9 +1292,9 @@ def outer_floor(space, start, rows):  # type: ignore[no-untyped-def]
     choices = space.held.shape[0]
     x = np.empty(dims, np.int64)
     tile = np.empty(spaces)
-    space.outer[:] = np.inf
-    for key in range(keys):
+    for key in range(begin, end):
         _placed(space, key, x)
+        space.outer[:, 0, key] = np.inf
         allowed = True
         for d in range(dims):
             b = space.size[d] // x[d]
@@ -1232,36 +1310,42 @@ def outer_floor(space, start, rows):  # type: ignore[no-untyped-def]
             if space.by_keep and words > space.capacity[1]:
                 continue
             least = np.inf
-            for r in range(start[key], start[key + 1]):
+            for r in range(start[key - begin], start[key - begin + 1]):
                 total = 0.0
                 for s in range(spaces):
                     total += cost[r, s] if space.held[k, s] or not space.by_keep else 0.0
                 least = min(least, total)
             space.outer[k, 0, key] = least
-    for k in range(choices):
-        space.outer[k, 1] = space.outer[k, 0]
-        for d in range(dims):
-            step, n = space.stride[d], space.ndiv[d]
-            for have in range(n - 1, -1, -1):
-                for g in range(have + 1, n):
-                    if space.div[d, g] % space.div[d, have] != 0:
-                        continue
-                    for first in range(have * step, keys, step * n):
-                        for key in range(first, first + step):
-                            more = space.outer[k, 1, key + (g - have) * step]
-                            if more < space.outer[k, 1, key]:
-                                space.outer[k, 1, key] = more
+
+
+@kernel()
+def outer_later(space, k):  # type: ignore[no-untyped-def]
+    """Fill ``space.outer[k, 1]``: the least of ``outer[k, 0]`` over all that may still be placed inside."""
+    keys = space.outer.shape[2]
+    for key in range(keys):
+        space.outer[k, 1, key] = space.outer[k, 0, key]
+    for d in range(space.size.shape[0]):
+        step, n = space.stride[d], space.ndiv[d]
+        for have in range(n - 1, -1, -1):
+            for g in range(have + 1, n):
+                if space.div[d, g] % space.div[d, have] != 0:
+                    continue
+                for first in range(have * step, keys, step * n):
+                    for key in range(first, first + step):
+                        more = space.outer[k, 1, key + (g - have) * step]
+                        if more < space.outer[k, 1, key]:
+                            space.outer[k, 1, key] = more
 
 
 @njit(cache=True)
-def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # type: ignore[no-untyped-def]
+def complete(space, orders, F, I, child, keep, best):  # type: ignore[no-untyped-def]
     """Place all that is left in the loops of the outermost storage, in the best of the given orders.
 
     Args:
         orders: (orders, d) dimensions, inner → outer.
 
     Returns:
-        per label the value of the objective (inf where it cannot beat the incumbent) and the order's index.
+        per label the figure that is minimised (inf where it cannot be below ``best``) and the order's index.
     """
     n = F.shape[0]
     dims = space.size.shape[0]
@@ -1302,7 +1386,7 @@ def complete(space, orders, F, I, child, keep, best_energy, best_cycles):  # typ
             cycles = max(space.macs / f[SPATIAL], np.ceil(f[BANDWIDTH] * (1.0 - EPS)))
             energy = f[ENERGY] + f[LEAK] * (f[SPATIAL] * cycles - space.macs)
             value = _value(space, energy, cycles)
-            if value < values[k] and not worse(space, energy, cycles, best_energy, best_cycles):
+            if value < values[k] and not worse(space, energy, cycles, best):
                 values[k] = value
                 chosen[k] = q
     return values, chosen

@@ -5,31 +5,92 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim.architecture import Architecture, Fanout, LoopConstraint, Storage
+from hwsim.cost import LayerCost
 from hwsim.energy import EnergyTable
+from hwsim.errors import HwsimError
 from hwsim.mapper.labels import Space
 from hwsim.mapper.labels import covers as kernel_covers
 from hwsim.mapper.labels import outer_floor as kernel_outer_floor
+from hwsim.mapper.labels import outer_later as kernel_outer_later
 from hwsim.mapper.labels import outer_words as kernel_outer_words
 from hwsim.mapping import Mapping
 from hwsim.model import projection_matrix
 from workloads.problem import DataSpace, Problem
 
-OBJECTIVES = {"edp": 0, "energy": 1, "latency": 2}
+CODES = {"edp": 0, "energy": 1, "latency": 2}  # `Space.figure`
 UNBOUNDED = 2**62
+MOST_SIZE = 2**40  # of a dimension: the search needs its divisors
+MOST_SLIDING = 5  # dimensions of one rank: their orders are tried one by one
+MOST_REACH = 4096  # instances along an axis up to which `labels._most` looks for what fills it best
+KEY_BYTES = 1 << 30  # of the tables with an entry per key, a choice of a divisor of every dimension
+COARSE = 20_000  # keys of a space that is thinned out
 
 
+@functools.lru_cache(maxsize=4096)
 def divisors(n: int) -> list[int]:
     """All divisors of n, ascending."""
-    low = [k for k in range(1, math.isqrt(n) + 1) if n % k == 0]
+    candidates = np.arange(1, math.isqrt(n) + 1)
+    low = [int(k) for k in candidates[n % candidates == 0]]
     return low + [n // k for k in reversed(low) if k * k != n]
+
+
+def coarse_divisors(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Some divisors of every size, ``most`` combinations or fewer where that can be; closed under taking the rest.
+
+    The prime factors of a size are put together into fewer ones, the largest first, so that the divisors which divide
+    each other stay many, and small ones (for fan-outs) stay fine.
+    """
+    atoms = [_primes(n) for n in sizes]
+    choices = [_products(x) for x in atoms]
+    while math.prod(map(len, choices)) > most:
+        d = max(range(len(atoms)), key=lambda k: (len(choices[k]) if len(atoms[k]) > 1 else 0, -k))
+        if len(atoms[d]) < 2:
+            break
+        *atoms[d], a, b = atoms[d]
+        atoms[d] = sorted([*atoms[d], a * b])
+        choices[d] = _products(atoms[d])
+    return choices
+
+
+def _primes(n: int) -> list[int]:
+    out = []
+    for p in divisors(n)[1:]:  # ascending, so that what divides the rest is a prime
+        while n % p == 0:
+            out.append(p)
+            n //= p
+    return out
+
+
+def _products(factors: Sequence[int]) -> list[int]:
+    out = {1}
+    for f in factors:
+        out |= {f * x for x in out}
+    return sorted(out)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Mappings above any of these do not count: pJ·cycles, pJ, cycles."""
+
+    edp: float = math.inf
+    energy: float = math.inf
+    latency: float = math.inf
+
+    def allow(self, cost: LayerCost) -> bool:
+        """Whether a mapping counts."""
+        return cost.edp <= self.edp and cost.energy_pj <= self.energy and cost.cycles <= self.latency
+
+    def at_most(self, figure: str, value: float) -> Limits:
+        """These limits, and one more."""
+        return replace(self, **{figure: min(value, getattr(self, figure))})
 
 
 def factor_range(constraint: LoopConstraint, dim: str, problem: Problem) -> tuple[int, int]:
@@ -209,29 +270,50 @@ def _automaton(orders: tuple[tuple[int, ...], ...], dims: int) -> tuple[npt.NDAr
                     queue.append(reached)
                 row[d] = states[reached]
         rows.append(row)
-    edges = np.array(rows, np.int64).reshape(-1, dims)
+    edges = np.array(rows, np.int64).reshape(len(rows), dims)
     return edges, kernel_covers(edges)
 
 
 def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
-    """The mapspace that the architecture's constraints leave (perfect factorization)."""
+    """The mapspace that the architecture's constraints leave (perfect factorization).
+
+    Raises:
+        HwsimError: a dimension is too large to be factorized, or too many dimensions index one rank.
+    """
     architecture = architecture.bind(tuple(x.name for x in problem.data_spaces))
     dims = tuple(name for name, size in problem.dims if size > 1)
+    for name, size in problem.dims:
+        if size > MOST_SIZE:
+            raise HwsimError(f"dimension {name} has size {size:.4g}; the search factorizes sizes up to 2^40 (1.1e12).")
+    for x in problem.data_spaces:
+        most = max((len({d for _, d in rank if d in dims}) for rank in x.projection), default=0)
+        if most > MOST_SLIDING:
+            raise HwsimError(
+                f"{most} dimensions index one rank of {x.name}; the search tries every order of up to {MOST_SLIDING}."
+            )
     return MapSpace(problem, architecture, dims, _keep_choices(architecture, problem))
 
 
 def _touched(data_space: DataSpace, sizes: dict[str, int]) -> float:
-    """Elements that must move at least once: a shared rank has at least as many as its longest dimension."""
-    n = 1
-    for rank in data_space.projection:
-        n *= max(sizes[dim] for _, dim in rank) if rank else 1
+    """Elements that must move at least once: a rank has at least as many as its longest dimension.
+
+    Ranks that share a dimension move together, so that the longest of them alone counts.
+    """
+    n, taken = 1, set[str]()
+    for longest, dims in sorted(
+        ((max(sizes[d] for _, d in rank), {d for _, d in rank}) for rank in data_space.projection if rank),
+        key=lambda x: -x[0],
+    ):
+        if not dims & taken:
+            n, taken = n * longest, taken | dims
     return float(n)
 
 
-def _divisor_tables(sizes: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    lists = [divisors(n) for n in sizes]
-    table = np.zeros((len(sizes), max((len(x) for x in lists), default=1)), np.int64)
-    stride, step = np.ones(len(sizes), np.int64), 1
+def _divisor_tables(
+    lists: list[list[int]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    table = np.zeros((len(lists), max((len(x) for x in lists), default=1)), np.int64)
+    stride, step = np.ones(len(lists), np.int64), 1
     for d, values in enumerate(lists):
         table[d, : len(values)] = values
         stride[d] = step
@@ -239,24 +321,42 @@ def _divisor_tables(sizes: list[int]) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return table, np.array([len(x) for x in lists], np.int64), stride
 
 
-def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycles: float = math.inf) -> Space:
-    """Lower a mapspace and its prices to the arrays that `hwsim.mapper.labels` reads.
+def key_count(space: MapSpace) -> int:
+    """Keys of a space: a divisor of every dimension."""
+    return math.prod(len(divisors(space.problem.sizes[d])) for d in space.dims)
+
+
+def most_keys(space: MapSpace) -> int:
+    """Keys whose tables there is memory for."""
+    fans, spaces, dims = len(space.architecture.fanouts), len(space.problem.data_spaces), len(space.dims)
+    choices = max(len(x) for x in space.keeps)
+    words = 12 * spaces  # of some loop orders
+    return KEY_BYTES // (8 * (2 * choices + fans * (dims + 1) * (2 + spaces) + words))
+
+
+def aimed(arrays: Space, figure: str, limits: Limits) -> Space:
+    """The same space, to be searched for the least of a figure within limits."""
+    return arrays._replace(
+        figure=CODES[figure], most_edp=limits.edp, most_energy=limits.energy, most_cycles=limits.latency
+    )
+
+
+def kernel_space(
+    space: MapSpace, energy: EnergyTable, *, coarse: bool = False, check: Callable[[], None] = lambda: None
+) -> Space:
+    """Lower a mapspace and its prices to the arrays that `hwsim.mapper.labels` reads, aimed at EDP.
 
     Args:
-        most_cycles: mappings that take longer do not count.
+        coarse: with a part of the divisors only (`coarse_divisors`).
+        check: called between pieces of work; what it raises ends the work.
 
     Raises:
-        HwsimError: an action has no price.
+        HwsimError: an action has no price, or there are too many dimensions.
     """
     problem, architecture, dims = space.problem, space.architecture, space.dims
     levels, spaces = architecture.levels, problem.data_spaces
     sizes = problem.sizes
-    columns = [i for i, (name, _) in enumerate(problem.dims) if name in dims]
-    ranks = max(len(x.projection) for x in spaces)
-    coef = np.zeros((len(spaces), max(1, ranks), len(dims)), np.int64)
-    for s, x in enumerate(spaces):
-        matrix = projection_matrix(problem, x)
-        coef[s, : matrix.shape[0]] = matrix[:, columns]
+    coef = _coefficients(space)
     relevant = coef.any(axis=1)
     shared = [(s, _shared_ranks(x)) for s, x in enumerate(spaces) if _shared_ranks(x)]
     sliding, shared_ranks = shared[0] if shared else (-1, [])
@@ -278,7 +378,11 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         value = getattr(level, name, None)
         return math.inf if value is None else float(value)
 
-    table, counts, stride = _divisor_tables([sizes[d] for d in dims])
+    lists = coarse_divisors([sizes[d] for d in dims], COARSE) if coarse else [divisors(sizes[d]) for d in dims]
+    keys = math.prod(map(len, lists))
+    if keys > most_keys(space):
+        raise HwsimError(f"{len(dims)} dimensions are more than the search has memory for.")
+    table, counts, stride = _divisor_tables(lists)
     temporal = [
         [factor_range(x.constraints.temporal, d, problem) if isinstance(x, Storage) else (1, 1) for d in dims]
         for x in levels
@@ -293,7 +397,6 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
     a = np.array(axes, np.bool_).reshape(len(levels), len(dims), 2)
 
     fans = [k for k, x in enumerate(levels) if isinstance(x, Fanout)]
-    keys = int(np.prod(counts))
     share = [
         max(1, architecture.instances(x.name) // x.cluster_size) / architecture.instances(x.name)
         if isinstance(x, Storage)
@@ -325,7 +428,7 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         coef=coef,
         relevant=relevant,
         read_write=np.array([x.read_write for x in spaces]),
-        elements=np.array([float(problem.data_space_size(x)) for x in spaces]),
+        first_visits=_first_visits(space),
         touched=touched,
         sliding=sliding,
         shared_rank=shared_rank,
@@ -358,6 +461,12 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         no_reuse=np.array([[x.name in v.constraints.temporal.no_reuse for x in spaces] for v in levels]),
         no_multicast=np.array([[x.name in v.constraints.spatial.no_multicast for x in spaces] for v in levels]),
         no_links=np.array([[x.name in v.constraints.spatial.no_link_transfer for x in spaces] for v in levels]),
+        hands_on=np.array(
+            [
+                isinstance(levels[-1], Fanout) and x.name not in levels[-1].constraints.spatial.no_link_transfer
+                for x in spaces
+            ]
+        ),
         reach=_reach(space, read, write, update, np.array(block), shares, touched),
         held=held,
         outer=np.zeros((len(choices), 2, keys)),
@@ -371,34 +480,92 @@ def kernel_space(space: MapSpace, energy: EnergyTable, objective: str, most_cycl
         fill_x=np.zeros((len(fans), len(dims) + 1, keys)),
         fill_y=np.zeros((len(fans), len(dims) + 1, keys)),
         cast=np.zeros((len(fans), len(dims) + 1, keys, len(spaces))),
-        reached=np.zeros(1 + max(max(x.mesh_x, x.mesh_y) if isinstance(x, Fanout) else 1 for x in levels), np.bool_),
+        reached=np.zeros(
+            1 + min(MOST_REACH, max((max(x.mesh_x, x.mesh_y) for x in architecture.fanouts), default=1)), np.bool_
+        ),
         may_throttle=any(
             b is not None
             for x in architecture.storages
             for b in (x.read_bandwidth, x.write_bandwidth, x.shared_bandwidth)
         )
         and any(price(x, "leak") > 0 for x in levels),
-        objective=OBJECTIVES[objective],
-        most_cycles=most_cycles,
+        least_used=np.array([least_instances(x) if isinstance(x, Fanout) else 0.0 for x in levels]),
+        figure=CODES["edp"],
+        most_edp=math.inf,
+        most_energy=math.inf,
+        most_cycles=math.inf,
+        exact=not coarse,
     )
-    kernel_outer_floor(out, *_outer_words(space, out))
+    for begin, end, start, rows in _outer_words(space, out, keys, coarse, check):
+        kernel_outer_floor(out, start, rows, begin, end)
+        check()
+    for k in range(len(choices)):
+        kernel_outer_later(out, k)
+        check()
     return out
+
+
+def _coefficients(space: MapSpace) -> npt.NDArray[np.int64]:
+    """(data spaces, ranks, dims) of the dimensions that have more than one iteration."""
+    problem = space.problem
+    columns = [i for i, (name, _) in enumerate(problem.dims) if name in space.dims]
+    matrices = [projection_matrix(problem, x)[:, columns] for x in problem.data_spaces]
+    out = np.zeros((len(matrices), max(x.shape[0] for x in matrices), len(columns)), np.int64)
+    for s, matrix in enumerate(matrices):
+        out[s, : matrix.shape[0]] = matrix
+    return out
+
+
+def _first_visits(space: MapSpace) -> npt.NDArray[np.float64]:
+    """(levels, data spaces) words that a level does not read back when they are first written."""
+    problem = space.problem
+    return np.array(
+        [
+            [
+                float(problem.data_space_size(x))
+                if x.read_write and x.name not in level.constraints.temporal.rmw_first_update
+                else 0.0
+                for x in problem.data_spaces
+            ]
+            for level in space.architecture.levels
+        ]
+    )
+
+
+def least_instances(fanout: Fanout) -> float:
+    """Instances that a fan-out's ``min_utilization`` asks for."""
+    return fanout.constraints.min_utilization * fanout.mesh_x * fanout.mesh_y
 
 
 _WORDS: dict[Any, Any] = {}
 _MOST_WORDS = 64  # problems
+_PIECE = 20_000  # keys that are looked at between two looks at the clock
 
 
-def _outer_words(space: MapSpace, arrays: Space) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """What `labels.outer_words` says of the outermost storage's orders; kept, as prices and sizes do not matter."""
+def _outer_words(
+    space: MapSpace, arrays: Space, keys: int, coarse: bool, check: Callable[[], None]
+) -> Sequence[tuple[int, int, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """What `labels.outer_words` says of the outermost storage's orders; kept, as prices and sizes do not matter.
+
+    Returns:
+        pieces: their first key, the one behind their last, where each key's rows start, and the rows.
+    """
     orders = space.orders(0, frozenset(x.name for x in space.problem.data_spaces))
-    key = (space.problem, orders)
-    if key not in _WORDS:
+    name = (space.problem, orders, coarse)
+    if name in _WORDS:
+        known: list[tuple[int, int, npt.NDArray[np.int64], npt.NDArray[np.float64]]] = _WORDS[name]
+        return known
+    array = np.array(orders, np.int64).reshape(len(orders), -1)
+    pieces = []
+    for begin in range(0, keys, _PIECE):
+        end = min(keys, begin + _PIECE)
+        pieces.append((begin, end, *kernel_outer_words(arrays, array, begin, end)))
+        check()
+    if len(pieces) == 1:
         if len(_WORDS) >= _MOST_WORDS:
             del _WORDS[next(iter(_WORDS))]
-        _WORDS[key] = kernel_outer_words(arrays, np.array(orders, np.int64).reshape(len(orders), -1))
-    out: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] = _WORDS[key]
-    return out
+        _WORDS[name] = pieces
+    return pieces
 
 
 def _room(space: MapSpace, capacity: list[float]) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Estimators of primitive components: each knows some classes and says where its figures come from.
 
-To add one, write a class with `Estimator`'s two methods and list it in `ESTIMATORS`.
+To add one, write a class with `Estimator`'s methods and list it in `ESTIMATORS`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ from typing import Any, Protocol
 from hwsim.energy import Action
 from hwsim.errors import HwsimError
 from hwsim.pricing.scaling import area_scale, energy_scale, nanometres, table_file
+from hwsim.spec.document import describe
+from hwsim.spec.nodes import is_cycle
 
 Attributes = Mapping[str, Any]
+MAX_SIZE = 1e18
+"""The largest attribute that is priced; what is larger is a slip, and its powers would overflow."""
 
 
 class Estimator(Protocol):
@@ -30,27 +34,38 @@ class Estimator(Protocol):
     def area(self, kind: str, attributes: Attributes, where: str) -> float | None:
         """Area in µm² of one instance, or None where the class is not known."""
 
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """The attributes that it reads of a class; none where the class is not known."""
+
 
 def _number(attributes: Attributes, name: str, where: str, default: float | None = None) -> float:
     value = attributes.get(name, default)
     if value is None:
         raise HwsimError(f"attribute '{name}' is missing; the component cannot be priced without it.", where=where)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise HwsimError(f"attribute '{name}' should be a positive number, found {value!r}.", where=where)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_SIZE:
+        found = describe(value)
+        raise HwsimError(f"attribute '{name}' should be a number above 0 and up to 1e18, found {found}.", where=where)
     return float(value)
 
 
 def _technology(attributes: Attributes, where: str) -> float:
     node = nanometres(attributes.get("technology"))
     if node is None:
-        found = attributes.get("technology")
-        raise HwsimError(f"attribute 'technology' should be a node such as 45nm, found {found!r}.", where=where)
+        found = describe(attributes.get("technology"))
+        raise HwsimError(
+            f"attribute 'technology' should be a node such as 45nm, 1 to 10,000 nm, found {found}.", where=where
+        )
     return node
 
 
-def _cycle_ns(attributes: Attributes) -> float:
+def _cycle_ns(attributes: Attributes, where: str) -> float:
     value = attributes.get("global_cycle_seconds", 1e-9)
-    return float(value) * 1e9 if isinstance(value, int | float) else 1.0
+    if not is_cycle(value):
+        found = describe(value)
+        raise HwsimError(
+            f"attribute 'global_cycle_seconds' should be the seconds of a clock cycle, found {found}.", where=where
+        )
+    return float(value) * 1e9
 
 
 class Primitives:
@@ -69,10 +84,11 @@ class Primitives:
         if row is None or action not in row["energy"]:
             return None
         node = _technology(attributes, where)
-        pj = row["energy"][action] * self._share(row, attributes, where) * energy_scale(row["technology"], node)
+        scale = energy_scale(row["technology"], node)
+        pj = row["energy"][action] * self._share(row, attributes, where) * scale
         if action == "leak":
-            pj *= _cycle_ns(attributes)
-        scaled = "" if node == row["technology"] else f", scaled to {node:g} nm (Stillmaker & Baas 2017)"
+            pj *= _cycle_ns(attributes, where)
+        scaled = "" if scale == 1 else f", scaled to {node:g} nm (Stillmaker & Baas 2017)"
         return Action(pj, "Aladdin", row["source"] + scaled)
 
     def area(self, kind: str, attributes: Attributes, where: str) -> float | None:
@@ -82,6 +98,11 @@ class Primitives:
             return None
         scale = area_scale(row["technology"], _technology(attributes, where))
         return float(row["area"] * self._share(row, attributes, where) * scale)
+
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """See `Estimator`."""
+        row = self._row(kind)
+        return () if row is None else (*row["size"], "technology", "global_cycle_seconds")
 
 
 class Dram:
@@ -105,6 +126,10 @@ class Dram:
     def area(self, kind: str, attributes: Attributes, where: str) -> float | None:
         """See `Estimator`."""
         return 0.0 if "DRAM" in kind else None
+
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """See `Estimator`."""
+        return ("type", "width") if "DRAM" in kind else ()
 
 
 _FIGURES = ("read", "write", "leak", "area")
@@ -157,12 +182,17 @@ class Sram:
         figure = "write" if action == "update" else action
         value, how = self._figure(figure, attributes, where)
         if action == "leak":
-            value *= _cycle_ns(attributes)  # mW · ns = pJ
+            value *= _cycle_ns(attributes, where)  # mW · ns = pJ
         return Action(value, "CACTI", f"CACTI 7 SRAM, {how}")
 
     def area(self, kind: str, attributes: Attributes, where: str) -> float | None:
         """See `Estimator`."""
         return self._figure("area", attributes, where)[0] * 1e6 if kind in ("SRAM", "sram") else None
+
+    def attributes(self, kind: str) -> tuple[str, ...]:
+        """See `Estimator`."""
+        known = ("width", "depth", "n_banks", "technology", "global_cycle_seconds")
+        return known if kind in ("SRAM", "sram") else ()
 
     def _figure(self, figure: str, attributes: Attributes, where: str) -> tuple[float, str]:
         width, depth = _number(attributes, "width", where), _number(attributes, "depth", where)

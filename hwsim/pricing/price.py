@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hwsim.architecture import Architecture
-from hwsim.energy import Action, EnergyTable
+from hwsim.energy import MAX_PRICE, Action, EnergyTable, checked_price
 from hwsim.errors import HwsimError, did_you_mean
-from hwsim.pricing.estimators import ESTIMATORS, Estimator
+from hwsim.pricing.estimators import ESTIMATORS, MAX_SIZE, Estimator
 from hwsim.pricing.scaling import table_file
-from hwsim.spec.document import Field, read_document
+from hwsim.spec.document import Field, describe, read_document
 from hwsim.spec.scope import Scope
 
 MAX_DEPTH = 12
+MAX_PARTS = 10_000
+MAX_NAME = 200
 #: What a subcomponent takes over from the component around it without being told.
 _INHERITED = ("technology", "global_cycle_seconds")
 _PART = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[(.*)\])?\s*$")
@@ -63,6 +66,27 @@ def price_architecture(
     return EnergyTable(actions, areas, f"hwsim's estimates for {architecture.name}")
 
 
+def class_attributes(kind: str, components: Sequence[Field] = ()) -> frozenset[str]:
+    """Attributes that the price of a class may depend on; none where nobody prices it."""
+    book = _Book([*components, *_standard()], {}, ())
+    if kind in book.classes:
+        return frozenset(book.classes[kind].key("attributes").mapping())
+    return frozenset(name for known in ESTIMATORS for name in known.attributes(kind))
+
+
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Tell where a price arises that is no price: infinite, negative, not a number, too large to be computed."""
+    try:
+        yield
+    except HwsimError as error:
+        if error.where:
+            raise
+        raise HwsimError(error.message, where=where) from error
+    except ArithmeticError as error:
+        raise HwsimError("the price is too large to be computed from these attributes.", where=where) from error
+
+
 class _Book:
     """Compound classes by name, and the estimators behind them."""
 
@@ -72,6 +96,7 @@ class _Book:
         self.variables = variables
         self.estimators = estimators
         self.classes: dict[str, Field] = {}
+        self.entered = 0
         for document in documents:
             listed = (
                 document if isinstance(document.plain, list) else document.only({"version", "classes"}).need("classes")
@@ -96,10 +121,11 @@ class _Book:
         for used in chosen.key("subcomponents").items():
             parts += self._used(item, used, scope, attributes, depth)
         scale = self._value(chosen, "energy_scale", scope)
-        total = scale * sum(part.energy_pj for part in parts)
         big = sorted((p for p in parts if p.energy_pj > 0), key=lambda p: -p.energy_pj) or parts
         estimators = " + ".join(dict.fromkeys(p.estimator for p in big))
-        return Action(total, estimators, "; ".join(dict.fromkeys(p.source for p in big)))
+        with _placed(where):
+            total = scale * sum(part.energy_pj for part in parts)
+            return Action(total, estimators, "; ".join(dict.fromkeys(p.source for p in big)))
 
     def _used(
         self, item: Field, used: Field, scope: Mapping[str, Any], attributes: Mapping[str, Any], depth: int
@@ -117,16 +143,18 @@ class _Book:
             scale = count * self._value(action, "energy_scale", scope) * self._value(part, "energy_scale", scope)
             kind = part.need("class").text()
             one = self.price(kind, given, action.need("name").text(), part.where, depth + 1)
-            out.append(Action(one.energy_pj * scale, one.estimator, one.source))
+            with _placed(action.where):
+                out.append(Action(one.energy_pj * scale, one.estimator, one.source))
         return out
 
     def area(self, kind: str, attributes: Mapping[str, Any], where: str, depth: int = 0) -> float:
         """Area of one instance in µm²."""
         if kind not in self.classes:
             for estimator in self.estimators:
-                found = estimator.area(kind, attributes, where)
-                if found is not None:
-                    return found
+                with _placed(where):
+                    found = estimator.area(kind, attributes, where)
+                    if found is not None:
+                        return checked_price(found, "the area")
             raise self._unknown(kind, where)
         item = self._enter(kind, where, depth)
         scope = self._scope(item, attributes, where)
@@ -136,13 +164,17 @@ class _Book:
             inner = self._part_attributes(part, scope, attributes)
             one = self.area(part.need("class").text(), inner, part.where, depth + 1)
             total += count * self._value(part, "area_scale", scope) * one
-        return total * self._value(item, "area_scale", scope)
+        with _placed(where):
+            return checked_price(total * self._value(item, "area_scale", scope), "the area")
 
     def _enter(self, kind: str, where: str, depth: int) -> Field:
         if depth > MAX_DEPTH:
             raise HwsimError(
                 f"components nested deeper than {MAX_DEPTH} levels; does '{kind}' contain itself?", where=where
             )
+        self.entered += 1
+        if self.entered > MAX_PARTS:
+            raise HwsimError(f"'{kind}' and what it is made of have more than {MAX_PARTS:,} parts.", where=where)
         return self.classes[kind]
 
     def _scope(self, item: Field, attributes: Mapping[str, Any], where: str) -> Scope:
@@ -180,7 +212,7 @@ class _Book:
         if len(ends) == 1:
             return name, 1
         first, last = (self._eval(Field(end, field.file, field.path), scope) for end in ends[:2])
-        if not all(isinstance(x, int | float) for x in (first, last)) or last < first - 1:
+        if not all(isinstance(x, int | float) and abs(x) <= MAX_SIZE for x in (first, last)) or last < first - 1:
             field.fail(f"[{span}] is no range of instances.")
         return name, float(last - first + 1)
 
@@ -195,13 +227,14 @@ class _Book:
         if not field.has(name):
             return 1.0
         value = self._eval(field.key(name), scope)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            field.key(name).fail(f"expected a number, found {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_PRICE:
+            field.key(name).fail(f"expected a number from 0 to {MAX_PRICE:g}, found {describe(value)}.")
         return float(value)
 
     def _primitive(self, kind: str, attributes: Mapping[str, Any], action: str, where: str) -> Action:
         for estimator in self.estimators:
-            found = estimator.energy(kind, attributes, action, where)
+            with _placed(where):
+                found = estimator.energy(kind, attributes, action, where)
             if found is not None:
                 return found
         if any(estimator.area(kind, attributes, where) is not None for estimator in self.estimators):
@@ -218,7 +251,7 @@ class _Book:
 
 
 def _split(field: Field) -> tuple[str, str | None]:
-    match = _PART.match(field.text())
+    match = _PART.match(field.text()) if len(field.text()) <= MAX_NAME else None
     if match is None:
         field.fail(f"'{field.text()}' is no name of a subcomponent; expected name or name[1..n].")
     return match.group(1), match.group(2)

@@ -20,13 +20,16 @@ def table_file(name: str) -> Any:
 
 
 def nanometres(technology: Any) -> float | None:
-    """``45nm``, ``45`` or ``45e-9`` in nm; None where it is no technology."""
+    """``45nm``, ``45`` or ``45e-9`` in nm; None where it is no technology (1 to 10,000 nm)."""
     if isinstance(technology, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:nm)?\s*", technology)
-        return float(match.group(1)) if match else None
-    if isinstance(technology, bool) or not isinstance(technology, int | float) or technology <= 0:
+        technology = technology[:40]
+        match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(?:nm)?\s*", technology)
+        technology = float(match.group(1)) if match else None
+    if isinstance(technology, bool) or not isinstance(technology, int | float) or not 0 < technology <= 10_000:
         return None
-    return float(technology) * 1e9 if technology < 1e-3 else float(technology)
+    # In metres: the nearest nanometre's double, so that 45e-9 is 45 nm and not 45.00000000000001.
+    node = round(technology * 1e9, 6) if technology < 1e-3 else float(technology)
+    return node if node >= 1 else None
 
 
 def _at(node: float, figure: str) -> float:
@@ -44,6 +47,8 @@ def _at(node: float, figure: str) -> float:
     beyond = (node / inside) ** (0.5 if figure == "energy" else 1.0)
     for (low, at_low), (high, at_high) in itertools.pairwise(points):
         if low <= inside <= high:
+            if at_low == at_high:
+                return float(beyond * at_low)
             return float(beyond * (at_low + (at_high - at_low) * (inside - low) / (high - low)))
     raise AssertionError(node)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hwsim.architecture import OTHERS, Architecture, Compute, Constraints, Fanout, Level, Storage
+from hwsim.architecture import MAX_INSTANCES, OTHERS, Architecture, Compute, Constraints, Fanout, Level, Storage
 from hwsim.errors import did_you_mean
 from hwsim.spec import nodes
 from hwsim.spec.constraints import read_node_constraints
@@ -19,7 +19,6 @@ _NODE_KEYS = {
     "area_scale", "energy_scale", "description", "version",
 }  # fmt: skip
 _TOP_KEYS = {"version", "nodes", "name", "description", "source", "subtree", "local"}
-MAX_INSTANCES = 2**40
 
 
 @dataclass
@@ -49,6 +48,7 @@ def read_nodes(top: Field, variables: Mapping[str, Any], name: str) -> Architect
         )
     if not out.levels or not isinstance(out.levels[0], Storage):
         top.key("nodes").fail("the outermost level should be a storage that holds everything, a DRAM for example.")
+    nodes.check_number(top.key("nodes"), out.levels)
     return Architecture(
         name=top.key("name").text() if top.has("name") else name,
         levels=tuple(out.levels),
@@ -93,6 +93,8 @@ def _node(item: Field, scope: Scope, out: _Reading) -> Scope:
     name = item.need("name").text()
     if name in out.names:
         item.key("name").fail(f"two nodes have the name '{name}'.")
+    if len(out.names) >= nodes.MAX_NODES:
+        item.fail(f"more than {nodes.MAX_NODES} components and containers.")
     constraints = read_node_constraints(item.key("constraints"))
     _fan_out(item, name, inner, constraints, out, component=tag == "Component")
     out.names[name] = inner
@@ -116,23 +118,36 @@ def _fan_out(item: Field, name: str, scope: Scope, constraints: Constraints, out
     x, y = _mesh(item, scope)
     out.instances *= x * y
     if out.instances > MAX_INSTANCES:
-        item.key("spatial").fail(f"the design would have {out.instances:,} instances of '{name}'.")
+        found = f"{out.instances:,} instances of '{name}'; hwsim counts up to {MAX_INSTANCES:,}."
+        item.key("spatial").fail(f"the design would have {found}")
     if x * y == 1:
         return
     if not out.levels:
         item.key("spatial").fail(
             f"'{name}' is instantiated {x} × {y} times, but no storage outside it feeds the array."
         )
-    limits = Constraints(spatial=constraints.spatial, maximize_dims=constraints.maximize_dims)
+    limits = replace(constraints, temporal=Constraints().temporal, keep=frozenset(), bypass=frozenset())
+    if component and _is_memory(item):  # its utilization is that of its capacity
+        limits = replace(limits, min_utilization=0.0)
     unique = f"{name}_instances" if component else name
     out.levels.append(Fanout(unique, x, y, limits, nodes.plain(scope), of=name if component else ""))
 
 
-def _component(item: Field, name: str, scope: Scope, constraints: Constraints, out: _Reading) -> None:
+def _classes(item: Field) -> tuple[str, str]:
+    """The class of a component, and the class that prices it."""
     kind = item.key("class").text() if item.has("class") else ""
     subclass = item.key("subclass").text() if item.has("subclass") else ""
-    priced = subclass or kind or item.need("class").text()
-    if nodes.is_storage(kind) or (nodes.is_storage(priced) and not nodes.is_compute(kind)):
+    return kind, subclass or kind or item.need("class").text()
+
+
+def _is_memory(item: Field) -> bool:
+    kind, priced = _classes(item)
+    return nodes.is_storage(kind) or (nodes.is_storage(priced) and not nodes.is_compute(kind))
+
+
+def _component(item: Field, name: str, scope: Scope, constraints: Constraints, out: _Reading) -> None:
+    kind, priced = _classes(item)
+    if _is_memory(item):
         limits = replace(constraints, spatial=Constraints().spatial, maximize_dims=())
         out.levels.append(nodes.storage(name, priced, item.key("attributes"), scope, limits))
     elif nodes.is_compute(kind) or nodes.is_compute(priced):

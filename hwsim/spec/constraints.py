@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Literal, cast
 
 from hwsim.architecture import OTHERS, Constraints, FactorConstraint, LoopConstraint
 from hwsim.spec.document import Field, describe
 
-_TERM = re.compile(r"\s*([A-Za-z_]+?)\s*(<=|>=|=|<|>)?\s*(\d+)\s*(?:[,;\s]|$)")
+_TERM = re.compile(r"\s*([A-Za-z_]+?)\s*(<=|>=|=|<|>)?\s*(\d{1,19})\s*(?:[,;\s]|$)")
+MAX_TERMS = 2_000
 _IGNORED = {"target", "type", "version", "name"}
 _LOOP_KEYS = {
     "factors",
@@ -34,6 +36,8 @@ def factors(field: Field) -> list[tuple[str, str, int]]:
     if not isinstance(field.plain, str | list):
         field.fail(f"expected factors such as 'C=3 M=4' or [C=3, M=4], found {describe(field.plain)}.")
     text = field.plain if isinstance(field.plain, str) else " ".join(item.text() for item in field.items())
+    if len(text) > MAX_TERMS:
+        field.fail(f"factors of {len(text):,} characters; up to {MAX_TERMS:,} are read.")
     out, at = [], 0
     while text[at:].strip(" ,;"):
         match = _TERM.match(text, at)
@@ -53,8 +57,8 @@ def permutation(field: Field) -> tuple[str, ...]:
         names = list(field.plain.strip())
     else:
         names = field.names()
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             field.fail(f"dimension '{name}' stands twice in the permutation.")
     return tuple(names)
 

@@ -9,18 +9,24 @@ methods check what they return.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, shown_value
+from hwsim.files import read_text
 
 MAX_BYTES = 16 * 2**20
 MAX_NODES = 500_000
 MAX_DEPTH = 100
+MAX_TEXT = 10_000
+MAX_NUMBER = 500
+MAX_KEY = 500
+MAX_INTEGER = 2**62
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 _CORE = "tag:yaml.org,2002:"
 _MERGE = _CORE + "merge"
 _ATOMS = (str, int, float, bool, type(None))
@@ -84,7 +90,7 @@ class Field:
         return self.key(name)
 
     def _near(self, name: str) -> str:
-        present = [k for k in self.plain if isinstance(k, str)]
+        present = [k for k in self.plain or () if isinstance(k, str)]
         return f" Present: {', '.join(present)}." if present else ""
 
     def mapping(self) -> dict[str, Field]:
@@ -129,6 +135,9 @@ class Field:
             self.fail(f"expected a whole number, found {describe(self.plain)}.")
         if least is not None and value < least:
             self.fail(f"{value} is too small; expected at least {least}.")
+        if abs(value) > MAX_INTEGER:
+            size = f"{value:.3g}" if isinstance(self.plain, float) else f"{value:,}"
+            self.fail(f"{size} is too large; hwsim counts up to 2^62 = {MAX_INTEGER:,}.")
         return value
 
     def names(self) -> list[str]:
@@ -157,8 +166,7 @@ def describe(value: Any) -> str:
         return f"a list of {len(value)}"
     if value is None:
         return "nothing"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shown_value(value)
 
 
 def read_document(path: str | os.PathLike[str]) -> Field:
@@ -168,21 +176,7 @@ def read_document(path: str | os.PathLike[str]) -> Field:
         HwsimError: the file cannot be read, is larger than 16 MiB, is not YAML, has a
             cyclic alias, or grows beyond 500,000 values or 100 levels when aliases are expanded.
     """
-    file = Path(path)
-    try:
-        if not file.is_file():
-            raise HwsimError("no such file." if not file.exists() else "not a file.", where=str(path))
-        size = file.stat().st_size
-        if size > MAX_BYTES:
-            raise HwsimError(
-                f"the file has {size:,} bytes; specifications of up to {MAX_BYTES:,} bytes are read.", where=str(path)
-            )
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise HwsimError(f"cannot be read: {error.strerror}.", where=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise HwsimError("not a text file in UTF-8.", where=str(path)) from error
-    return parse_document(text, str(path))
+    return parse_document(read_text(path, MAX_BYTES), os.fspath(path))
 
 
 def parse_document(text: str, file: str = "<text>") -> Field:
@@ -200,7 +194,7 @@ def parse_document(text: str, file: str = "<text>") -> Field:
         raise HwsimError(f"not valid YAML: {_yaml_problem(error)}.", where=file) from error
     except RecursionError as error:
         raise HwsimError(f"nested deeper than {MAX_DEPTH} levels.", where=file) from error
-    except ValueError as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # numbers that their tags do not allow
         raise HwsimError(f"a value cannot be read: {error}.", where=file) from error
     finally:
         loader.dispose()
@@ -244,16 +238,27 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, f"{path}[{i}]") for i, item in enumerate(node.value)]
-        return self._scalar(node)
+        return self._scalar(node, path)
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _scalar(self, node: yaml.Node, path: str) -> Any:
+        if len(node.value) > MAX_TEXT:
+            self.fail(path, f"a text of {len(node.value):,} characters; up to {MAX_TEXT:,} are read.")
+        if _UNFIT.search(node.value):
+            self.fail(path, "the text holds a character that no text has (NUL or half a pair of surrogates).")
         construct = {
             "int": self.loader.construct_yaml_int,
             "float": self.loader.construct_yaml_float,
             "bool": self.loader.construct_yaml_bool,
             "null": self.loader.construct_yaml_null,
         }.get(node.tag.removeprefix(_CORE))
-        return construct(node) if construct else node.value
+        if construct is None:
+            return node.value
+        if len(node.value) > MAX_NUMBER:
+            self.fail(path, f"a number of {len(node.value):,} characters; up to {MAX_NUMBER} are read.")
+        try:
+            return construct(node)
+        except (ValueError, KeyError, IndexError, OverflowError):  # an explicit tag on what is no such value
+            self.fail(path, f"'{node.value}' is no {node.tag.removeprefix(_CORE)}.")
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[Any, Any]:
         own: dict[Any, Any] = {}
@@ -266,6 +271,8 @@ class _Builder:
             key = self.build(key_node, path)
             if not isinstance(key, _ATOMS):
                 self.fail(path, f"a key is {describe(key)}; keys are names.")
+            if isinstance(key, str) and len(key) > MAX_KEY:
+                self.fail(path, f"a key of {len(key):,} characters; up to {MAX_KEY} are read.")
             place = f"{path}.{key}" if path else str(key)
             if key in own:
                 self.fail(place, "this key is given twice.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hwsim.architecture import Architecture
-from hwsim.energy import Action, EnergyTable
+from hwsim.energy import MAX_PRICE, Action, EnergyTable
 from hwsim.errors import did_you_mean
 from hwsim.spec.document import Field, describe
 
@@ -20,6 +20,7 @@ COMPUTE_ACTIONS = {
     "compute": ("mac_random", "mult_random", "mac", "mult", "compute"),
     "leak": ("leak", "idle"),
 }
+MAX_NAME = 1_000
 _RANGE = re.compile(r"\[[^\]]*\]")
 
 
@@ -46,15 +47,15 @@ def read_ert(field: Field, architecture: Architecture) -> EnergyTable:
 
 
 def _component(item: Field) -> str:
-    return _RANGE.sub("", item.need("name").text()).split(".")[-1].strip()
+    return _RANGE.sub("", item.need("name").text()[-MAX_NAME:]).split(".")[-1].strip()
 
 
 def _actions(item: Field, names: dict[str, tuple[str, ...]], source: str, *, compute: bool) -> dict[str, Action]:
     found: dict[str, float] = {}
     for action in item.need("actions").items():
         value = action.need("energy").plain
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            action.key("energy").fail(f"expected an energy in pJ, found {describe(value)}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_PRICE:
+            action.key("energy").fail(f"expected an energy in pJ, 0 to {MAX_PRICE:g}, found {describe(value)}.")
         name = action.need("name").text()
         found[name] = max(found.get(name, 0.0), float(value))
     out: dict[str, Action] = {}

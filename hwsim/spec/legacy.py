@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwsim.architecture import Architecture, Compute, Constraints, Fanout, Level, Storage
+from hwsim.architecture import MAX_INSTANCES, Architecture, Compute, Constraints, Fanout, Level, Storage
 from hwsim.errors import did_you_mean
 from hwsim.spec import nodes
 from hwsim.spec.constraints import directive, merge
 from hwsim.spec.document import Field
 from hwsim.spec.scope import Scope
 
-_NAME = re.compile(r"^([^\[\]]+)(?:\[\s*(\d+)\s*\.\.\s*(\d+)\s*\])?$")
+_NAME = re.compile(r"^([^\[\]]+)(?:\[\s*(\d{1,9})\s*\.\.\s*(\d{1,9})\s*\])?$")
 _TREE_KEYS = {"name", "attributes", "local", "subtree", "version", "description"}
 _LOCAL_KEYS = {"name", "class", "subclass", "attributes", "description"}
 
@@ -46,6 +46,8 @@ def read_tree(top: Field, variables: Mapping[str, Any], name: str) -> Architectu
         tree = branches[0].only(_TREE_KEYS, "subtree")
         label, times = _instances(tree.need("name"))
         count *= times
+        if count > MAX_INSTANCES:
+            tree.key("name").fail(f"{count:,} instances of '{label}'; hwsim counts up to {MAX_INSTANCES:,}.")
         own = tree.key("attributes")
         nodes.check_attributes(own)
         scope = Scope(own.mapping(), scope)
@@ -104,6 +106,7 @@ def _assemble(units: list[_Unit], top: Field, name: str, cycle: float) -> Archit
         outer = unit
     if not levels or not isinstance(levels[0], Storage):
         top.fail("the outermost level should be a storage that holds everything, a DRAM for example.")
+    nodes.check_number(top, levels)
     names = [x.name for x in levels]
     for level in levels:
         if names.count(level.name) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from hwsim.spec.legacy import apply_constraints, read_tree
 from hwsim.spec.mapping import read_mapping
 from hwsim.spec.problem import read_problem
 from hwsim.spec.scope import Scope
-from hwsim.spec.settings import Setting, apply_settings
+from hwsim.spec.settings import COMPONENTS, Setting, apply_settings, same_value
 from workloads.problem import Problem
 
 _CONSTRAINTS = ("architecture_constraints", "mapspace_constraints", "constraints")
-_COMPONENTS = ("components", "compound_components")
 _IGNORED = ("version", "mapper", "globals", "ART", "mapspace", "description")
-_PARTS = ("architecture", "arch", "problem", "mapping", "variables", "ERT", *_CONSTRAINTS, *_COMPONENTS)
+MAX_NAME = 1_000
+_PARTS = ("architecture", "arch", "problem", "mapping", "variables", "ERT", *_CONSTRAINTS, *COMPONENTS)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find_architecture(arch: str | os.PathLike[str]) -> Path:
     if text in known:
         return known[text]
     path = Path(text)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or os.path.exists(path):
         return path
     raise HwsimError(f"no architecture of this name, and no such file.{did_you_mean(text, known)}", where=text)
 
@@ -79,8 +79,8 @@ def load_architecture(
 
     Args:
         arch: shipped name or file.
-        settings: changes to attributes; with any, hwsim's own estimates price the architecture, since a given
-            table is that of the unchanged one.
+        settings: changes to attributes; where they change anything, hwsim's own estimates price the architecture, since
+            a given table is that of the unchanged one.
         own_prices: estimate all prices even where nothing is changed, to compare like with like.
 
     Raises:
@@ -106,9 +106,34 @@ def build_architecture(
     document: Field, settings: Sequence[Setting] = (), *, own_prices: bool = False
 ) -> tuple[Architecture, EnergyTable]:
     """An architecture and its prices from a document; see `load_architecture`."""
-    if settings:
-        document = apply_settings(document, settings)
-    return _architecture([document], Path(document.file), own_prices=own_prices or bool(settings))
+    path = Path(document.file)
+    if not settings:
+        return _architecture([document], path, own_prices=own_prices)
+    changed = apply_settings(document, settings)
+    if not own_prices and _same(changed, document):
+        return _architecture([document], path)
+    return _architecture([changed], path, own_prices=True)
+
+
+def _same(changed: Field, document: Field) -> bool:
+    """Whether a changed design is the one before: in what its attributes say, and in what they come to.
+
+    An attribute that is new says nothing new where neither the model nor any price takes notice.
+    """
+    path = Path(document.file)
+    now, _ = _design([changed], path)
+    then, _ = _design([document], path)
+    if now != then:
+        return False
+    more = False
+    for a, b in zip((*now.levels, now.compute), (*then.levels, then.compute), strict=True):
+        if any(not same_value(name, a.attributes.get(name), value) for name, value in b.attributes.items()):
+            return False
+        more = more or len(a.attributes) > len(b.attributes)
+    if not more:
+        return True
+    own, before = (_architecture([d], path, own_prices=True)[1] for d in (changed, document))
+    return (own.actions, own.area_um2) == (before.actions, before.area_um2)
 
 
 def _anchored(document: Field) -> Field:
@@ -163,6 +188,12 @@ def _variables(documents: list[Field]) -> Mapping[str, Any]:
 
 
 def _architecture(documents: list[Field], path: Path, *, own_prices: bool = False) -> tuple[Architecture, EnergyTable]:
+    architecture, variables = _design(documents, path)
+    return architecture, _energy(documents, architecture, variables, own_prices)
+
+
+def _design(documents: list[Field], path: Path) -> tuple[Architecture, Mapping[str, Any]]:
+    """The architecture without its prices, and the variables that expressions may read."""
     top = _part(documents, "architecture")
     assert top is not None
     variables = _variables(documents)
@@ -173,23 +204,22 @@ def _architecture(documents: list[Field], path: Path, *, own_prices: bool = Fals
         for key in _CONSTRAINTS:
             if document.has(key):
                 architecture = apply_constraints(architecture, document.key(key))
-    return architecture, _energy(documents, architecture, variables, Path(top.file), own_prices)
+    return architecture, variables
 
 
 def _energy(
-    documents: list[Field], architecture: Architecture, variables: Mapping[str, Any], path: Path, own_prices: bool
+    documents: list[Field], architecture: Architecture, variables: Mapping[str, Any], own_prices: bool
 ) -> EnergyTable:
-    ert = None if own_prices else _part(documents, "ERT")
-    beside = path.with_name(path.stem + ".ert.yaml")
-    if ert is None and not own_prices and beside.is_file():
-        ert = read_document(beside).only({"ERT"}).need("ERT")
-    if ert is not None:
-        return read_ert(ert, architecture)
+    file = Path(architecture.source)
+    ert, beside = _part(documents, "ERT"), file.with_name(file.stem + ".ert.yaml")
+    given = f"the ERT of {ert.file}" if ert is not None else f"the table {beside.name}" if beside.is_file() else ""
+    if given and not own_prices:
+        return read_ert(read_document(beside).only({"ERT"}).need("ERT") if ert is None else ert, architecture)
     from hwsim.pricing import price_architecture
 
-    classes = [d.key(key) for d in documents for key in _COMPONENTS if d.has(key)]
+    classes = [d.key(key) for d in documents for key in COMPONENTS if d.has(key)]
     table: EnergyTable = price_architecture(architecture, classes, variables)
-    return table
+    return replace(table, instead_of=given)
 
 
 def _spec(document: Field, documents: list[Field], *, with_mapping: bool) -> Spec:
@@ -222,7 +252,7 @@ def _named(field: Field) -> Path:
     if name in known:
         return known[name]
     folder = Path(field.file).resolve().parent
-    path = (folder / name).resolve()
+    path = (folder / name[:MAX_NAME]).resolve()
     if folder not in path.parents or not path.is_file():
         field.fail(f"no architecture '{name}', and no such file beside this one.{did_you_mean(name, known)}")
     return path

@@ -75,10 +75,11 @@ def _default(level: Storage, data_space: str) -> bool:
 def _target(item: Field, architecture: Architecture, kind: str) -> Level | None:
     """The level a directive is for; None where it is for a container that is instantiated once and says nothing."""
     target = item.need("target")
+    name = target.text()
     names = {x.name for x in architecture.levels} | {x.target for x in architecture.fanouts}
-    if target.plain not in names and kind != "bypass" and all(b == 1 for _, _, b in factors(item.key("factors"))):
+    if name not in names and kind != "bypass" and all(b == 1 for _, _, b in factors(item.key("factors"))):
         storages = [x.name for x in architecture.storages]
-        if not any(target.plain == name for name in storages) and _is_single(target.text(), architecture):
+        if name not in storages and _is_single(name, architecture):
             return None
     return find_level(architecture, target, kind)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hwsim.architecture import Compute, Constraints, Storage
+from hwsim.architecture import Compute, Constraints, Level, Storage
 from hwsim.spec.document import Field, describe
 from hwsim.spec.scope import Scope
 
@@ -41,6 +40,12 @@ KNOWN = {name for names in ALIASES.values() for name in names} | {
     "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported", "systolic",
 }  # fmt: skip
 DEFAULT_DATAWIDTH = 16  # Timeloop's
+MAX_NODES = 100  # components and containers, each of which hands its attributes on
+MAX_LEVELS = 32
+MAX_ATTRIBUTES = 500
+MAX_ATTRIBUTE = 2**53  # what a double holds exactly
+LEAST_BANDWIDTH = 1e-6  # a word in a million cycles
+CYCLE_SECONDS = (1e-15, 1.0)
 #: Parts of Timeloop's language that hwsim does not model: refused rather than ignored.
 UNMODELLED = {
     "sparse_optimizations": "sparsity is not modelled",
@@ -63,6 +68,8 @@ def check_attributes(field: Field) -> None:
 
     Others are the file's own: compound components and expressions may read them.
     """
+    if len(field.mapping()) > MAX_ATTRIBUTES:
+        field.fail(f"more than {MAX_ATTRIBUTES} attributes.")
     for name in field.mapping():
         if name in UNMODELLED:
             field.key(name).fail(f"{UNMODELLED[name]}; remove it to model the design without.")
@@ -93,10 +100,12 @@ class Attributes:
         field, value = self._found(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             field.fail(f"'{name}' of '{self.name}' should be a number, found {describe(value)}.")
-        if value < least:
-            field.fail(f"'{name}' of '{self.name}' is {value:g}; expected at least {least:g}.")
+        if not value >= least:
+            field.fail(f"'{name}' of '{self.name}' is {describe(value)}; expected at least {least:g}.")
+        if value > MAX_ATTRIBUTE:
+            field.fail(f"'{name}' of '{self.name}' is {describe(value)}; expected at most 2^53 = {MAX_ATTRIBUTE:,}.")
         return float(value)
 
     def integer(self, name: str) -> int | None:
@@ -160,7 +169,7 @@ def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constra
         write_bandwidth=_positive(read, "write_bandwidth", both),
         shared_bandwidth=_positive(read, "shared_bandwidth", None),
         multiple_buffering=read.number("multiple_buffering", 1) or 1.0,
-        constraints=_with_utilization(constraints, read.number("min_utilization", 0)),
+        constraints=_with_utilization(constraints, read),
         attributes=plain(scope) | _canonical(depth=depth, width=width, datawidth=datawidth),
     )
 
@@ -174,11 +183,18 @@ def _positive(read: Attributes, name: str, both: float | None) -> float | None:
     value = read.number(name, 0)
     if value == 0:
         read.own.fail(f"'{name}' of '{read.name}' is 0; leave it out where bandwidth is unlimited.")
-    return value if value is not None or both is None else both / 2
+    if value is None and both is not None:
+        value = both / 2
+    if value is not None and value < LEAST_BANDWIDTH:
+        read.own.fail(f"'{name}' of '{read.name}' is {value:g} words per cycle; expected at least {LEAST_BANDWIDTH:g}.")
+    return value
 
 
-def _with_utilization(constraints: Constraints, least: float | None) -> Constraints:
-    return constraints if not least else replace(constraints, min_utilization=max(constraints.min_utilization, least))
+def _with_utilization(constraints: Constraints, read: Attributes) -> Constraints:
+    least = read.number("min_utilization", 0) or 0.0
+    if least > 1:
+        read.own.fail(f"'min_utilization' of '{read.name}' is {least:g}; it is a share of the capacity, 0 to 1.")
+    return replace(constraints, min_utilization=max(constraints.min_utilization, least))
 
 
 def compute(name: str, kind: str, scope: Scope) -> Compute:
@@ -189,6 +205,18 @@ def compute(name: str, kind: str, scope: Scope) -> Compute:
 def cycle_seconds(scope: Mapping[str, Any], where: Field) -> float:
     """``global_cycle_seconds`` of the innermost node, 1 ns where it is not given."""
     value = scope.get("global_cycle_seconds", 1e-9)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+    if not is_cycle(value):
         where.fail(f"'global_cycle_seconds' should be the seconds of a clock cycle, found {describe(value)}.")
     return float(value)
+
+
+def is_cycle(value: Any) -> bool:
+    """Whether a value can be the length of a clock cycle in seconds."""
+    low, high = CYCLE_SECONDS
+    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value < high
+
+
+def check_number(field: Field, levels: list[Level]) -> None:
+    """Refuse a hierarchy of more levels than a design has."""
+    if len(levels) > MAX_LEVELS:
+        field.fail(f"{len(levels)} levels; hwsim reads designs of up to {MAX_LEVELS} storages and fan-outs.")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hwsim.errors import did_you_mean
+from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec.document import Field, describe
 from hwsim.spec.scope import Scope
 from workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv, matmul
 
 _SHAPE_KEYS = {"name", "dimensions", "coefficients", "data_spaces", "data-spaces", "version"}
 _SPACE_KEYS = {"name", "projection", "read_write", "read-write"}
+MAX_DIMS = 32
+MAX_SPACES = 16
 _STEPS = {"Wstride", "Hstride", "Wdilation", "Hdilation"}
-MAX_MACS = 2**62
 
 #: Shapes by name: builder and the coefficients it takes.
 _NAMED: dict[str, Callable[..., Problem]] = {
@@ -48,6 +48,11 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
         return _named(shape, field, sizes)
     shape.only(_SHAPE_KEYS, "shape")
     dims = shape.need("dimensions").names()
+    if len(dims) > MAX_DIMS:
+        shape.key("dimensions").fail(f"{len(dims)} dimensions; hwsim reads problems of up to {MAX_DIMS}.")
+    for dim in dims:
+        if dims.count(dim) > 1:
+            shape.key("dimensions").fail(f"dimension '{dim}' is given twice.")
     coefficients = _coefficients(shape, sizes)
     for name, value in sizes.items():
         if name not in dims and name not in coefficients and value.plain is not None:
@@ -55,16 +60,21 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
             value.fail(f"'{name}' is neither a dimension nor a coefficient.{did_you_mean(name, known)}")
     key = "data_spaces" if shape.has("data_spaces") or not shape.has("data-spaces") else "data-spaces"
     shape.need(key)
-    spaces = tuple(_data_space(item, dims, coefficients) for item in shape.key(key).items())
+    listed = shape.key(key).items()
+    if len(listed) > MAX_SPACES:
+        shape.key(key).fail(f"{len(listed)} data spaces; hwsim reads problems of up to {MAX_SPACES}.")
+    spaces = tuple(_data_space(item, dims, coefficients) for item in listed)
     _check_spaces(shape.key(key), spaces)
     bounds = tuple((d, sizes[d].integer(1) if d in sizes else 1) for d in dims)
-    _check_size(field, math.prod(n for _, n in bounds))
-    return _known(Problem("custom", bounds, spaces))
+    return _known(_built(field, lambda: Problem("custom", bounds, spaces)))
 
 
-def _check_size(field: Field, macs: int) -> None:
-    if macs > MAX_MACS:
-        field.fail(f"the problem has {macs:.3g} multiplications; hwsim counts up to {MAX_MACS:.3g}.")
+def _built(field: Field, make: Callable[[], Problem]) -> Problem:
+    """The problem; one that is too large to be counted is reported at its place."""
+    try:
+        return make()
+    except HwsimError as error:
+        field.fail(error.message)
 
 
 def _sizes(field: Field, scope: Scope) -> dict[str, Field]:
@@ -97,12 +107,11 @@ def _named(shape: Field, field: Field, sizes: dict[str, Field]) -> Problem:
     build = _NAMED[name]
     given = {key: value.integer(1) for key, value in sizes.items()}
     steps = {} if build is matmul else {key.lower(): n for key, n in given.items() if key in _STEPS}
-    problem = build({key: n for key, n in given.items() if key not in _STEPS}, **steps)
+    problem = _built(field, lambda: build({key: n for key, n in given.items() if key not in _STEPS}, **steps))
     known = {*problem.sizes, *({} if build is matmul else _STEPS)}
     for key, value in sizes.items():
         if key not in known:
             value.fail(f"'{key}' is not a size of the shape '{name}'.{did_you_mean(key, known)}")
-    _check_size(field, problem.macs)
     return problem
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hwsim.errors import HwsimError
 from hwsim.spec.document import Field
 from hwsim.spec.expression import CONSTANTS, evaluate_tree, free_names, parse
+
+MAX_CHAIN = 50
+"""Names that may need one another in a row."""
 
 
 class Scope(Mapping[str, Any]):
@@ -27,6 +31,9 @@ class Scope(Mapping[str, Any]):
             # ``width: width`` hands on what is outside; a longer cycle is reported below.
             return self.outer[name]
         if name not in self.values_:
+            if len(self.pending) >= MAX_CHAIN:
+                where = getattr(self.fields[name], "where", "")
+                raise HwsimError(f"'{name}' stands at the end of a chain of more than {MAX_CHAIN} names.", where=where)
             self.pending.add(name)
             try:
                 self.values_[name] = self.evaluate(self.fields[name])

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-import yaml
-
 from hwsim.architecture import Architecture
 from hwsim.errors import HwsimError, did_you_mean
-from hwsim.spec.document import Field, Tagged
+from hwsim.spec import nodes
+from hwsim.spec.document import Field, Tagged, describe, parse_document
 
+COMPONENTS = ("components", "compound_components")
+"""Keys of a document under which it defines compound components of its own."""
 _MESH = ("meshX", "meshY")
 _CHILDREN = ("nodes", "subtree", "local")
+MAX_VALUE = 2_000
 
 
 @dataclass(frozen=True)
@@ -35,64 +37,122 @@ class Setting:
         """
         target, equals, raw = text.partition("=")
         component, dot, name = target.strip().rpartition(".")
+        where = f"--set {text}"
         if not equals or not dot or not component or not name or not raw.strip():
-            raise HwsimError(
-                "expected COMPONENT.ATTRIBUTE=VALUE, such as shared_glb.depth=8192.", where=f"--set {text}"
-            )
+            raise HwsimError("expected COMPONENT.ATTRIBUTE=VALUE, such as shared_glb.depth=8192.", where=where)
+        if len(raw) > MAX_VALUE:
+            raise HwsimError(f"a value may have up to {MAX_VALUE:,} characters, not {len(raw):,}.", where=where)
         try:
-            value = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
-            raise HwsimError(f"the value '{raw}' cannot be read.", where=f"--set {text}") from error
+            value = parse_document(raw).plain
+        except HwsimError as error:
+            raise HwsimError(f"the value '{raw}' cannot be read.", where=where) from error
         if not isinstance(value, str | int | float | bool):
-            raise HwsimError(f"expected a number or a word as value, found '{raw}'.", where=f"--set {text}")
+            raise HwsimError(f"expected a number or a word as value, found {describe(value)}.", where=where)
         return Setting(component, name, value)
 
     def __str__(self) -> str:
         return f"{self.component}.{self.name}={self.value}"
 
 
-def _named(value: Any) -> Iterator[dict[str, Any]]:
-    """Every named component and container below a value of the document."""
+@dataclass(frozen=True)
+class _Node:
+    """A named component or container of the document."""
+
+    plain: dict[str, Any]
+    container: bool
+
+    @property
+    def name(self) -> str:
+        """``PE[0..255]`` → ``PE``."""
+        return str(self.plain["name"]).partition("[")[0]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What it says itself; empty where that is no mapping, which its reader reports."""
+        given = self.plain.get("attributes")
+        given = given.value if isinstance(given, Tagged) else given
+        return given if isinstance(given, dict) else {}
+
+
+def _named(value: Any, where: str = "") -> Iterator[_Node]:
+    """Every named component and container below a value of the document; ``where``: the key that it stands under."""
+    tag = value.tag if isinstance(value, Tagged) else ""
     if isinstance(value, Tagged):
         value = value.value
     if isinstance(value, list):
         for item in value:
-            yield from _named(item)
+            yield from _named(item, where)
     elif isinstance(value, dict):
         if isinstance(value.get("name"), str):
-            yield value
+            yield _Node(value, tag == "Container" or where == "subtree")
         for key in _CHILDREN:
-            yield from _named(value.get(key))
+            yield from _named(value.get(key), key)
+
+
+class _Known:
+    """Which attributes mean something to a node: what it says or inherits, and what its class knows."""
+
+    def __init__(self, document: Field, found: Sequence[_Node]) -> None:
+        from hwsim.pricing import class_attributes
+
+        classes = [document.key(key) for key in COMPONENTS if document.has(key)]
+        self._inherited = {name for node in found if node.container for name in node.attributes}
+        self._own: dict[int, set[str]] = {}
+        for node in found:
+            kinds = [str(node.plain[k]) for k in ("class", "subclass") if isinstance(node.plain.get(k), str)]
+            names = {"technology", "global_cycle_seconds"} | set(node.attributes)
+            names = names.union(*(class_attributes(kind, classes) for kind in kinds))
+            if any(nodes.is_storage(kind) for kind in kinds):
+                names |= {name for group in nodes.ALIASES.values() for name in group}
+            self._own[id(node)] = names
+        self._all = self._inherited.union(*self._own.values())
+
+    def of(self, node: _Node) -> set[str]:
+        """What may be set; of a container, what anything inside could inherit."""
+        return set(_MESH) | (self._all if node.container else self._own[id(node)] | self._inherited)
 
 
 def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
     """The document with its architecture changed.
 
-    An attribute that no matching component gives itself or could inherit is taken as new: the reader of the
-    architecture reports it where the component's class does not know it.
+    A pattern reaches those of the components it matches that know the attribute.
 
     Raises:
-        HwsimError: no component matches.
+        HwsimError: no component matches, or none of them knows the attribute.
     """
-    plain = deepcopy(document.plain)
-    nodes = list(_named(plain["architecture"]))
+    plain: Mapping[str, Any] = deepcopy(document.plain)
+    top = plain["architecture"].value if isinstance(plain["architecture"], Tagged) else plain["architecture"]
+    found = list(_named(top))
+    known = _Known(document, found)
+    nested = isinstance(top, dict) and top.get("subtree") is not None and top.get("nodes") is None
     for setting in settings:
-        hits = [n for n in nodes if fnmatchcase(_base(n["name"]), setting.component)]
+        where = f"--set {setting}"
+        hits = [n for n in found if fnmatchcase(n.name, setting.component)]
         if not hits:
-            names = [_base(n["name"]) for n in nodes]
-            hint = did_you_mean(setting.component, names)
-            raise HwsimError(f"no component '{setting.component}' in {document.file}.{hint}", where=f"--set {setting}")
-        for node in hits:
-            mesh = setting.name in _MESH and "spatial" in node
-            part = node.setdefault("spatial" if mesh else "attributes", {})
+            hint = did_you_mean(setting.component, [n.name for n in found])
+            raise HwsimError(f"no component '{setting.component}' in {document.file}.{hint}", where=where)
+        able = [n for n in hits if setting.name in known.of(n)]
+        if not able:
+            names = set[str]().union(*(known.of(n) for n in hits))
+            of = f"'{hits[0].name}'" if len(hits) == 1 else f"any of {', '.join(n.name for n in hits)}"
+            hint = did_you_mean(setting.name, names)
+            raise HwsimError(f"'{setting.name}' is no attribute of {of}.{hint}", where=where)
+        for node in able:
+            mesh = setting.name in _MESH and not nested  # an attribute in the older form
+            part = node.plain.get("spatial" if mesh else "attributes") or {}
             part = part.value if isinstance(part, Tagged) else part
-            part[setting.name] = setting.value
+            if isinstance(part, dict):  # anything else is the reader's to report
+                node.plain["spatial" if mesh else "attributes"] = part | {setting.name: setting.value}
     return Field(plain, document.file, document.path)
 
 
-def _base(name: str) -> str:
-    """``PE[0..255]`` → ``PE``."""
-    return name.partition("[")[0]
+def same_value(name: str, a: Any, b: Any) -> bool:
+    """Whether two values of an attribute mean the same: 32nm and 32, 16384 and 16384.0."""
+    from hwsim.pricing.scaling import nanometres
+
+    if name == "technology" and nanometres(a) is not None:
+        return nanometres(a) == nanometres(b)
+    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
 
 
 def word_settings(architecture: Architecture, bits: int) -> list[Setting]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, shown_value
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -35,7 +35,7 @@ def validated(kind: type[Model], value: Any, file: str, parts: Iterable[type[Bas
         if first["type"] == "value_error":
             message = str(first["ctx"]["error"])
             raise HwsimError(message if message.endswith(".") else f"{message}.", where=where) from error
-        found = "" if first["type"] == "missing" else f", found {_short(first['input'])}"
+        found = "" if first["type"] == "missing" else f", found {shown_value(first['input'], 80)}"
         raise HwsimError(f"{first['msg']}{found}.", where=where) from error
 
 
@@ -43,8 +43,3 @@ def _path(loc: tuple[int | str, ...]) -> str:
     """``models[0].dims.batch``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
     return text.removeprefix(".")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

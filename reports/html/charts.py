@@ -8,8 +8,9 @@ from typing import Any
 
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost
+from hwsim.errors import shorten
 from reports import units
-from reports.figures import MemorySchedule, Roofline, components, shorten
+from reports.figures import MemorySchedule, Roofline, components
 from reports.html.page import Chart, label
 from reports.palette import component_roles
 from reports.scales import axis_scale, bytes_scale, energy_scale
@@ -56,7 +57,7 @@ def energy(cost: NetworkCost, architecture: Architecture) -> Chart:
     data = []
     for component in components(cost, architecture):
         spent = [x.count * x.cost.energy_by_level_pj.get(component, 0.0) for x in cost.layers]
-        share = [100 * pj / (x.count * x.cost.energy_pj) for pj, x in zip(spent, cost.layers, strict=True)]
+        share = [100 * units.share(pj, x.count * x.cost.energy_pj) for pj, x in zip(spent, cost.layers, strict=True)]
         hover = [
             f"<b>{label(x.name)}</b>{f' ×{x.count}' if x.count > 1 else ''}<br>{label(component)}: {units.energy(pj)} "
             f"({part:.1f}% of the layer)<br>layer: {units.energy(x.count * x.cost.energy_pj)}"
@@ -166,7 +167,7 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
                 "opacity": 0.75,
                 "line": {"color": "@surface", "width": 1},
                 # area in proportion to energy
-                "size": [rounded(7 + 15 * (e / max(energies)) ** 0.5) for e in energies],
+                "size": [rounded(7 + 15 * units.share(e, max(energies)) ** 0.5) for e in energies],
             },
         }
     )

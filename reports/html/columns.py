@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwsim.errors import shorten
 from hwsim.provenance import Inputs
-from hwsim.whatif import Variant
+from hwsim.whatif import Study
 from reports import units
 from reports.columns import (
     METRICS,
@@ -19,9 +20,8 @@ from reports.columns import (
     layer_names,
     percent_change,
 )
-from reports.figures import shorten
 from reports.html.charts import NARROW_NAME, ROW, WIDE_NAME, layer_axis, rounded
-from reports.html.page import Cell, Chart, Page, Section, label, name_cell, sortable, table, text
+from reports.html.page import Cell, Chart, Page, Section, block, label, name_cell, sortable, table, text
 from reports.palette import design_role, named_roles
 from reports.scales import energy_scale
 from reports.terminal import loop_nest
@@ -29,14 +29,14 @@ from reports.terminal import loop_nest
 MANY = 8  # columns beyond which points of the trade-off have no names beside them
 
 
-def whatif_page(variants: Sequence[Variant], inputs: Inputs) -> str:
+def whatif_page(variants: Study, inputs: Inputs) -> str:
     """A what-if study as one self-contained page."""
     base = variants[0]
     nests: dict[str, list[tuple[str, str]]] = {}
     for v in variants:
         for layer in v.cost.layers:
             nests.setdefault(layer.name, []).append((v.name, loop_nest(layer.cost, v.architecture)))
-    notes = ["All columns are priced by hwsim's own estimators."]
+    notes = [variants.prices]
     if base.no_area:
         notes.append(f"No area is known for {', '.join(base.no_area)}.")
     return columns_page(
@@ -389,7 +389,7 @@ def _detail(name: str, columns: Sequence[Column], nests: Sequence[tuple[str, str
             cells.append(_with_change(units.energy(pj), change(pj, before)))
         grid.append(cells)
     energies = table([("component", "nowrap"), *((c.name, "r") for c, _ in present)], grid)
-    loops = "".join(f"<h3>Loop nest: {text(column)}</h3><pre>{text(nest)}</pre>" for column, nest in nests)
+    loops = "".join(f"<h3>Loop nest: {text(column)}</h3><pre>{block(nest)}</pre>" for column, nest in nests)
     times = f'<p class="muted">{first.count} times; figures of one</p>' if first.count > 1 else ""
     return (
         f'<h2 id="drawer-title">{text(name)}</h2>{times}{table(head, rows)}'

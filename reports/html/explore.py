@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from hwsim.errors import shorten
 from hwsim.provenance import Inputs
 from reports import units
-from reports.figures import shorten
 from reports.html.charts import decades, rounded
 from reports.html.page import Cell, Chart, Page, Section, label, sortable, table, text
 from reports.scales import axis_scale
@@ -65,6 +65,7 @@ def explore_page(result: Mapping[str, Any], inputs: Inputs | None = None) -> str
         claim=_claim(result, complete),
         figures=_headline(result, complete),
         inputs=inputs,
+        notes=result["notes"],
         details=[_detail(t, objectives) for t in chosen],
     )
     if complete:

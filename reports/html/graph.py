@@ -133,7 +133,7 @@ def _dot(x: float, y: int, layer: NetworkLayer | None, most: float, roles: dict[
     if layer is None:
         return f'<circle class="plain" cx="{x:.1f}" cy="{y}" r="3.2"/>'
     by_level = layer.cost.energy_by_level_pj
-    top, radius = max(by_level, key=lambda n: by_level[n]), 3.5 + 5 * (layer.cost.energy_pj / most) ** 0.5
+    top, radius = max(by_level, key=lambda n: by_level[n]), 3.5 + 5 * units.share(layer.cost.energy_pj, most) ** 0.5
     return f'<circle cx="{x:.1f}" cy="{y}" r="{radius:.2f}" style="fill:var(--{roles[top]})"/>'
 
 
@@ -152,7 +152,7 @@ def _row(
     if layer is None:
         return f'<div class="op dim">{name}</div>'
     pieces = "".join(
-        f'<i style="width:{100 * pj / most:.2f}%;background:var(--{roles[n]})"></i>'
+        f'<i style="width:{100 * units.share(pj, most):.2f}%;background:var(--{roles[n]})"></i>'
         for n, pj in layer.cost.energy_by_level_pj.items()
     )
     shown, cycles = units.energy(layer.cost.energy_pj), units.count(layer.cost.cycles)

@@ -6,7 +6,7 @@ from hwsim.architecture import Architecture
 from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
 from hwsim.whatif import limited_by
 from reports import units
-from reports.html.page import bar, table, text
+from reports.html.page import bar, block, table, text
 from reports.palette import component_roles
 from reports.terminal import loop_nest, shape
 
@@ -22,7 +22,7 @@ def detail(layer: NetworkLayer, network: NetworkCost, architecture: Architecture
         ("limited by", limited_by(cost)),
         ("MACs", f"{cost.problem.macs:,}"),
         ("units in use", f"{cost.compute.instances:,} of {architecture.compute_instances:,}"),
-        ("share of energy", units.percent(energy / network.energy_pj)),
+        ("share of energy", units.percent(units.share(energy, network.energy_pj))),
         ("share of cycles", units.percent(cycles / network.cycles)),
     )
     also = [name for name in layer.names if name != layer.name]
@@ -35,7 +35,7 @@ def detail(layer: NetworkLayer, network: NetworkCost, architecture: Architecture
         f'<p class="muted">{text(layer.op)} {text(shape(cost.problem))}{times}</p>{same}'
         f'<dl class="facts">{"".join(f"<div><dt>{text(a)}</dt><dd>{text(b)}</dd></div>" for a, b in facts)}</dl>'
         f"<h3>Energy</h3>{bar(split)}"
-        f"<h3>Loop nest</h3><pre>{text(loop_nest(cost, architecture))}</pre>"
+        f"<h3>Loop nest</h3><pre>{block(loop_nest(cost, architecture))}</pre>"
         f"<h3>Accesses per instance (words)</h3>{accesses(cost)}"
         f"<h3>Certificate</h3><p>{text(certificate(cost))}</p>"
     )
@@ -58,7 +58,7 @@ def accesses(cost: LayerCost) -> str:
 
 
 def _energy(pj: float, cost: LayerCost) -> tuple[str, str]:
-    return units.energy(pj), units.percent(pj / cost.energy_pj)
+    return units.energy(pj), units.percent(units.share(pj, cost.energy_pj))
 
 
 def certificate(cost: LayerCost) -> str:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hwsim.errors import shorten, visible
 from hwsim.provenance import Inputs
 from reports.palette import ROLES
 
@@ -18,6 +19,7 @@ FOLDER = Path(__file__).parent
 #: The browser itself refuses whatever is not in the page.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
+MOST_NAME = 300  # characters of a name in a table
 TALL = 80  # rows beyond which a table scrolls by itself
 
 Chart = dict[str, Any]
@@ -97,7 +99,7 @@ class Page:
             inputs=_inputs(self.inputs),
             data=embed(data),
             plotly=_plotly() if self.charts else "",
-            script=(FOLDER / "page.js").read_text(),
+            script=(FOLDER / "page.js").read_text(encoding="utf-8"),
         )
 
 
@@ -138,18 +140,23 @@ _TEMPLATE = """<!doctype html>
 
 
 def text(value: object) -> str:
-    """Text as HTML, quotes included."""
-    return html.escape(str(value))
+    """Text as HTML, quotes included; every character of it can be seen."""
+    return html.escape(visible(str(value)))
+
+
+def block(value: str) -> str:
+    """Text of several lines as HTML."""
+    return "\n".join(map(text, value.split("\n")))
 
 
 def name_cell(value: str) -> str:
     """A layer's name as HTML that may break where names have their joints."""
-    return re.sub(r"([./_:])(?=.)", r"\1<wbr>", text(value))
+    return re.sub(r"([./_:])(?=.)", r"\1<wbr>", text(shorten(value, MOST_NAME)))
 
 
 def label(value: str) -> str:
     """Text for a figure: Plotly reads some tags in it, and a layer's name shall not be one."""
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def embed(data: object) -> str:
@@ -252,7 +259,7 @@ def _style() -> str:
         f":root[data-theme=light]{{{light};color-scheme:light}}:root[data-theme=dark]{{{dark};color-scheme:dark}}"
         f"@media print{{:root,:root[data-theme]{{{light}}}}}"
     )
-    return themes + (FOLDER / "page.css").read_text()
+    return themes + (FOLDER / "page.css").read_text(encoding="utf-8")
 
 
 @cache

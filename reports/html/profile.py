@@ -116,9 +116,9 @@ def _dearest(cost: NetworkCost) -> str:
     for index in ranked[:DEAREST]:
         layer = cost.layers[index]
         pj = layer.count * layer.cost.energy_pj
-        share = pj / cost.energy_pj
+        share = units.share(pj, cost.energy_pj)
         most = cost.layers[ranked[0]].count * cost.layers[ranked[0]].cost.energy_pj
-        track = f'<div class="share"><i style="width:{100 * pj / most:.1f}%"></i></div>'
+        track = f'<div class="share"><i style="width:{100 * units.share(pj, most):.1f}%"></i></div>'
         name = f"{layer.name} ×{layer.count}" if layer.count > 1 else layer.name
         rows.append([name_cell(name), track, units.energy(pj), units.percent(share)])
     return table([("layer", "name"), ("", "wide"), ("energy", "r"), ("share", "r")], rows, classes="full")
@@ -185,11 +185,11 @@ def _table(cost: NetworkCost, architecture: Architecture) -> Section:
 
 def _line(index: int, layer: NetworkLayer, outer: str, roles: dict[str, str]) -> list[Cell]:
     cost, by_level = layer.cost, layer.cost.energy_by_level_pj
-    share = by_level.get(outer, 0.0) / cost.energy_pj
+    share = units.share(by_level.get(outer, 0.0), cost.energy_pj)
     open_gap = gap(cost)
     proof = "?" if open_gap is None else "✓" if open_gap == 0 else f"≤{100 * open_gap:.2g}%"
     mini = "".join(
-        f'<span style="width:{100 * pj / cost.energy_pj:.2f}%;background:var(--{roles[n]})"></span>'
+        f'<span style="width:{100 * units.share(pj, cost.energy_pj):.2f}%;background:var(--{roles[n]})"></span>'
         for n, pj in by_level.items()
     )
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from typing import Any
 
@@ -28,10 +29,15 @@ def candidates(options: dict[str, Any], seed: int) -> list[tuple[str, ...]]:
     for template in options["templates"]:
         for values in itertools.product(*(options["choices"][n] for n in names)):
             chosen = dict(zip(names, values, strict=True))
-            network = tuple(str(layer).format(**chosen) for layer in template)
+            network = tuple(_filled(str(layer), chosen) for layer in template)
             if network not in out:
                 out.append(network)
     return [out[k] for k in np.random.default_rng(seed).permutation(len(out))]
+
+
+def _filled(layer: str, chosen: dict[str, Any]) -> str:
+    """A layer with its choices in place of their names; nothing else in braces has a meaning."""
+    return re.sub(r"{(.*?)}", lambda name: str(chosen[name[1]]), layer)
 
 
 def within(figures: Figures, limits: dict[str, float]) -> bool:
@@ -48,10 +54,9 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     Returns:
         The log, as written.
     """
-    options = recipe.options["search"]
-    unknown = set(options["limits"]) - set(_LIMITS)
-    if unknown:
-        raise HwsimError(f"unknown limit {sorted(unknown)}; known: {', '.join(_LIMITS)}.", where=recipe.name)
+    options = recipe.options.get("search")
+    if options is None:
+        raise HwsimError("a section 'options.search' is missing.", where=recipe.name)
     started = time.perf_counter()
     run.output.mkdir(parents=True, exist_ok=True)
     searching = recipe.model_copy(update={"validation": options["validation"]})

@@ -1,0 +1,576 @@
+"""The walk: partial mappings grown from the datapath outwards, level by level, until the best mapping is known."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.architecture import Fanout, Storage
+from hwsim.cost import LayerCost
+from hwsim.energy import EnergyTable
+from hwsim.mapper import labels as kernel
+from hwsim.mapper.space import Limits, MapSpace
+from hwsim.mapping import LevelMapping, Loop, Mapping
+from hwsim.model import evaluate
+from hwsim.objective import Figure
+
+Progress = Callable[[float, float, float], None]
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+AXES = ("", "X", "Y")
+
+BEAM = 8  # labels kept per level by the quick first dive
+GRACE = 0.3  # seconds that a dive has in any case
+# A mapping that is known before the walk (from the dive, or a hint) is a bound for the walk only, wider by this share:
+# so the walk finds the best mapping itself, and which of several equal ones does not depend on what was known.
+SLACK = 1e-9
+LOOSE = 800  # partial mappings: where a hint leaves more than these, it is loose, and a dive pays
+LABEL_BYTES = 640 * 2**20  # of all partial mappings that are held at a time
+WIDE = 1 << 60  # a beam that lets every label go on
+PART = 20_000  # labels that are looked at between two looks at the clock
+# A gap that is small, or left in a small space, is closed by pricing every mapping whose bound lies in it,
+# if no level has more labels, and the end no more mappings, than these.
+SMALL_GAP = 1e-3
+SMALL_SPACE = 5_000  # keys: products of divisors of the dimensions
+CLOSE_LIMIT = 100_000
+CLOSE_PRICED = 5_000  # mappings
+
+
+class OutOfTime(Exception):
+    """The time limit has passed."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When to stop, in the time of `time.perf_counter`."""
+
+    deadline: float = math.inf
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Clock:
+        """A clock that runs out after so many seconds; None: never."""
+        return cls(math.inf if seconds is None else time.perf_counter() + seconds)
+
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() > self.deadline
+
+    def check(self) -> None:
+        """Raise OutOfTime if the time is up."""
+        if self.late():
+            raise OutOfTime
+
+
+@dataclass
+class _Stage:
+    """One level's finished labels with what is needed to read their loops back.
+
+    ``origin`` is, per label, (pass, index in the pass); ``passes`` hold the integer columns of each pass
+    and, per base label of the pass, the label it continues at the previous stage.
+    """
+
+    keep: frozenset[str]
+    bases: list[IntArray]
+    passes: list[IntArray]
+    origin: IntArray
+
+
+@dataclass
+class Walk:
+    """The search for the mapping with the least of one figure, within limits on others.
+
+    Attributes:
+        arrays: `hwsim.mapper.labels.Space` of the space, aimed at the figure.
+        final: the mapping found counts, so that it must not depend on what was known before; else its value alone.
+        floor: no mapping at all undercuts it.
+        known: bounds the walk.
+        best: found by the walk.
+        open_bound: the least bound of the mappings that were priced; those that were not are no better than the best.
+        complete: nothing was left out.
+    """
+
+    space: MapSpace
+    energy: EnergyTable
+    arrays: Any
+    figure: Figure
+    limits: Limits
+    clock: Clock
+    progress: Progress | None = None
+    final: bool = True
+    floor: float = 0.0
+    known: LayerCost | None = None
+    best: LayerCost | None = None
+    open_bound: float = math.inf
+    evaluated: int = 0
+    labels: int = 0
+    complete: bool = True
+    walked: bool = False  # the whole space was looked at, as far as ``complete`` says
+    interrupted: bool = False
+    prune: bool = True
+    cautious: bool = False  # give up at `limit` partial mappings in all
+    limit: int = 0  # partial mappings that one level may have
+    held: int = 0  # partial mappings of the levels further inside
+    needed: dict[int, list[float]] = field(default_factory=dict)  # level → least words needed, most instances used
+    dive_until: float = 0.0
+    keys: int = 0
+
+    def __post_init__(self) -> None:
+        self.keys = math.prod(self.arrays.ndiv.tolist())
+        self.limit = self._memory()
+        self.dive_until = max(self.clock.deadline, time.perf_counter() + GRACE)
+
+    def _memory(self) -> int:
+        """Partial mappings that there is memory for."""
+        return LABEL_BYTES // (8 * (self._columns() + kernel.INTS + 1)) - self.held
+
+    def _columns(self) -> int:
+        return kernel.SPACE + kernel.PER_SPACE * len(self.space.problem.data_spaces) + kernel.SLIDING
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def value(self, cost: LayerCost) -> float:
+        """The figure of a mapping."""
+        return self.figure.of(cost)
+
+    def rank(self, cost: LayerCost) -> tuple[float, float]:
+        """The figure, and another one that decides between equal ones; less is better."""
+        return self.value(cost), float(cost.cycles) if self.figure.name == "energy" else cost.energy_pj
+
+    def target(self) -> float:
+        """The value that a mapping has to be below to count."""
+        best = math.inf if self.best is None else self.value(self.best)
+        return best if self.known is None else min(best, self.value(self.known) * (1 + SLACK))
+
+    def better(self, cost: LayerCost) -> bool:
+        """Whether a mapping counts and beats the best one."""
+        return self.limits.allow(cost) and (self.best is None or self.rank(cost) < self.rank(self.best))
+
+    def gap(self) -> float:
+        """Share by which the bound stays below the best mapping."""
+        if self.best is None:
+            return math.inf
+        value = self.value(self.best)
+        return 1 - min(1.0, self.open_bound / value) if value > 0 else 0.0
+
+    def bound(self, cost: LayerCost) -> float:
+        """What no mapping that counts undercuts, the one given among them."""
+        return min(self.value(cost), self.open_bound if self.complete and self.walked else self.floor)
+
+    def proved(self) -> bool:
+        """Whether the walk found the best mapping by itself, with proof."""
+        if not self.walked or not self.complete or self.best is None or self.gap() > SLACK:
+            return False
+        return self.known is None or self.value(self.best) <= self.value(self.known) * (1 + SLACK)
+
+    def tell(self) -> None:
+        """Report incumbent, bound and gap."""
+        if self.progress is not None:
+            value = min(self.value(x) for x in (self.known, self.best) if x is not None)
+            self.progress(value, self.floor, 1 - self.floor / value if value > 0 else 0.0)
+
+    # -- the steps of a search ---------------------------------------------------------------------
+
+    def solve(self, hints: Sequence[Mapping]) -> None:
+        """Find the best mapping; interrupted (Ctrl-C) or out of time, the best one so far is kept, not ``complete``."""
+        try:
+            self.know(hints)
+            if self.known is not None:
+                self.try_known()
+            if not self.proved() and self.complete:
+                # Nothing was known, or the bounds are not exact here: without hints, so that they change nothing.
+                if self.final:
+                    self.known = self.best = None
+                self.open_bound = math.inf
+                self.dive()
+                self.run(None)
+            self.decide()
+        except KeyboardInterrupt:
+            self.complete, self.interrupted = False, True
+            self.decide()
+
+    def dive_for(self, hints: Sequence[Mapping]) -> None:
+        """Look for a good mapping only."""
+        try:
+            self.know(hints)
+            self.dive()
+        except KeyboardInterrupt:
+            self.complete, self.interrupted = False, True
+
+    def know(self, hints: Sequence[Mapping]) -> None:
+        """Let the best of some mappings bound the walk; those that are not of this space do not count."""
+        for mapping in hints:
+            cost = None
+            if self.space.could_hold(mapping):
+                cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
+            if isinstance(cost, LayerCost) and self.better(cost):
+                self.best = cost
+        if self.final:
+            self.known, self.best = self.best, None
+
+    def dive(self) -> None:
+        """Look for a good mapping to bound the walk."""
+        self.run(BEAM)
+        self.open_bound = math.inf
+        if self.final:
+            if self.best is not None:  # else nothing betters what was known before
+                self.known = self.best
+            self.best = None
+
+    def try_known(self) -> None:
+        """The exact run bounded by what is known; where that proves loose, a dive before it."""
+        self.cautious, self.limit = True, LOOSE
+        self.run(None)
+        self.cautious, self.limit = False, self._memory()
+        if not self.complete and not self.clock.late():
+            self.complete = True
+            self.dive()
+            self.run(None)
+
+    def decide(self) -> None:
+        """Take what was known before where the walk found nothing better; close the gap that is left."""
+        if not self.proved() and self.known is not None:
+            self.best = self.known if self.best is None or self.rank(self.known) < self.rank(self.best) else self.best
+        if self.best is not None and self.complete and self.gap() > SLACK:
+            self.close(self.gap())
+
+    def close(self, gap: float) -> None:
+        """Price every mapping whose bound lies in the gap that is left, where they are few enough."""
+        if gap > SMALL_GAP and self.keys > SMALL_SPACE:
+            return
+        bound, self.prune, self.limit = self.open_bound, False, min(CLOSE_LIMIT, self._memory())
+        self.run(None)
+        self.open_bound, self.complete = (math.inf, True) if self.complete else (bound, not self.clock.late())
+
+    def stop(self, beam: int | None = None) -> bool:
+        """Whether the walk has to end here; a dive goes on until there is a mapping at all."""
+        if beam is None:
+            return self.clock.late()
+        return time.perf_counter() > self.dive_until and (self.best is not None or self.known is not None)
+
+    # -- the walk from the datapath outwards -------------------------------------------------------
+
+    def run(self, beam: int | None) -> None:
+        """One walk over all levels; with a beam only that many labels go on from each."""
+        spaces = self.space.problem.data_spaces
+        first = np.zeros((1, self._columns()))
+        compute = self.energy.price(self.space.architecture.compute.name, "compute")
+        first[0, kernel.ENERGY] = self.arrays.macs * compute
+        first[0, [kernel.SPATIAL, kernel.USED_X, kernel.USED_Y]] = 1.0
+        for s in range(len(spaces)):
+            first[0, kernel.SPACE + s * kernel.PER_SPACE + kernel.PENDING] = self.arrays.macs
+        child = np.full(len(spaces), -1, np.int64)
+        last = len(self.space.architecture.levels) - 1
+        ints = np.zeros((1, kernel.INTS), np.int64)
+        energy, cycles = kernel.lower_bound(self.arrays, first[0], 0, last, 0, child, self._parents(last, None))
+        if self.arrays.exact:
+            self.floor = {"edp": energy * cycles, "energy": energy, "latency": cycles}[self.figure.name]
+        self._level(last, first, ints, child, [], beam)
+        self.walked = self.walked or beam is None
+
+    def _parents(self, level: int, keep: frozenset[str] | None) -> BoolArray:
+        """(data spaces, levels) who may serve what is pending at a level: that level itself if ``keep`` says so."""
+        spaces = self.space.problem.data_spaces
+        out = np.zeros((len(spaces), len(self.space.keeps)), np.bool_)
+        for s, data_space in enumerate(spaces):
+            for p in range(level, -1, -1):
+                choices = self.space.keeps[p] if p < level or keep is None else (keep,)
+                out[s, p] = any(data_space.name in choice for choice in choices)
+                if all(data_space.name in choice for choice in choices):
+                    break
+        return out
+
+    def _level(
+        self, level: int, F: FloatArray, I: IntArray, child: IntArray, stages: list[_Stage], beam: int | None
+    ) -> None:
+        """Take labels through one level and on outwards, for every choice of what the level keeps."""
+        spaces = self.space.problem.data_spaces
+        for keep in self.space.keeps[level]:
+            if not self.complete and (self.cautious or not self.prune):
+                return  # too much to close the gap, or for the hint that bounds it
+            if self.stop(beam):
+                self.complete = self.complete and beam is not None
+                return
+            kept = np.array([d.name in keep for d in spaces])
+            parents = self._parents(level, keep)
+            groups = self._by_movable(F, self._promising(level, F, I, child, parents))
+            if level == 0:
+                self._complete(groups, F, I, child, kept, keep, stages, beam)
+                continue
+            bases, made = [], []
+            for movable, group in groups:
+                edges, covering = self.space.automaton(level, movable)
+                bases.append(group)
+                made.append(self._grow(level, edges, covering, F[group], I[group], child, kept, parents, beam))
+            if not made:
+                continue
+            passes = [i for _, i in made]
+            picks = [np.flatnonzero(i[:, kernel.ALIVE] == 1) for i in passes]
+            origin = np.concatenate([np.stack([np.full_like(p, q), p], axis=1) for q, p in enumerate(picks)])
+            all_f = np.concatenate([f[p] for (f, _), p in zip(made, picks, strict=True)])
+            all_i = np.concatenate([i[p] for (_, i), p in zip(made, picks, strict=True)])
+            del made
+            if level == len(self.space.keeps) - 1 and self.arrays.hands_on.any():
+                self._hand_on(level, all_f, origin, passes)
+            after = np.where(kept, level, child) if self.arrays.storage[level] else child
+            alive = self._close_level(level, all_f, all_i, child, kept, after, beam)
+            if len(alive):
+                stage = _Stage(keep, bases, passes, origin[alive])
+                all_f, all_i = all_f[alive], all_i[alive]
+                self.held += len(alive)
+                self._level(level - 1, all_f, all_i, after, [*stages, stage], beam)
+                self.held -= len(alive)
+
+    def _promising(self, level: int, F: FloatArray, I: IntArray, child: IntArray, parents: BoolArray) -> IntArray:
+        """Indices of the labels that may beat the best mapping, now that it is known what the level keeps."""
+        if len(F) <= PART:
+            found: IntArray = kernel.promising(self.arrays, level, F, I, child, parents, self.target())
+            return found
+        parts = [
+            kernel.promising(self.arrays, level, F[p], I[p], child, parents, self.target()) + p.start
+            for p in _parts(len(F))
+        ]
+        return np.concatenate(parts)
+
+    def _complete(
+        self,
+        groups: list[tuple[frozenset[str], IntArray]],
+        F: FloatArray,
+        I: IntArray,
+        child: IntArray,
+        kept: BoolArray,
+        keep: frozenset[str],
+        stages: list[_Stage],
+        beam: int | None,
+    ) -> None:
+        """Put what is left into the outermost storage and price the complete mappings, most promising first."""
+        finished: list[tuple[float, int, tuple[int, ...]]] = []
+        for movable, group in groups:
+            orders = self.space.orders(0, movable)
+            # Where bounds are to be closed, each order is a mapping of its own, not only the most promising one.
+            for some in [orders] if self.prune else [(order,) for order in orders]:
+                for part in _parts(len(group)):
+                    labels = group[part]
+                    values, chosen = kernel.complete(
+                        self.arrays, np.array(some, np.int64), F[labels], I[labels], child, kept, self.target()
+                    )
+                    finished += [
+                        (float(values[k]), int(labels[k]), some[chosen[k]]) for k in np.flatnonzero(np.isfinite(values))
+                    ]
+                    if not self.prune and len(finished) > CLOSE_PRICED:
+                        self.complete = False
+                        return
+                    if self.stop(beam):
+                        self.complete = self.complete and beam is not None
+                        break
+            self.labels += len(group)
+        for bound, label, order in sorted(finished):
+            if self.best is not None and bound * (1 + kernel.EPS) >= self.value(self.best):
+                break
+            if self.stop(beam) and self.best is not None:
+                self.complete = self.complete and beam is not None
+                break
+            mapping = self._mapping(stages, label, order, int(I[label, kernel.KEY]), keep)
+            cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
+            self.evaluated += 1
+            if isinstance(cost, LayerCost):
+                if self.better(cost):
+                    self.best = cost
+                    self.tell()
+                self.open_bound = min(self.open_bound, bound)
+
+    def _by_movable(self, F: FloatArray, labels: IntArray) -> list[tuple[frozenset[str], IntArray]]:
+        """Group labels by which data spaces still have a tile that has not moved (or a zone to go on)."""
+        names = [d.name for d in self.space.problem.data_spaces]
+        columns = np.array([kernel.SPACE + s * kernel.PER_SPACE + kernel.MODE for s in range(len(names))])
+        modes = F[np.ix_(labels, columns)]
+        code = (modes != kernel.CLOSED) @ (1 << np.arange(len(names)))
+        return [
+            (frozenset(n for s, n in enumerate(names) if int(c) >> s & 1), labels[code == c]) for c in np.unique(code)
+        ]
+
+    def _grow(
+        self,
+        level: int,
+        edges: IntArray,
+        covering: BoolArray,
+        F: FloatArray,
+        I: IntArray,
+        child: IntArray,
+        kept: BoolArray,
+        parents: BoolArray,
+        beam: int | None,
+    ) -> tuple[FloatArray, IntArray]:
+        """The labels of a level from those inside it; see `labels.grow_level`."""
+        n = len(F)
+        room = max(1024, 4 * n)
+        f, i, bounds = np.empty((room, F.shape[1])), np.empty((room, kernel.INTS), np.int64), np.zeros(room)
+        f[:n], i[:n] = F, I
+        i[:n, [kernel.PRED, kernel.DIM]] = -1
+        i[:n, [kernel.USED, kernel.STATE]] = 0
+        i[:n, kernel.ALIVE] = 1
+        head = np.full(self.keys, -1, np.int64)
+        cursor = np.zeros(kernel.CURSOR, np.int64)
+        cursor[[kernel.LABELS, kernel.LAST]] = n
+        width = WIDE if beam is None else beam
+        # Of two placements that are alike in all figures one may let neighbours hand on at the datapath, the other not.
+        prune = self.prune and not (level == len(self.space.keeps) - 1 and self.arrays.hands_on.any())
+        most = min(self.limit, self._memory())
+        while True:
+            status = kernel.grow_level(
+                self.arrays,
+                level,
+                edges,
+                covering,
+                f,
+                i,
+                bounds,
+                head,
+                cursor,
+                child,
+                kept,
+                parents,
+                self.target(),
+                width,
+                prune,
+            )
+            if status == kernel.DONE:
+                break
+            if status == kernel.FULL and len(f) < most:
+                room = min(2 * len(f), max(most, len(f) + kernel.WAYS))
+                f, i, bounds = _enlarged(f, room), _enlarged(i, room), _enlarged(bounds, room)
+            elif status == kernel.FULL or self.stop(
+                beam
+            ):  # no room or no time for more: go on with those that there are
+                self.complete = self.complete and beam is not None and status != kernel.FULL
+                cursor[kernel.FIRST] = cursor[kernel.LAST]
+        n = int(cursor[kernel.LABELS])
+        self.labels += n
+        if self.cautious and self.labels >= self.limit:
+            self.complete = False
+        return f[:n], i[:n] if len(i) <= 2 * n else i[:n].copy()
+
+    def _hand_on(self, level: int, F: FloatArray, origin: IntArray, passes: list[IntArray]) -> None:
+        """See `labels.hand_on`, for labels that have nothing but a fan-out's loops."""
+        fanout = self.space.architecture.levels[level]
+        assert isinstance(fanout, Fanout)
+        names = {d: k for k, d in enumerate(self.space.dims)}
+        for f, (q, k) in zip(F, origin, strict=True):
+            placed = _by_axis(fanout, self._loops(passes[q], int(k))[0], self.space.dims)
+            table = [(names[x.dim], x.bound, AXES.index(x.axis)) for x in placed]
+            dim, bound, axis = np.array(table, np.int64).reshape(-1, 3).T.copy()
+            kernel.hand_on(self.arrays, f, dim, bound, axis, fanout.mesh_x, fanout.mesh_y)
+
+    def _loops(self, table: IntArray, k: int) -> tuple[list[Loop], int]:
+        """The loops that a label has of its level, outer → inner, and the label that they were put around."""
+        loops = []
+        while table[k, kernel.PRED] >= 0:
+            row = table[k]
+            loops.append(Loop(self.space.dims[row[kernel.DIM]], int(row[kernel.BOUND]), AXES[row[kernel.AXIS]]))
+            k = row[kernel.PRED]
+        return loops, k
+
+    def _close_level(
+        self,
+        level: int,
+        F: FloatArray,
+        I: IntArray,
+        child: IntArray,
+        kept: BoolArray,
+        after: IntArray,
+        beam: int | None,
+    ) -> IntArray:
+        """Which labels go on from a level, best bound first; see `labels.close_level`."""
+        n = len(F)
+        bounds, order = np.empty(n), np.zeros(n, np.int64)
+        head = np.full(self.keys, -1, np.int64)
+        cursor = np.zeros(kernel.CURSOR, np.int64)
+        needed = np.array(self.needed.get(level, [math.inf, 0.0]))
+        parents = self._parents(level - 1, None)
+        while (
+            kernel.close_level(
+                self.arrays,
+                level,
+                F,
+                I,
+                bounds,
+                order,
+                head,
+                cursor,
+                needed,
+                child,
+                kept,
+                after,
+                parents,
+                self.target(),
+                self.prune,
+            )
+            == kernel.PAUSED
+        ):
+            if self.stop(beam):
+                self.complete = self.complete and beam is not None
+                break
+        self.needed[level] = needed.tolist()
+        alive = order[: cursor[kernel.LABELS]]
+        alive = alive[I[alive, kernel.ALIVE] == 1]
+        if beam is not None:
+            alive = kernel.diverse(self.arrays, I, bounds, alive, beam)
+        found: IntArray = alive
+        return found
+
+    def _mapping(
+        self, stages: list[_Stage], label: int, order: tuple[int, ...], key: int, keep: frozenset[str]
+    ) -> Mapping:
+        """Read the loops of a finished label back, from the outermost level inwards."""
+        levels, dims, arrays = self.space.architecture.levels, self.space.dims, self.arrays
+        loops = [
+            Loop(dims[d], int(arrays.size[d] // arrays.div[d, kernel.digit(arrays, key, d)])) for d in reversed(order)
+        ]
+        out = [LevelMapping(levels[0].name, temporal=tuple(x for x in loops if x.bound > 1), keep=keep)]
+        for level, stage in zip(levels[1:], reversed(stages), strict=True):
+            q, k = stage.origin[label]
+            loops, k = self._loops(stage.passes[q], int(k))
+            label = int(stage.bases[q][k])
+            if isinstance(level, Fanout):
+                out.append(LevelMapping(level.name, spatial=_by_axis(level, loops, dims)))
+            else:
+                out.append(LevelMapping(level.name, temporal=tuple(loops), keep=stage.keep))
+        return Mapping(tuple(out))
+
+
+def _parts(n: int) -> Iterator[slice]:
+    """0 … n−1 in parts, one at least."""
+    for begin in range(0, max(n, 1), PART):
+        yield slice(begin, min(n, begin + PART))
+
+
+def _enlarged(table: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    out = np.zeros((rows, *table.shape[1:]), table.dtype)
+    out[: len(table)] = table
+    return out
+
+
+def _by_axis(fanout: Fanout, loops: list[Loop], dims: tuple[str, ...]) -> tuple[Loop, ...]:
+    """Spatial loops outer → inner: Y outside X, along each axis as the permutation (or the problem) lists them."""
+    named = list(fanout.constraints.spatial.permutation)
+    rank = {d: k for k, d in enumerate([*named, *(d for d in dims if d not in named)])}
+    inner_first = sorted(loops, key=lambda x: (x.axis, rank[x.dim]))
+    return tuple(reversed(inner_first))
+
+
+def why_empty(walk: Walk) -> tuple[str, str, float, float] | None:
+    """(level, reason, needed, available) of the level that ruled every mapping out; None where none stands out."""
+    for k in range(len(walk.space.architecture.levels) - 1, -1, -1):
+        level, (words, used) = walk.space.architecture.levels[k], walk.needed.get(k, [0.0, math.inf])
+        if isinstance(level, Storage) and level.capacity is not None and words > level.capacity:
+            return level.name, "the smallest possible tiles do not fit", words, level.capacity
+        if isinstance(level, Fanout) and used < walk.arrays.least_used[k]:
+            reason = "no mapping uses as many instances as min_utilization asks for"
+            return level.name, reason, float(walk.arrays.least_used[k]), used
+    return None
