@@ -331,29 +331,33 @@ def _changes(mutant: Mutant) -> bool:
 
 
 def draw(table: dict[str, Any], seed: int, count: int) -> list[Mutant]:
-    """``count`` mutants, as many of each room as of another and evenly over the ways; no two in the same line."""
+    """``count`` mutants, as many of each room as of another and evenly over the ways; no two in the same line.
+
+    Their order is that of hashes of seed and text: where a file is edited, mutants of its other lines stay drawn.
+    """
     drawn = []
     for k, (room, entry) in enumerate(table.items()):
-        rng = random.Random(f"{seed} {room}")
-        by_way: dict[str, list[Mutant]] = {}
+        by_way: dict[str, list[tuple[str, Mutant]]] = {}
+        texts: dict[str, list[str]] = {}
         for mutant in sites(room, entry["files"]):
-            by_way.setdefault(mutant.way, []).append(mutant)
-        for mutants in by_way.values():
-            rng.shuffle(mutants)
+            if mutant.file not in texts:
+                texts[mutant.file] = (ROOT / mutant.file).read_text(encoding="utf-8").splitlines()
+            what = (seed, mutant.file, texts[mutant.file][mutant.line - 1], mutant.way, mutant.old, mutant.new)
+            by_way.setdefault(mutant.way, []).append((hashlib.sha256(repr(what).encode()).hexdigest(), mutant))
+        for ranked in by_way.values():
+            ranked.sort(key=lambda x: (x[0], x[1].start))
         ways, lines = sorted(by_way), set()
-        rng.shuffle(ways)
+        random.Random(f"{seed} {room}").shuffle(ways)
         wanted = count // len(table) + (k < count % len(table))
         while wanted and any(by_way.values()):
             for way in ways:
-                while by_way[way]:
-                    mutant = by_way[way].pop()
+                while by_way[way] and wanted:
+                    mutant = by_way[way].pop()[1]
                     if (mutant.file, mutant.line) not in lines and _changes(mutant):
                         lines.add((mutant.file, mutant.line))
                         drawn.append(mutant)
                         wanted -= 1
                         break
-                if not wanted:
-                    break
     return drawn
 
 
