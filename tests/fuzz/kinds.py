@@ -15,7 +15,15 @@ import onnx
 from onnx import TensorProto, helper
 
 from hwsim.errors import HwsimError
-from tests.fuzz.mutate import in_steps, mutate_bytes, mutate_json, mutate_onnx, mutate_text, mutate_yaml
+from tests.fuzz.mutate import (
+    in_steps,
+    mutate_assignment,
+    mutate_bytes,
+    mutate_json,
+    mutate_onnx,
+    mutate_text,
+    mutate_yaml,
+)
 from tests.fuzz.networks import random_network
 
 Files = dict[str, bytes]
@@ -490,7 +498,7 @@ def recipes(rng: random.Random, skip: Skip) -> Case:
 
 def settings(rng: random.Random, skip: Skip) -> Case:
     """A changed ``--set``."""
-    text = in_steps(rng, skip, rng.choice(SETTINGS), mutate_text)
+    text = in_steps(rng, skip, rng.choice(SETTINGS), mutate_assignment)
     argv: tuple[str, ...] = ("profile", "model.onnx", "--json", "out.json", "--arch", "arch.yaml", f"--set={text}")
     if rng.random() < 0.2:
         argv = ("whatif", "model.onnx", "--json", "out.json", "--arch", "arch.yaml", f"--set={text}")
@@ -499,7 +507,7 @@ def settings(rng: random.Random, skip: Skip) -> Case:
 
 def sizes(rng: random.Random, skip: Skip) -> Case:
     """A changed ``--dim``."""
-    text = in_steps(rng, skip, rng.choice(SIZES), mutate_text)
+    text = in_steps(rng, skip, rng.choice(SIZES), mutate_assignment)
     model = rng.choice((tiny_model(), onnx_seeds()[2]))
     return _profile("sizes", model, rng, f"--dim={text}")
 
