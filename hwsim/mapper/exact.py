@@ -77,8 +77,10 @@ def search(
             walk = Walk(space, energy, aimed(fine, figure.name, limits), figure, limits, clock, progress, final)
             walk.solve(known)
         walks.append(walk)
+        if walk.best is None and len(walks) > 1:  # bounds are not exact here: ties stay as they were
+            walk.best, walk.complete = walks[-2].best, False
         if walk.best is None:
-            return _without(walks)
+            return _without(walk)
         limits = limits.at_most(figure.name, walk.value(walk.best) * (1 + SLACK))
         known = [walk.best.mapping]
         if walk.interrupted:
@@ -110,13 +112,12 @@ def _floor(space: MapSpace, arrays: Space, energy: EnergyTable, figure: str) -> 
     return {"edp": pj * cycles, "energy": pj, "latency": cycles}[figure]
 
 
-def _without(walks: list[Walk]) -> Illegal:
+def _without(walk: Walk) -> Illegal:
     """Why there is no mapping.
 
     Raises:
         HwsimError: the search ended before it found one.
     """
-    walk = walks[-1]
     if walk.interrupted:
         raise KeyboardInterrupt
     if not walk.complete:
@@ -185,6 +186,8 @@ def _argument(walks: list[Walk]) -> str:
     """By what reasoning the mappings that were not priced are excluded."""
     if any(not walk.arrays.exact for walk in walks):
         return "Too large a space: only some factors of each dimension were tried; nothing is proved beyond the bound."
+    if not walks[0].space.all_orders:
+        return "There are more loop orders than the search tries where windows slide like this; nothing is proved."
     if not all(walk.complete for walk in walks):
         return "The search was cut short; nothing is proved beyond the bound."
     return (

@@ -30,10 +30,13 @@ from hwsim.kernel import kernel, njit
 
 # Float columns of a label.
 ENERGY, SPATIAL, BANDWIDTH, FIRST_VISITS, USED_X, USED_Y, LEAK = range(7)
-# Per data space, from column 7: energy of transfers that an open tile may still avoid; accesses of the
+# How many times as long as at full speed the layer takes for the bandwidth of storages that are neither the outermost
+# nor the watched one: at least, at most.
+LEAST_SLOW, MOST_SLOW = 7, 8
+# Per data space, from column 9: energy of transfers that an open tile may still avoid; accesses of the
 # parent to come; mode; words that the watched storage (see `Space.watch`) serves for sure, and those that it serves
 # to a tile that was open there.
-SPACE, PER_SPACE = 7, 5
+SPACE, PER_SPACE = 9, 5
 SAVABLE, PENDING, MODE, SURE, SERVED = range(5)
 CLOSED, OPEN, ZONE = 0.0, 1.0, 2.0
 # Of the sliding data space, after the per-space columns: extents of the tile below on its shared ranks;
@@ -72,7 +75,8 @@ class Space(NamedTuple):
     read_write: Any  # (s,) bool
     first_visits: Any  # (l, s) partial sums that a level need not read back, since they are written for the first time
     touched: Any  # (s,) a lower bound of the elements that must move (float)
-    sliding: int  # index of the data space with shared ranks, −1 if none
+    sliding: int  # index of the data space with shared ranks whose windows the labels follow, −1 if none
+    vague: Any  # (s,) bool: others with shared ranks; for these every loop is taken for the best case
     shared_rank: Any  # (d,) which shared rank of the sliding data space a dim moves along; −1 if none
     shared_ranks: Any  # (shared,) rank numbers
     macs: float
@@ -87,6 +91,7 @@ class Space(NamedTuple):
     update: Any
     leak: Any  # (l,) pJ per cycle and instance
     share: Any  # (l,) lower bound of accessed / used instances (clusters)
+    limited: Any  # (l,) bool: some bandwidth has a limit
     read_bw: Any
     write_bw: Any
     shared_bw: Any
@@ -112,6 +117,7 @@ class Space(NamedTuple):
     words: Any  # (s,) scratch of `lower_bound`
     serve: Any  # (l, s) scratch of `lower_bound`
     fans: Any  # (fan-outs,) their levels, outermost first
+    holes: Any  # (s,) bool: the box around some instances' elements may have more elements than these
     slides: Any  # (s, d) bool: the dimension indexes a shared rank of the data space
     # Filled as needed, 0 where not yet known: the most instances along X and Y (and the furthest that multicast or
     # reduction can cut each data space's accesses) at a fan-out, given what a key leaves to be placed.
@@ -254,10 +260,12 @@ def add_temporal(space, f, x, d, b, child):  # type: ignore[no-untyped-def]
                     f[ENERGY] -= less
                     f[z + EREADS] *= again
         mode = f[c + MODE]
-        if mode == CLOSED:
+        if mode == CLOSED or (space.vague[s] and space.relevant[s, d] and not space.slides[s, d]):
             continue
         ratio = 1.0
-        if not space.relevant[s, d]:
+        if space.vague[s]:
+            ratio = 1.0 / b
+        elif not space.relevant[s, d]:
             if mode == OPEN:
                 ratio = 1.0 / b
             else:
@@ -384,6 +392,8 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
     if level < space.watch and not outermost:
         _unwatch(space, f, child)
     reads, writes = 0.0, 0.0
+    slow = not outermost and level != space.watch and space.limited[level]
+    least_reads, least_writes, most_reads, most_writes, terms = 0.0, 0.0, 0.0, 0.0, 0
     compute = space.macs / f[SPATIAL]
     watched_reads, watched_writes = 0.0, 0.0  # words per cycle, summed as the cost model does: it decides the last bit
     for s in range(spaces):
@@ -397,6 +407,14 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         pending = f[c + PENDING]
         first = space.first_visits[level, s]
         closed = f[c + MODE] == CLOSED
+        if slow:
+            sure = pending * _least(space, f, s)
+            fills = _tile(space, x, s) * outside
+            most_reads += max(0.0, pending - first) + (fills if space.holes[s] else 0.0)  # links count as reads
+            most_writes += fills + (pending if space.read_write[s] else 0.0)
+            least_reads += 0.0 if space.read_write[s] else sure
+            least_writes += sure if space.read_write[s] else 0.0
+            terms += 1
         if outermost:
             _close(space, f, s, child[s])
             pending = np.floor(f[c + PENDING] + 0.5)
@@ -453,6 +471,7 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
             f[c + PENDING] = 0.0
             continue
         fills = _tile(space, x, s) * outside
+        inner = f[c + SAVABLE] > 0
         if f[c + MODE] == OPEN and child[s] >= 0 and space.top[child[s]]:
             # an inner tile that is still open moves with this one; its own fills stay savable
             more = max(0.0, pending - space.first_visits[child[s], s])
@@ -466,8 +485,13 @@ def settle(space, f, x, level, keep, child, outermost):  # type: ignore[no-untyp
         if s == space.sliding:
             for k in range(space.shared_ranks.shape[0]):
                 f[z + EXTENT + k] = _extent(space, x, s, space.shared_ranks[k])
-        if space.no_reuse[level, s]:
+        if space.no_reuse[level, s] and not inner:  # else what is still open inside stands for both: the best case
             _close(space, f, s, level)
+    if slow:
+        f[LEAST_SLOW] = max(f[LEAST_SLOW], _cycles(space, level, least_reads, least_writes) / compute)
+        most = _cycles(space, level, most_reads, most_writes) / compute
+        # Rates that add up to the limit may exceed it by rounding.
+        f[MOST_SLOW] = max(f[MOST_SLOW], most if most > 1.0 or terms < 2 or most < 1.0 - CLEAR else 1.0 + CLEAR)
     if level == space.watch:
         _watch(space, f, keep)
     elif space.top[level]:
@@ -607,6 +631,8 @@ def _dominates(space, a, b):  # type: ignore[no-untyped-def]
     """Whether label a is at least as good as label b whatever comes (both with the same key)."""
     if a[SPATIAL] > b[SPATIAL] and space.may_throttle:
         return False  # more instances leak more while all wait for a storage's bandwidth
+    if a[MOST_SLOW] > b[LEAST_SLOW]:
+        return False  # a may be the slower one
     if a[SPATIAL] < b[SPATIAL] or a[BANDWIDTH] > b[BANDWIDTH] or a[USED_X] > b[USED_X] or a[USED_Y] > b[USED_Y]:
         return False
     slack = 1.0 + EPS
@@ -759,7 +785,9 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
                 space.serve[p, s] = e
                 best = min(best, e + space.reach[p, s])
         direct += best
-    cycles = max(space.macs / (f[SPATIAL] * fan), f[BANDWIDTH])
+    full = space.macs / (f[SPATIAL] * fan)
+    slow = f[LEAST_SLOW] * (1.0 - CLEAR)
+    cycles = max(full, full * slow, f[BANDWIDTH])
     if space.watch > level:
         cycles = max(cycles, _watched(space, f, child))
     # Each data space moved once through all that is still outside is one bound. The other one knows what the last
@@ -800,7 +828,7 @@ def lower_bound(space, f, key, level, start, child, parents):  # type: ignore[no
             n = max(n, _cycles(space, 1, reads, writes))
         if n > space.most_cycles * (1.0 + EPS):
             continue
-        e += f[LEAK] * max(0.0, f[SPATIAL] * n - space.macs)
+        e += f[LEAK] * max(0.0, f[SPATIAL] * n - space.macs, space.macs * (slow - 1.0))
         if e > space.most_energy * (1.0 + EPS) or e * n > space.most_edp * (1.0 + EPS):
             continue
         if space.figure != 0:
@@ -1271,15 +1299,11 @@ def outer_floor(space, start, rows, begin, end):  # type: ignore[no-untyped-def]
     """
     dims, spaces = space.size.shape[0], space.relevant.shape[0]
     price = space.share[0] / space.block[0]
-    slides = np.zeros(spaces, np.bool_)
-    for s in range(spaces):
-        for d in range(dims):
-            slides[s] = slides[s] or space.slides[s, d]
     cost = np.empty(rows.shape)
     for r in range(rows.shape[0]):
         for s in range(spaces):
-            # Tiles that slide may get less from outside than the box that they span: taken to cross once.
-            words = space.touched[s] if slides[s] and not space.by_keep else rows[r, s]
+            # Fan-outs may ask for fewer elements than the box that they span: each is taken to cross once.
+            words = space.touched[s] if space.holes[s] and not space.by_keep else rows[r, s]
             more = words - space.first_visits[0, s]
             if space.by_keep:
                 e = _blocks(more, space.block[0]) * space.read[0]
@@ -1383,7 +1407,8 @@ def complete(space, orders, F, I, child, keep, best):  # type: ignore[no-untyped
                 continue
             if not settle(space, f, x, 0, keep, child, True):
                 continue
-            cycles = max(space.macs / f[SPATIAL], np.ceil(f[BANDWIDTH] * (1.0 - EPS)))
+            slow = space.macs / f[SPATIAL] * f[LEAST_SLOW] * (1.0 - CLEAR)
+            cycles = max(space.macs / f[SPATIAL], np.ceil(max(f[BANDWIDTH] * (1.0 - EPS), slow)))
             energy = f[ENERGY] + f[LEAK] * (f[SPATIAL] * cycles - space.macs)
             value = _value(space, energy, cycles)
             if value < values[k] and not worse(space, energy, cycles, best):

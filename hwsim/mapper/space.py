@@ -28,6 +28,8 @@ from workloads.problem import DataSpace, Problem
 CODES = {"edp": 0, "energy": 1, "latency": 2}  # `Space.figure`
 UNBOUNDED = 2**62
 MOST_SIZE = 2**40  # of a dimension: the search needs its divisors
+MOST_WINDOWS = 3  # shared ranks of a data space that labels follow
+MOST_FREE = 4  # loops of a level of which every order is tried where orders can count in ways that are not known
 MOST_SLIDING = 5  # dimensions of one rank: their orders are tried one by one
 MOST_REACH = 4096  # instances along an axis up to which `labels._most` looks for what fills it best
 KEY_BYTES = 1 << 30  # of the tables with an entry per key, a choice of a divisor of every dimension
@@ -102,13 +104,12 @@ def factor_range(constraint: LoopConstraint, dim: str, problem: Problem) -> tupl
     if any(x.name in constraint.no_iteration and dim in x.dimensions for x in problem.data_spaces):
         high = 1
     for factor in constraint.factors:
-        if factor.dim == dim and factor.value == 0:  # Timeloop reads 0 as the whole dimension
-            low, high = size, size
-        elif factor.dim == dim:
+        if factor.dim == dim:
+            value = factor.value or size  # Timeloop reads 0 as the whole dimension
             if factor.op in ("=", ">="):
-                low = max(low, factor.value)
+                low = max(low, value)
             if factor.op in ("=", "<="):
-                high = min(high, factor.value)
+                high = min(high, value)
     return low, high
 
 
@@ -143,6 +144,33 @@ class MapSpace:
     dims: tuple[str, ...]
     keeps: tuple[tuple[frozenset[str], ...], ...]
     _memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @functools.cached_property
+    def any_order(self) -> bool:
+        """Whether orders may count in ways that `_order_preferences` does not know.
+
+        So it is where windows of several data spaces slide, or where windows are handed on at the datapath.
+        """
+        windows = [x for x in self.problem.data_spaces if _shared_ranks(x)]
+        last = self.architecture.levels[-1]
+        handed = isinstance(last, Fanout) and last.mesh_x * last.mesh_y > 1
+        return any(
+            len(windows) > 1 or _tangled(x) or (handed and x.name not in last.constraints.spatial.no_link_transfer)
+            for x in windows
+        )
+
+    @functools.cached_property
+    def all_orders(self) -> bool:
+        """Whether every order that can differ in cost is tried."""
+        return not self.any_order or all(
+            sum(
+                factor_range(x.constraints.temporal, d, self.problem)[1] > 1
+                and d not in x.constraints.temporal.permutation
+                for d in self.dims
+            )
+            <= MOST_FREE
+            for x in self.architecture.storages
+        )
 
     def automaton(self, level: int, movable: frozenset[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """The orders of a level as an automaton over its loops, inner → outer.
@@ -185,6 +213,10 @@ class MapSpace:
         if isinstance(node, Fanout):
             return (tuple(self.dims.index(d) for d in loops),)
         fixed = tuple(d for d in constraint.permutation if d in loops)
+        free = [d for d in loops if d not in fixed]
+        if self.any_order and len(free) <= MOST_FREE:
+            every = ((*fixed, *some) for some in itertools.permutations(free))
+            return tuple(tuple(self.dims.index(d) for d in order) for order in every)
         return _orders(self.problem, self.dims, tuple(loops), fixed, movable)
 
 
@@ -294,6 +326,14 @@ def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
     return MapSpace(problem, architecture, dims, _keep_choices(architecture, problem))
 
 
+def _tangled(data_space: DataSpace) -> bool:
+    """Whether a dimension of a shared rank indexes another rank, too."""
+    ranks = [{dim for _, dim in rank} for rank in data_space.projection]
+    return any(
+        len(rank) > 1 and rank & other for k, rank in enumerate(ranks) for j, other in enumerate(ranks) if j != k
+    )
+
+
 def _touched(data_space: DataSpace, sizes: dict[str, int]) -> float:
     """Elements that must move at least once: a rank has at least as many as its longest dimension.
 
@@ -307,6 +347,13 @@ def _touched(data_space: DataSpace, sizes: dict[str, int]) -> float:
         if not dims & taken:
             n, taken = n * longest, taken | dims
     return float(n)
+
+
+def _has_holes(data_space: DataSpace) -> bool:
+    """Whether a box of a data space may be more than its elements: unless each rank is one dimension of its own."""
+    terms = [term for rank in data_space.projection for term in rank]
+    dims = [d for _, d in terms]
+    return any(c != 1 for c, _ in terms) or len(set(dims)) < len(dims) or any(len(r) > 1 for r in data_space.projection)
 
 
 def _divisor_tables(
@@ -359,8 +406,8 @@ def kernel_space(
     coef = _coefficients(space)
     relevant = coef.any(axis=1)
     shared = [(s, _shared_ranks(x)) for s, x in enumerate(spaces) if _shared_ranks(x)]
-    sliding, shared_ranks = shared[0] if shared else (-1, [])
-    shared_ranks = shared_ranks[:3]
+    followed = [(s, ranks) for s, ranks in shared if len(ranks) <= MOST_WINDOWS and not _tangled(spaces[s])]
+    sliding, shared_ranks = followed[0] if followed else (-1, [])
     slides = np.zeros((len(spaces), len(dims)), np.bool_)
     shared_rank = np.full(len(dims), -1, np.int64)
     for s, rank_list in shared:
@@ -416,9 +463,7 @@ def kernel_space(
     watch = [
         k
         for k, x in enumerate(levels)
-        if 0 < k < (fans[0] if fans else len(levels))
-        and isinstance(x, Storage)
-        and (x.read_bandwidth or x.write_bandwidth or x.shared_bandwidth)
+        if 0 < k < (fans[0] if fans else len(levels)) and isinstance(x, Storage) and _limits(x)
     ]
     out = Space(
         div=table,
@@ -431,6 +476,7 @@ def kernel_space(
         first_visits=_first_visits(space),
         touched=touched,
         sliding=sliding,
+        vague=np.array([any(s == t for t, _ in shared if t != sliding) for s in range(len(spaces))]),
         shared_rank=shared_rank,
         shared_ranks=np.array(shared_ranks, np.int64),
         macs=float(problem.macs),
@@ -447,6 +493,7 @@ def kernel_space(
         update=update,
         leak=np.array([price(x, "leak") for x in levels]),
         share=shares,
+        limited=np.array([bool(isinstance(x, Storage) and _limits(x)) for x in levels]),
         read_bw=np.array([bandwidth(x, "read_bandwidth") for x in levels]),
         write_bw=np.array([bandwidth(x, "write_bandwidth") for x in levels]),
         shared_bw=np.array([bandwidth(x, "shared_bandwidth") for x in levels]),
@@ -476,6 +523,7 @@ def kernel_space(
         words=np.zeros(len(spaces)),
         serve=np.zeros((len(levels), len(spaces))),
         fans=np.array(fans, np.int64),
+        holes=np.array([_has_holes(x) for x in spaces]),
         slides=slides,
         fill_x=np.zeros((len(fans), len(dims) + 1, keys)),
         fill_y=np.zeros((len(fans), len(dims) + 1, keys)),
@@ -483,12 +531,7 @@ def kernel_space(
         reached=np.zeros(
             1 + min(MOST_REACH, max((max(x.mesh_x, x.mesh_y) for x in architecture.fanouts), default=1)), np.bool_
         ),
-        may_throttle=any(
-            b is not None
-            for x in architecture.storages
-            for b in (x.read_bandwidth, x.write_bandwidth, x.shared_bandwidth)
-        )
-        and any(price(x, "leak") > 0 for x in levels),
+        may_throttle=any(_limits(x) for x in architecture.storages) and any(price(x, "leak") > 0 for x in levels),
         least_used=np.array([least_instances(x) if isinstance(x, Fanout) else 0.0 for x in levels]),
         figure=CODES["edp"],
         most_edp=math.inf,
@@ -503,6 +546,11 @@ def kernel_space(
         kernel_outer_later(out, k)
         check()
     return out
+
+
+def _limits(storage: Storage) -> list[float]:
+    """The bandwidths that are limited."""
+    return [x for x in (storage.read_bandwidth, storage.write_bandwidth, storage.shared_bandwidth) if x is not None]
 
 
 def _coefficients(space: MapSpace) -> npt.NDArray[np.int64]:

@@ -185,11 +185,14 @@ class Walk:
                 self.try_known()
             if not self.proved() and self.complete:
                 # Nothing was known, or the bounds are not exact here: without hints, so that they change nothing.
+                before = self.known
                 if self.final:
                     self.known = self.best = None
                 self.open_bound = math.inf
                 self.dive()
                 self.run(None)
+                if self.best is None and self.known is None:
+                    self.known = before
             self.decide()
         except KeyboardInterrupt:
             self.complete, self.interrupted = False, True
@@ -262,7 +265,7 @@ class Walk:
         first = np.zeros((1, self._columns()))
         compute = self.energy.price(self.space.architecture.compute.name, "compute")
         first[0, kernel.ENERGY] = self.arrays.macs * compute
-        first[0, [kernel.SPATIAL, kernel.USED_X, kernel.USED_Y]] = 1.0
+        first[0, [kernel.SPATIAL, kernel.USED_X, kernel.USED_Y, kernel.LEAST_SLOW, kernel.MOST_SLOW]] = 1.0
         for s in range(len(spaces)):
             first[0, kernel.SPACE + s * kernel.PER_SPACE + kernel.PENDING] = self.arrays.macs
         child = np.full(len(spaces), -1, np.int64)
@@ -273,6 +276,7 @@ class Walk:
             self.floor = {"edp": energy * cycles, "energy": energy, "latency": cycles}[self.figure.name]
         self._level(last, first, ints, child, [], beam)
         self.walked = self.walked or beam is None
+        self.complete = self.complete and self.space.all_orders
 
     def _parents(self, level: int, keep: frozenset[str] | None) -> BoolArray:
         """(data spaces, levels) who may serve what is pending at a level: that level itself if ``keep`` says so."""
