@@ -49,8 +49,9 @@ def faults(found: net.Campaign) -> str:
     return "\n".join(f"- {name} ({one.count}, first by {one.kind} {one.number})" for name, one in order)
 
 
-def report(found: net.Campaign, seconds: float, jobs: int) -> str:
+def report(found: net.Campaign, jobs: int) -> str:
     """The page that a whole run writes."""
+    seconds = sum(tally.seconds for tally in found.tallies.values()) / jobs
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     return f"""# Inputs at random
 
@@ -94,12 +95,11 @@ def main() -> int:
             print(text, file=sys.stderr, flush=True)
 
     found = net.run(args.seed, args.count, args.folder, jobs=args.jobs, seconds=args.seconds, tell=tell)
-    seconds = time.monotonic() - begun
     print(table(found))
     print(faults(found))
     net.write_faults(found, args.folder.resolve())
     if args.report:
-        REPORT.write_text(report(found, seconds, args.jobs), encoding="utf-8")
+        REPORT.write_text(report(found, args.jobs), encoding="utf-8")
     return 1 if found.found else 0
 
 

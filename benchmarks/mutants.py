@@ -14,7 +14,6 @@ import difflib
 import hashlib
 import json
 import os
-import queue
 import random
 import re
 import shutil
@@ -331,29 +330,33 @@ def _changes(mutant: Mutant) -> bool:
 
 
 def draw(table: dict[str, Any], seed: int, count: int) -> list[Mutant]:
-    """``count`` mutants, as many of each room as of another and evenly over the ways; no two in the same line."""
+    """``count`` mutants, as many of each room as of another and evenly over the ways; no two in the same line.
+
+    Their order is that of hashes of seed and text: where a file is edited, mutants of its other lines stay drawn.
+    """
     drawn = []
     for k, (room, entry) in enumerate(table.items()):
-        rng = random.Random(f"{seed} {room}")
-        by_way: dict[str, list[Mutant]] = {}
+        by_way: dict[str, list[tuple[str, Mutant]]] = {}
+        texts: dict[str, list[str]] = {}
         for mutant in sites(room, entry["files"]):
-            by_way.setdefault(mutant.way, []).append(mutant)
-        for mutants in by_way.values():
-            rng.shuffle(mutants)
+            if mutant.file not in texts:
+                texts[mutant.file] = (ROOT / mutant.file).read_text(encoding="utf-8").splitlines()
+            what = (seed, mutant.file, texts[mutant.file][mutant.line - 1], mutant.way, mutant.old, mutant.new)
+            by_way.setdefault(mutant.way, []).append((hashlib.sha256(repr(what).encode()).hexdigest(), mutant))
+        for ranked in by_way.values():
+            ranked.sort(key=lambda x: (x[0], x[1].start))
         ways, lines = sorted(by_way), set()
-        rng.shuffle(ways)
+        random.Random(f"{seed} {room}").shuffle(ways)
         wanted = count // len(table) + (k < count % len(table))
         while wanted and any(by_way.values()):
             for way in ways:
-                while by_way[way]:
-                    mutant = by_way[way].pop()
+                while by_way[way] and wanted:
+                    mutant = by_way[way].pop()[1]
                     if (mutant.file, mutant.line) not in lines and _changes(mutant):
                         lines.add((mutant.file, mutant.line))
                         drawn.append(mutant)
                         wanted -= 1
                         break
-                if not wanted:
-                    break
     return drawn
 
 
@@ -437,6 +440,18 @@ class Tree:
         failed = next((line for line in out.splitlines() if line.startswith(("FAILED", "ERROR"))), out[-300:])
         verdict = "survived" if process.returncode == 0 else "killed"
         return verdict, time.monotonic() - begun, failed if verdict == "killed" else ""
+
+    def unchanged(self, stages: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the tests say of the program as it is, and how long each stage may take with a mutant."""
+        limits = []
+        for stage in stages:
+            verdict, seconds, by = self.pytest(stage, 1200.0)
+            if seconds > 30 and verdict == "survived":  # kernels may have been compiled
+                verdict, seconds, by = self.pytest(stage, 1200.0)
+            limits.append(4 * seconds + 30.0)
+            if verdict != "survived":
+                break
+        return {"verdict": verdict, "by": by, "limits": limits}
 
     def run(self, mutant: Mutant, stages: list[dict[str, Any]], limits: list[float]) -> dict[str, Any]:
         """What the tests say of a mutant."""
@@ -533,64 +548,48 @@ def run_all(mutants: list[Mutant], table: dict[str, Any], jobs: int, seconds: fl
     if not todo:
         return results
     until = time.monotonic() + seconds
-    trees: queue.Queue[Tree] = queue.Queue()
-    stages = {room: [s for s in table[room]["tests"] if _files(s["run"])] for room in table}
-    limits = _prepare([Tree(k) for k in range(jobs)], trees, stages, sorted({m.room for m in todo}))
-    lock = threading.Lock()
-    pending = list(reversed(todo))
+    lock, pending, failing = threading.Lock(), list(reversed(todo)), set[str]()
 
-    def work() -> None:
-        tree = trees.get()
+    def keep(result: dict[str, Any]) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(result) + "\n")
+
+    def work(tree: Tree) -> None:
+        tree.prepare()
+        limits: dict[str, list[float]] = {}
         while True:
             with lock:
                 if not pending or time.monotonic() > until:
                     return
                 mutant = pending.pop()
-            result = tree.run(mutant, stages[mutant.room], limits[mutant.room]) | {"key": key(mutant)}
+            room = mutant.room
+            stages = [stage for stage in table[room]["tests"] if _files(stage["run"])]
+            if room not in limits and room not in failing:
+                name = f"unchanged {room} {tree.root.name} {sources} {tests[room]}"
+                unchanged = known.get(name, {"verdict": "unknown"})
+                if unchanged["verdict"] != "survived":
+                    unchanged = tree.unchanged(stages) | {"key": name}
+                limits[room] = unchanged["limits"]
+                with lock:
+                    keep(unchanged)
+                    if unchanged["verdict"] != "survived":
+                        failing.add(room)
+                        print(f"{room}: the unchanged program fails: {unchanged['by']}", file=sys.stderr, flush=True)
+            if room in failing:
+                continue
+            result = tree.run(mutant, stages, limits[room]) | {"key": key(mutant)}
             with lock:
                 results[mutant] = result
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(result) + "\n")
-                done = f"{len(results)}/{len(mutants)} {mutant.room} {mutant.file}:{mutant.line} {mutant.way}"
+                keep(result)
+                done = f"{len(results)}/{len(mutants)} {room} {mutant.file}:{mutant.line} {mutant.way}"
                 print(f"{done}: {result['verdict']} ({result['seconds']} s)", file=sys.stderr, flush=True)
 
-    threads = [threading.Thread(target=work) for _ in range(jobs)]
+    threads = [threading.Thread(target=work, args=(Tree(k),)) for k in range(jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     return results
-
-
-def _prepare(
-    made: list[Tree], trees: queue.Queue[Tree], stages: dict[str, list[dict[str, Any]]], rooms: list[str]
-) -> dict[str, list[float]]:
-    """Copies with compiled kernels, and how long each stage may take: the unchanged program should pass them."""
-    limits: dict[str, list[float]] = {}
-
-    def warm(tree: Tree) -> None:
-        tree.prepare()
-        for room in rooms:
-            found = []
-            for stage in stages[room]:
-                verdict, seconds, by = tree.pytest(stage, 1200.0)
-                if seconds > 30 and tree is made[0]:  # kernels may have been compiled
-                    _, seconds, _ = tree.pytest(stage, 1200.0)
-                if verdict != "survived":
-                    print(f"{room}: the unchanged program does not pass its tests: {verdict} {by}", file=sys.stderr)
-                    os._exit(1)
-                found.append(4 * seconds + 30.0)
-            if tree is made[0]:
-                limits[room] = found
-                print(f"{room}: tests take {', '.join(f'{(x - 30) / 4:.0f} s' for x in found)}", file=sys.stderr)
-        trees.put(tree)
-
-    threads = [threading.Thread(target=warm, args=(tree,)) for tree in made]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return limits
 
 
 # --- report -----------------------------------------------------------------------------

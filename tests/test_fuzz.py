@@ -1,19 +1,16 @@
 """A few thousand inputs at random through the commands, and that the net would catch what it is for."""
 
 import os
-import random
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import onnx
 import pytest
 
 from tests.fuzz import campaign, judge, kinds
 from tests.fuzz.judge import Fault, Outcome
 from tests.fuzz.kinds import Case
-from tests.fuzz.networks import random_network
 
 ROOT = Path(__file__).parent.parent
 COUNT = 3000
@@ -33,18 +30,10 @@ def test_a_few_thousand_inputs(tmp_path: Path) -> None:
     ]
     run = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, cwd=ROOT)
     assert run.returncode == 0, run.stdout + run.stderr[-3000:]
-    assert f"| all | {COUNT:,} |" in run.stdout
-
-
-def test_the_networks_are_what_they_are_said_to_be() -> None:
-    """By ONNX's own checker and shape inference."""
-    for number in range(300):
-        made = random_network(random.Random(number))
-        onnx.checker.check_model(made.model)
-        inferred = onnx.shape_inference.infer_shapes(made.model, check_type=True, strict_mode=True, data_prop=True)
-        sizes = inferred.graph.output[0].type.tensor_type.shape.dim
-        if not made.dims:
-            assert tuple(d.dim_value for d in sizes) == made.shape, number
+    rows = [line.split("|")[1:5] for line in run.stdout.splitlines() if line.startswith("| ")]
+    counts = {row[0].strip(): [int(cell.replace(",", "")) for cell in row[1:]] for row in rows[1:]}
+    assert counts.keys() == {*kinds.KINDS, "all"} and counts["all"][0] == COUNT
+    assert all(accepted for _, accepted, _ in counts.values()), run.stdout  # mutations leave something of the input
 
 
 def test_inputs_are_the_same_for_the_same_seed(monkeypatch: pytest.MonkeyPatch) -> None:

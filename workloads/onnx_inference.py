@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,11 @@ class Inferred:
     container: onnx.TypeProto | None = None
 
 
+#: Einsum's equation; on others ONNX's inference may go round for ever.
+_TERM = r"[A-Za-z ]*(\.\.\.[A-Za-z ]*)?"
+_EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
+
+
 # --- what ONNX's inference says -------------------------------------------------------
 
 
@@ -59,6 +65,8 @@ def infer_by_schema(
     """Types of an operator's outputs by slot, and a complaint where its operands do not fit together."""
     from onnx import checker, helper, numpy_helper, shape_inference
 
+    if node.op == "Einsum" and not _EQUATION.fullmatch(node.text("equation", "")):
+        raise node.error("the equation is none: expected letters, '...', ',' and '->', such as 'ab,bc->ac'")
     given = {n: v for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
     types = {n: v.type_proto() for n, v in given.items()}
     # arrays alone: an operator on strings or none of the evaluator's types leaves what ONNX cannot write

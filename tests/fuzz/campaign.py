@@ -119,7 +119,7 @@ def start_in(folder: Path) -> None:
     from hwsim.explore import workers
 
     # One process does it all: explorations evaluate here, and the command line is built once, not once a command.
-    workers.Processes = lambda job, count: workers.InProcess(job)  # type: ignore[assignment,misc]
+    workers.Processes = lambda job, *_: workers.InProcess(job)  # type: ignore[assignment,misc]
     built: list[Any] = []
     build = typer.main.get_command
 

@@ -202,7 +202,8 @@ def _absurd(case: Case, text: str) -> Iterator[Fault]:
         if not math.isfinite(value):
             yield Fault("absurd", f"{command}: {last} is {value}", f"{path} = {value}\n{text}")
             return
-        if value < 0 and _COUNTS.search(last) and command != "whatif":
+        # changes and differences have a sign
+        if value < 0 and _COUNTS.search(last) and command != "whatif" and ".lines." not in path:
             yield Fault("absurd", f"{command}: negative {last}", f"{path} = {value}\n{text}")
             return
         if last == "utilization" and value > 1 + 1e-9:

@@ -15,7 +15,15 @@ import onnx
 from onnx import TensorProto, helper
 
 from hwsim.errors import HwsimError
-from tests.fuzz.mutate import in_steps, mutate_bytes, mutate_json, mutate_onnx, mutate_text, mutate_yaml
+from tests.fuzz.mutate import (
+    in_steps,
+    mutate_assignment,
+    mutate_bytes,
+    mutate_json,
+    mutate_onnx,
+    mutate_text,
+    mutate_yaml,
+)
 from tests.fuzz.networks import random_network
 
 Files = dict[str, bytes]
@@ -203,7 +211,6 @@ training:
   muon: {learning_rate: 0.02}
 distillation: {teacher: t.onnx, temperature: 4, alpha: 0.9}
 pruning: {first: 2, last: 5}
-options: {a: 1}
 """
 SETTINGS = (
     "buffer.depth=512", "PE.meshX=8", "*.technology=32nm", "DRAM.type=HBM2", "spad.width=16", "mac.multiplier_width=8",
@@ -491,7 +498,7 @@ def recipes(rng: random.Random, skip: Skip) -> Case:
 
 def settings(rng: random.Random, skip: Skip) -> Case:
     """A changed ``--set``."""
-    text = in_steps(rng, skip, rng.choice(SETTINGS), mutate_text)
+    text = in_steps(rng, skip, rng.choice(SETTINGS), mutate_assignment)
     argv: tuple[str, ...] = ("profile", "model.onnx", "--json", "out.json", "--arch", "arch.yaml", f"--set={text}")
     if rng.random() < 0.2:
         argv = ("whatif", "model.onnx", "--json", "out.json", "--arch", "arch.yaml", f"--set={text}")
@@ -500,7 +507,7 @@ def settings(rng: random.Random, skip: Skip) -> Case:
 
 def sizes(rng: random.Random, skip: Skip) -> Case:
     """A changed ``--dim``."""
-    text = in_steps(rng, skip, rng.choice(SIZES), mutate_text)
+    text = in_steps(rng, skip, rng.choice(SIZES), mutate_assignment)
     model = rng.choice((tiny_model(), onnx_seeds()[2]))
     return _profile("sizes", model, rng, f"--dim={text}")
 
@@ -600,7 +607,9 @@ def prepare(folder: Path) -> None:
     """Make the results that damaged copies start from, in this folder, which is the current one."""
     for name, content in (("model.onnx", tiny_model()), ("arch.yaml", ARCHITECTURE), ("space.yaml", SPACE)):
         (folder / name).write_bytes(content)
-    codes = [run_command(("profile", "model.onnx", "--json", "out.json", "--arch", "arch.yaml")), run_command(_EXPLORE)]
+    design = ("model.onnx", "--arch", "arch.yaml")
+    codes = [run_command(("profile", *design, "--json", "out.json")), run_command(_EXPLORE)]
+    codes += [run_command(("simulate", *design)), run_command(("systolic", "model.onnx"))]  # compiled once, here
     if any(codes):
         raise HwsimError("the inputs without a fault are refused.", where=str(folder))
     cache = {f"cache/{p.name}": p.read_bytes() for p in (folder / "cache").glob("*.json")}

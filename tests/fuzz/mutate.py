@@ -90,6 +90,15 @@ def mutate_text(rng: random.Random, text: str) -> str:
     return text[:at] + rng.choice((rng.choice(WORDS), rng.choice(TEXTS), "", rng.choice("=.,*?[]-+0/ "))) + text[to:]
 
 
+def mutate_assignment(rng: random.Random, text: str) -> str:
+    """One change to ``NAME=VALUE``: half of the time another value, of the same kind more often than not."""
+    name, equals, value = text.partition("=")
+    if not equals or rng.random() < 0.5:
+        return mutate_text(rng, text)
+    near = [value.replace("2", "4"), value + "0", "1", "2", "3", "8", "12", "100", "0.5"]
+    return f"{name}={rng.choice(near if rng.random() < 0.6 else WORDS)}"
+
+
 # --- trees --------------------------------------------------------------------------
 
 
@@ -315,7 +324,7 @@ def _change_field(  # noqa: PLR0912 (a table of changes)
 
 def in_steps(rng: random.Random, skip: frozenset[int], value: T, mutate: Callable[[random.Random, T], T]) -> T:
     """A value mutated a few times; steps in ``skip`` are left out, and the others stay what they were."""
-    seeds = [rng.getrandbits(64) for _ in range(rng.choice((1, 1, 1, 2, 3, 5)))]
+    seeds = [rng.getrandbits(64) for _ in range(rng.choice((1, 1, 1, 1, 2, 4)))]
     for step, seed in enumerate(seeds):
         if step not in skip:
             value = mutate(random.Random(seed), value)

@@ -27,14 +27,21 @@ class Network:
     """A model, sizes of its symbolic dimensions, and what is known of it by construction.
 
     Attributes:
-        macs: multiplications of its contractions.
-        shape: of its output.
+        products: multiplications of each contraction, by the operator's name.
+        shapes: of the input and of every operator's results.
+        output: the result's name.
     """
 
     model: onnx.ModelProto
     dims: dict[str, int]
-    macs: int
-    shape: Shape
+    products: dict[str, int]
+    shapes: dict[str, Shape]
+    output: str
+
+    @property
+    def macs(self) -> int:
+        """Multiplications in all."""
+        return sum(self.products.values())
 
 
 @dataclass
@@ -43,8 +50,7 @@ class _Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: list[onnx.TensorProto] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
-    inputs: list[str] = field(default_factory=list)
-    macs: int = 0
+    products: dict[str, int] = field(default_factory=dict)
 
     def weight(self, *shape: int, values: list[int] | None = None) -> str:
         name = f"w{len(self.weights)}"
@@ -104,7 +110,7 @@ def _conv(g: _Graph) -> bool:
     if g.rng.random() < 0.5:
         attributes["kernel_shape"] = kernel
     g.add("Conv", inputs, (n, m, *out), **attributes)
-    g.macs += n * m * math.prod(out) * (c // group) * math.prod(kernel)
+    g.products[g.nodes[-1].name] = n * m * math.prod(out) * (c // group) * math.prod(kernel)
     return True
 
 
@@ -122,7 +128,7 @@ def _same_conv(g: _Graph) -> bool:
     if n * m * math.prod(out) > MOST_ELEMENTS:
         return False
     g.add("Conv", [x, g.weight(m, c, *[k] * len(sides))], (n, m, *out), auto_pad=pad, strides=[stride] * len(sides))
-    g.macs += n * m * math.prod(out) * c * k ** len(sides)
+    g.products[g.nodes[-1].name] = n * m * math.prod(out) * c * k ** len(sides)
     return True
 
 
@@ -143,7 +149,9 @@ def _transposed_conv(g: _Graph) -> bool:
         strides=[stride] * len(sides),
         group=group,
     )
-    g.macs += n * c * math.prod(sides) * m * k ** len(sides)  # every input meets every weight of its channel
+    g.products[g.nodes[-1].name] = (
+        n * c * math.prod(sides) * m * k ** len(sides)
+    )  # every input meets every weight of its channel
     return True
 
 
@@ -160,7 +168,7 @@ def _matmul(g: _Graph) -> bool:
         other = (*[s if g.rng.random() < 0.7 else 1 for s in shape[:-2]], shape[-1], m)
     out = (*shape[:-1], m)
     g.add("MatMul", [x, g.weight(*other)], out)
-    g.macs += math.prod(out) * shape[-1]
+    g.products[g.nodes[-1].name] = math.prod(out) * shape[-1]
     return True
 
 
@@ -175,7 +183,7 @@ def _product_with_itself(g: _Graph) -> bool:
         return False
     turned = g.add("Transpose", [x], (*shape[:-2], shape[-1], shape[-2]), perm=axes)
     g.add("MatMul", [x, turned], (*shape[:-1], shape[-2]))
-    g.macs += math.prod(shape) * shape[-2]
+    g.products[g.nodes[-1].name] = math.prod(shape) * shape[-2]
     return True
 
 
@@ -186,7 +194,7 @@ def _gemm(g: _Graph) -> bool:
     (rows, inner), m, turned = g.shapes[x], g.rng.choice(CHANNELS), g.rng.randrange(2)
     inputs = [x, g.weight(*((m, inner) if turned else (inner, m)))] + ([g.weight(m)] if g.rng.random() < 0.5 else [])
     g.add("Gemm", inputs, (rows, m), transB=turned)
-    g.macs += rows * inner * m
+    g.products[g.nodes[-1].name] = rows * inner * m
     return True
 
 
@@ -198,7 +206,7 @@ def _einsum(g: _Graph) -> bool:
     left = "abc"[: len(shape)]
     out = (*shape[:-1], m)
     g.add("Einsum", [x, g.weight(shape[-1], m)], out, equation=f"{left},{left[-1]}m->{left[:-1]}m")
-    g.macs += math.prod(shape) * m
+    g.products[g.nodes[-1].name] = math.prod(shape) * m
     return True
 
 
@@ -217,7 +225,7 @@ def _recurrent(g: _Graph) -> bool:
     if math.prod(shapes[0]) > MOST_ELEMENTS:
         return False
     g.add(op, [x, *weights], *shapes, hidden_size=hidden, direction="bidirectional" if both else "forward")
-    g.macs += directions * steps * batch * gates * hidden * (features + hidden)
+    g.products[g.nodes[-1].name] = directions * steps * batch * gates * hidden * (features + hidden)
     return True
 
 
@@ -478,7 +486,7 @@ def random_network(rng: random.Random, skip: frozenset[int] = frozenset()) -> Ne
         if step not in skip:
             g.rng.choice(CONTRACTIONS if step == 0 or g.rng.random() < 0.3 else OTHERS)(g)
     g.rng = rng
-    if g.macs == 0 and not _matmul(g):
+    if not g.products and not _matmul(g):
         raise AssertionError("a product with weights is always possible")
     if symbolic and any(n.op_type in ("Reshape", "Resize", "Pad") for n in g.nodes):
         symbolic = False  # sizes stand in the graph's constants
@@ -493,4 +501,4 @@ def random_network(rng: random.Random, skip: frozenset[int] = frozenset()) -> Ne
         g.weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-    return Network(model, dims, g.macs, g.shapes[output])
+    return Network(model, dims, g.products, g.shapes, output)
