@@ -16,6 +16,7 @@ from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapping import Mapping as LoopNest
+from hwsim.objective import Objective
 from workloads.problem import Problem
 from workloads.workload import Layer, Workload
 
@@ -180,6 +181,7 @@ def profile_workload(
     from workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
 
     deadline = deadline_after(time_limit)
+    objective = str(Objective.parse(objective))
     layers = workload.layers()
     todo = [(layer.problem, architecture, energy, objective, use_cache) for layer in layers]
     costs = _map_all(todo, [layer.name for layer in layers], jobs, progress, deadline)
@@ -227,7 +229,7 @@ def profile(
     Args:
         path: an ONNX file.
         arch: name of a shipped architecture, or an architecture file.
-        objective: ``edp``, ``energy`` or ``latency``.
+        objective: see `hwsim.objective.Objective.parse`.
         dims: sizes of the model's symbolic dimensions; others are 1.
         jobs: processes that map layers side by side; the result is the same.
         use_cache: look for mappings on disk first, and keep them there.

@@ -107,7 +107,7 @@ def study(
         model: a network that was read already, or an ONNX file.
         arch: name of a shipped architecture, or an architecture file.
         groups: a column each; text is settings separated by commas, ``shared_glb.depth=8192,PE.meshX=32``.
-        objective: ``edp``, ``energy`` or ``latency``.
+        objective: see `hwsim.objective.Objective.parse`.
         jobs / use_cache: as in `hwsim.network.profile`.
         progress: called with (layers done, layers, name of the column).
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hwsim.architecture import Architecture, Storage
 from hwsim.cost import LayerCost, NetworkCost
 from hwsim.whatif import limited_by
-from reports import units
 from workloads.memory import live_tensors, memory_schedule
 
 LEAKAGE = "leakage"
@@ -162,7 +161,7 @@ def gap(cost: LayerCost) -> float | None:
     certificate = cost.certificate
     if certificate is None:
         return None
-    return 0.0 if certificate.optimal else 1 - units.share(certificate.lower_bound, certificate.value)
+    return certificate.gap
 
 
 def top_share(parts: Sequence[tuple[str, float]]) -> tuple[str, float]:

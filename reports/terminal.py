@@ -254,11 +254,12 @@ def certificate_line(cost: LayerCost) -> Text:
     c = cost.certificate
     if c is None:
         return line("mapping given, not searched")
-    word = "optimal" if c.optimal else f"gap {100 * (1 - units.share(c.lower_bound, c.value)):.3g}%"
+    word = "optimal" if c.optimal else f"gap {100 * c.gap:.3g}%"
+    tie = f", then {c.tie} {c.tie_value:.6g} (bound {c.tie_bound:.6g})" if c.tie else ""
     space = f" of {c.space_size:.4g} mappings" if c.space_size else ""
     return line(
-        f"{c.objective} {c.value:.6g}, {word} (bound {c.lower_bound:.6g}); {c.evaluated:,} partial mappings{space} "
-        f"in {units.seconds(c.seconds)}. {c.argument}"
+        f"{c.objective} {c.value:.6g}, {word} (bound {c.lower_bound:.6g}){tie}; {c.evaluated:,} partial mappings"
+        f"{space} in {units.seconds(c.seconds)}. {c.argument}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwsim.cli.shared import (
-    Objective,
+    ObjectiveText,
     check_outputs,
     dims,
     hash_model,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def profile(
     model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")],
     arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
-    objective: Annotated[Objective, typer.Option(help="What every layer's mapping minimises.")] = Objective.edp,
+    objective: ObjectiveText = "edp",
     dim: Annotated[
         list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
     ] = None,
@@ -74,7 +74,7 @@ def profile(
             workload,
             architecture,
             energy,
-            objective.value,
+            objective,
             jobs=jobs,
             use_cache=not no_cache,
             time_limit=time_limit,
@@ -85,7 +85,7 @@ def profile(
             lambda: profile_workload(
                 workload,
                 *load_architecture(arch, own_prices=True),
-                objective.value,
+                objective,
                 jobs=jobs,
                 use_cache=not no_cache,
                 progress=progress,
@@ -108,11 +108,11 @@ def profile(
         from hwsim.provenance import Inputs, command, design_sha256
         from reports.html.profile import profile_page
 
-        options = [("--arch", arch), ("--objective", objective.value), ("--dim", dim), ("--set", settings)]
+        options = [("--arch", arch), ("--objective", objective), ("--dim", dim), ("--set", settings)]
         inputs = Inputs(
             command("profile", model, options=options),
             (hashed, ("architecture and prices", design_sha256(architecture, energy))),
-            (("objective", objective.value), *sizes(dim)),
+            (("objective", objective), *sizes(dim)),
         )
         write_file(html, profile_page(cost, architecture, inputs))
     if layer is not None:

@@ -7,23 +7,32 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from hwsim.errors import HwsimError, printable
+from hwsim.objective import Objective
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
-class Objective(StrEnum):
-    """What a mapping is chosen for."""
+def _objective(text: str) -> str:
+    return str(Objective.parse(text)) if text else ""
 
-    edp = "edp"
-    energy = "energy"
-    latency = "latency"
 
+#: ``--objective``: its text, the shortest that means the same.
+ObjectiveText = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        metavar="FIGURE[,FIGURE]",
+        callback=_objective,
+        help="What a mapping minimises: edp, energy, latency; with commas, the next one breaks ties.",
+    ),
+]
 
 PAGE_WIDTH = 170  # columns where the output is no terminal
 

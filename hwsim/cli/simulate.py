@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwsim.cli.shared import (
-    Objective,
+    ObjectiveText,
     check_outputs,
     console,
     dims,
@@ -43,7 +43,7 @@ def simulate(
         str | None, typer.Option(help="Run this layer alone; without it the network, layer by layer.")
     ] = None,
     arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
-    objective: Annotated[Objective, typer.Option(help="What the layer's mapping minimises.")] = Objective.edp,
+    objective: ObjectiveText = "edp",
     dim: Annotated[
         list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
     ] = None,
@@ -87,7 +87,7 @@ def simulate(
         graph.fill_weights(rng)
 
     def cost_of(problem: Problem, name: str) -> LayerCost:
-        return _mapped(problem, architecture, energy, objective.value, name, not no_cache)
+        return _mapped(problem, architecture, energy, objective, name, not no_cache)
 
     if layer is None:
         runs, verdicts, seconds, final = _network(graph, architecture, cost_of, input, rng)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.shared import Objective, check_outputs, console, json_text, print_json, show
+from hwsim.cli.shared import ObjectiveText, check_outputs, console, json_text, print_json, show
 from hwsim.errors import HwsimError, visible
 
 
@@ -82,7 +82,7 @@ def evaluate(
 
 def map_command(
     specs: Annotated[list[Path], typer.Argument(help="Files with architecture and problem (together or apart).")],
-    objective: Annotated[Objective, typer.Option(help="What the mapping minimises.")] = Objective.edp,
+    objective: ObjectiveText = "",
     json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.map/1.")] = False,
     prove: Annotated[Path | None, typer.Option(help="Write mapping and certificate as JSON.")] = None,
     time_limit: Annotated[
@@ -110,6 +110,7 @@ def map_command(
     if len(loaded) != 1:
         raise HwsimError(f"expected one problem, found {len(loaded)}.", where=", ".join(s.name for s in loaded))
     spec = loaded[0]
+    objective = objective or str(spec.objective or "edp")
     warm.start()
     if front:
         from hwsim.mapper import pareto
@@ -126,10 +127,8 @@ def map_command(
         if not quiet:
             show(terminal.front_table(points, f"{spec.name} on {spec.architecture.name}"))
         return
-    with _search_line(objective.value) as tell:
-        cost = search(
-            spec.problem, spec.architecture, spec.energy, objective.value, time_limit=time_limit, progress=tell
-        )
+    with _search_line(objective) as tell:
+        cost = search(spec.problem, spec.architecture, spec.energy, objective, time_limit=time_limit, progress=tell)
     if not isinstance(cost, Illegal) and cost.certificate is not None:
         size = space_size(map_space(spec.problem, spec.architecture)) or 0
         cost = replace(cost, certificate=replace(cost.certificate, space_size=size))

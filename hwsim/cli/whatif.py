@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwsim.cli.shared import (
-    Objective,
+    ObjectiveText,
     check_outputs,
     dims,
     hash_model,
@@ -30,7 +30,7 @@ def whatif(
         ),
     ],
     arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
-    objective: Annotated[Objective, typer.Option(help="What every layer's mapping minimises.")] = Objective.edp,
+    objective: ObjectiveText = "edp",
     dim: Annotated[
         list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
     ] = None,
@@ -54,7 +54,7 @@ def whatif(
         workload = read_onnx(path, dims(dim or []))
         hashed = hash_model(path) if html is not None else ("", "")
     with progress_bar("mapping") as progress:
-        variants = study(workload, arch, parsed, objective.value, jobs=jobs, progress=progress)
+        variants = study(workload, arch, parsed, objective, jobs=jobs, progress=progress)
     if json is not None:
         write_file(json, json_text(data.whatif_data(variants)))
     columns = from_variants(variants)
@@ -72,9 +72,9 @@ def whatif(
         from hwsim.provenance import Inputs, command, design_sha256
         from reports.html.columns import whatif_page
 
-        options = [("--arch", arch), ("--objective", objective.value), ("--dim", dim), ("--set", groups)]
+        options = [("--arch", arch), ("--objective", objective), ("--dim", dim), ("--set", groups)]
         designs = [(f"{v.name}: architecture and prices", design_sha256(v.architecture, v.energy)) for v in variants]
-        facts = (("objective", objective.value), *sizes(dim))
+        facts = (("objective", objective), *sizes(dim))
         inputs = Inputs(command("whatif", model, options=options), (hashed, *designs), facts)
         write_file(html, whatif_page(variants, inputs))
     if not quiet:

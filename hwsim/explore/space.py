@@ -18,6 +18,7 @@ from hwsim.errors import HwsimError
 from hwsim.explore.domain import Domain, Value
 from hwsim.explore.figures import FIGURES, UNITS
 from hwsim.explore.formula import Comparison, Formula
+from hwsim.objective import Objective as MappingObjective
 from hwsim.spec.document import Field, read_document
 from hwsim.spec.expression import CONSTANTS, FUNCTIONS
 from hwsim.spec.validation import validated
@@ -182,7 +183,7 @@ class SpaceFile(_Strict):
     title: str = ""
     models: tuple[Model, ...] = PydanticField(min_length=1, max_length=64)
     arch: str = "simple_ws"
-    mapping_objective: Literal["edp", "energy", "latency"] = "edp"
+    mapping_objective: str = "edp"
     parameters: dict[str, Parameter] = PydanticField(min_length=1, max_length=MAX_PARAMETERS)
     settings: dict[str, bool | int | float | str] = {}
     constraints: tuple[str, ...] = ()
@@ -195,6 +196,14 @@ class SpaceFile(_Strict):
     def _models(cls, value: Any) -> Any:
         listed = value if isinstance(value, list) else [value]
         return [{"model": item} if isinstance(item, str) else item for item in listed]
+
+    @field_validator("mapping_objective")
+    @classmethod
+    def _mapping_objective(cls, value: str) -> str:
+        try:
+            return str(MappingObjective.parse(value))
+        except HwsimError as error:
+            raise ValueError(error.message) from error
 
     @field_validator("objectives", mode="before")
     @classmethod

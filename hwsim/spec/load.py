@@ -12,6 +12,7 @@ from hwsim.architecture import Architecture
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.mapping import Mapping as LoopMapping
+from hwsim.objective import Objective
 from hwsim.spec.architecture import read_nodes
 from hwsim.spec.document import Field, parse_document, read_document
 from hwsim.spec.ert import read_ert
@@ -36,6 +37,7 @@ class Spec:
         name: the file's name as the user gave it.
         mapping: None where the file holds none (it is to be searched).
         places: level → the directive of the mapping file that its loops come from.
+        objective: what the file's ``mapper`` asks for; None where it says nothing.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Spec:
     problem: Problem
     mapping: LoopMapping | None = None
     places: dict[str, Field] = field(default_factory=dict)
+    objective: Objective | None = None
 
 
 def shipped_architectures() -> dict[str, Path]:
@@ -240,9 +243,30 @@ def _spec(document: Field, documents: list[Field], *, with_mapping: bool) -> Spe
     problem = read_problem(problem_field, _variables(documents))
     architecture.bind(tuple(x.name for x in problem.data_spaces))
     if not with_mapping:
-        return Spec(document.file, architecture, energy, problem)
+        return Spec(document.file, architecture, energy, problem, objective=_objective(documents))
     mapping, places = read_mapping(document.key("mapping"), architecture, problem)
     return Spec(document.file, architecture, energy, problem, mapping, places)
+
+
+#: Timeloop's metrics by the names of hwsim's figures.
+_METRICS = {"edp": "edp", "energy": "energy", "delay": "latency"}
+
+
+def _objective(documents: list[Field]) -> Objective | None:
+    """What ``optimization_metrics`` of a ``mapper`` asks for, in order."""
+    mapper = _part(documents, "mapper")
+    keys = ("optimization_metrics", "optimization-metrics", "optimization_metric", "optimization-metric")
+    key = next((k for k in keys if mapper is not None and mapper.has(k)), None)
+    if mapper is None or key is None:
+        return None
+    metrics = mapper.key(key)
+    names = [metrics.plain] if isinstance(metrics.plain, str) else metrics.names()
+    for name in names:
+        if name not in _METRICS:
+            metrics.fail(
+                f"'{name}' is not minimised by hwsim; {', '.join(_METRICS)} are.{did_you_mean(name, _METRICS)}"
+            )
+    return Objective.parse(",".join(_METRICS[name] for name in names))
 
 
 def _named(field: Field) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwsim.architecture import Architecture
 from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
+from hwsim.objective import FIGURES, Objective
 from hwsim.whatif import limited_by
 from reports import units
 from reports.html.page import bar, block, table, text
@@ -66,13 +67,15 @@ def certificate(cost: LayerCost) -> str:
     c = cost.certificate
     if c is None:
         return "The mapping was given, not searched."
-    what = {"edp": "pJ·cycles", "energy": "pJ", "latency": "cycles"}.get(c.objective, "")
+    first = Objective.parse(c.objective).figures[0]
     if c.optimal:
-        said = f"Proved best: no mapping has a smaller {c.objective} than {c.value:.6g} {what}."
+        said = f"Proved best: no mapping has a smaller {first.name} than {c.value:.6g} {first.unit}"
+        said += f", and none of these a smaller {c.tie} than {c.tie_value:.6g} {FIGURES[c.tie].unit}." if c.tie else "."
     else:
+        tie = f" (then {c.tie} {c.tie_value:.6g}, bound {c.tie_bound:.6g})" if c.tie else ""
         said = (
-            f"{c.objective} {c.value:.6g} {what}; the bound is {c.lower_bound:.6g}, so that at most "
-            f"{100 * (1 - c.lower_bound / c.value):.2g}% could still be gained."
+            f"{first.name} {c.value:.6g} {first.unit}; the bound is {c.lower_bound:.6g}{tie}, so that at most "
+            f"{100 * c.gap:.2g}% could still be gained."
         )
     space = f" The space has {c.space_size:.4g} mappings." if c.space_size else ""
     return f"{said}{space} {c.argument}"

@@ -22,15 +22,19 @@ from reports.html.page import Cell, Page, Section, bar, name_cell, sortable, tab
 from reports.palette import component_roles
 from reports.terminal import shape
 
-OBJECTIVES = {"edp": "energy × delay", "energy": "energy", "latency": "cycles"}
+FIGURE_NAMES = {"edp": "energy × delay", "energy": "energy", "latency": "cycles"}
 DEAREST = 7
+
+
+def _aim(objective: str) -> str:
+    return ", then ".join(FIGURE_NAMES[name] for name in objective.split(","))
 
 
 def profile_page(cost: NetworkCost, architecture: Architecture, inputs: Inputs) -> str:
     """A network's cost as one self-contained page."""
     page = Page(
         title=cost.model,
-        subtitle=f"on {cost.arch}, every layer mapped for least {OBJECTIVES[cost.objective]}",
+        subtitle=f"on {cost.arch}, every layer mapped for least {_aim(cost.objective)}",
         claim=_claim(cost, architecture),
         figures=_headline(cost),
         inputs=inputs,
