@@ -1431,18 +1431,18 @@ def outer_later(space, k):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def complete(space, orders, F, I, child, keep, best):  # type: ignore[no-untyped-def]
-    """Place all that is left in the loops of the outermost storage, in the best of the given orders.
+    """Place all that is left in the loops of the outermost storage, in each of the given orders.
 
     Args:
         orders: (orders, d) dimensions, inner → outer.
 
     Returns:
-        per label the figure that is minimised (inf where it cannot be below ``best``) and the order's index.
+        (labels, orders) the figure that is minimised; inf where it cannot be below ``best``, or where another order is
+        the same for the loops that are left.
     """
     n = F.shape[0]
     dims = space.size.shape[0]
-    values = np.full(n, np.inf)
-    chosen = np.zeros(n, np.int64)
+    values = np.full((n, orders.shape[0]), np.inf)
     f = np.empty(F.shape[1])
     x = np.empty(dims, np.int64)
     differs = np.full((1 << dims, orders.shape[0]), -1, np.int8)  # by the dimensions that are left; −1: not yet known
@@ -1478,8 +1478,6 @@ def complete(space, orders, F, I, child, keep, best):  # type: ignore[no-untyped
             slow = space.macs / f[SPATIAL] * f[LEAST_SLOW] * (1.0 - CLEAR)
             cycles = max(space.macs / f[SPATIAL], np.ceil(max(f[BANDWIDTH] * (1.0 - EPS), slow)))
             energy = f[ENERGY] + f[LEAK] * (f[SPATIAL] * cycles - space.macs)
-            value = _value(space, energy, cycles)
-            if value < values[k] and not worse(space, energy, cycles, best):
-                values[k] = value
-                chosen[k] = q
-    return values, chosen
+            if not worse(space, energy, cycles, best):
+                values[k, q] = _value(space, energy, cycles)
+    return values

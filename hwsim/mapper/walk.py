@@ -357,22 +357,20 @@ class Walk:
         finished: list[tuple[float, int, tuple[int, ...]]] = []
         for movable, group in groups:
             orders = self.space.orders(0, movable)
-            # Where bounds are to be closed, each order is a mapping of its own, not only the most promising one.
-            for some in [orders] if self.prune else [(order,) for order in orders]:
-                for part in _parts(len(group)):
-                    labels = group[part]
-                    values, chosen = kernel.complete(
-                        self.arrays, np.array(some, np.int64), F[labels], I[labels], child, kept, self.target()
-                    )
-                    finished += [
-                        (float(values[k]), int(labels[k]), some[chosen[k]]) for k in np.flatnonzero(np.isfinite(values))
-                    ]
-                    if not self.prune and len(finished) > CLOSE_PRICED:
-                        self.complete = False
-                        return
-                    if self.stop(beam):
-                        self.complete = self.complete and beam is not None
-                        break
+            array = np.array(orders, np.int64).reshape(len(orders), -1)
+            for part in _parts(len(group)):
+                labels = group[part]
+                values = kernel.complete(self.arrays, array, F[labels], I[labels], child, kept, self.target())
+                found = np.isfinite(values)
+                if self.prune:  # the most promising order; else, where a gap is closed, each is a mapping of its own
+                    found &= np.arange(len(orders)) == np.argmin(values, axis=1)[:, None]
+                finished += [(float(values[k, q]), int(labels[k]), orders[q]) for k, q in np.argwhere(found)]
+                if not self.prune and len(finished) > CLOSE_PRICED:
+                    self.complete = False
+                    return
+                if self.stop(beam):
+                    self.complete = self.complete and beam is not None
+                    break
             self.labels += len(group)
         for bound, label, order in sorted(finished):
             if self.best is not None and bound * (1 + kernel.EPS) >= self.value(self.best):

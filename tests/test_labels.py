@@ -1,0 +1,77 @@
+"""What partial mappings promise: a complete label's energy and cycles are never above what its mapping costs.
+
+The walk runs without dropping anything, so that every mapping of a small space is met; `hwsim.model.evaluate` says
+what it costs. A price at a time shows which action a label counts too often.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hwsim.cost import LayerCost
+from hwsim.energy import Action, EnergyTable
+from hwsim.mapper import labels as kernel
+from hwsim.mapper.space import Limits, aimed, kernel_space, map_space
+from hwsim.mapper.walk import Clock, Walk
+from hwsim.model import evaluate
+from hwsim.objective import FIGURES
+from tests.random_designs import Design, design
+
+
+class Complete(Walk):
+    """A walk that compares every complete label with its mapping instead of looking for the best one."""
+
+    def compare(self) -> dict[object, tuple[float, LayerCost]]:
+        """Mapping → the least that any of its labels promises, and what it costs."""
+        self.met: dict[object, tuple[float, LayerCost]] = {}
+        self.prune = False
+        self.run(None)
+        return self.met
+
+    def _complete(self, groups, F, I, child, kept, keep, stages, beam):  # type: ignore[no-untyped-def]  # noqa: E741
+        for movable, group in groups:
+            orders = self.space.orders(0, movable)
+            array = np.array(orders, np.int64).reshape(len(orders), -1)
+            values = kernel.complete(self.arrays, array, F[group], I[group], child, kept, np.inf)
+            for k, q in np.argwhere(np.isfinite(values)):
+                key = int(I[group[k], kernel.KEY])
+                mapping = self._mapping(stages, int(group[k]), orders[q], key, keep)
+                cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
+                if isinstance(cost, LayerCost):
+                    least, _ = self.met.get(mapping, (np.inf, cost))
+                    self.met[mapping] = min(least, float(values[k, q])), cost
+
+
+def _broken(some: Design, energy: EnergyTable, figure: str) -> list[object]:
+    """Mappings that cost less than their labels promise."""
+    space = map_space(some.problem, some.architecture)
+    arrays = aimed(kernel_space(space, energy), figure, Limits())
+    walk = Complete(space, energy, arrays, FIGURES[figure], Limits(), Clock())
+    met = walk.compare()
+    return [m for m, (promised, cost) in met.items() if promised > FIGURES[figure].of(cost) * (1 + 1e-9) + 1e-9]
+
+
+@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("figure", ["energy", "latency"])
+def test_labels_promise_no_more(figure: str, part: int) -> None:
+    """10 random designs each."""
+    for k in range(10 * part, 10 * part + 10):
+        some = design(random.Random(f"labels/{k}"), 400)
+        assert not _broken(some, some.energy, figure), k
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_action_is_counted_too_often(part: int) -> None:
+    for k in range(5 * part, 5 * part + 5):
+        some = design(random.Random(f"actions/{k}"), 200)
+        for level, actions in some.energy.actions.items():
+            for action in actions:
+                only = {
+                    x: {a: Action(1.0 if (x, a) == (level, action) else 0.0) for a in table}
+                    for x, table in some.energy.actions.items()
+                }
+                assert not _broken(some, replace(some.energy, actions=only), "energy"), (k, level, action)
