@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal
 
 from hwsim.errors import HwsimError
@@ -113,14 +114,14 @@ class Storage:
     constraints: Constraints = Constraints()
     attributes: dict[str, Any] = field(default_factory=dict, compare=False)
 
-    @property
+    @cached_property
     def capacity(self) -> int | None:
         """Words that one instance holds; None is unbounded."""
         if self.depth is None:
             return None
         return math.floor(self.depth * self.block_size / Fraction(repr(self.multiple_buffering)))
 
-    @property
+    @cached_property
     def min_words(self) -> int:
         """The fewest words that the tiles must fill; an unbounded memory asks for none."""
         return 0 if self.capacity is None else self.constraints.least_of(self.capacity)
@@ -147,7 +148,7 @@ class Fanout:
         """Name of this level in Timeloop's mappings."""
         return f"inter_{self.of or self.name}_spatial"
 
-    @property
+    @cached_property
     def min_instances(self) -> int:
         """The fewest instances that must be in use, below each instance of what is outside."""
         return self.constraints.least_of(self.mesh_x * self.mesh_y)

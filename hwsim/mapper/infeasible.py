@@ -40,6 +40,13 @@ def _factor(space: MapSpace) -> Illegal | None:
 def _factorization(space: MapSpace) -> Illegal | None:
     """Whether every dimension is a product of factors that the levels allow."""
     for dim, size in space.problem.dims:
+        ranges = [factor_range(_loops(level), dim, space.problem) for level in space.architecture.levels]
+        if all(low == 1 for low, _ in ranges) and any(
+            high >= size
+            for (_, high), x in zip(ranges, space.architecture.levels, strict=True)
+            if isinstance(x, Storage)
+        ):
+            continue  # one storage may have all of it
         reached = {1}
         for level in space.architecture.levels:
             low, high = factor_range(_loops(level), dim, space.problem)

@@ -144,6 +144,7 @@ class MapSpace:
     dims: tuple[str, ...]
     keeps: tuple[tuple[frozenset[str], ...], ...]
     _memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    _orders: dict[Any, tuple[tuple[int, ...], ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @functools.cached_property
     def any_order(self) -> bool:
@@ -171,6 +172,16 @@ class MapSpace:
             <= MOST_FREE
             for x in self.architecture.storages
         )
+
+    @functools.cached_property
+    def may_keep(self) -> list[list[bool]]:
+        """Per level and data space, whether the level may keep it."""
+        return [[any(x.name in keep for keep in keeps) for x in self.problem.data_spaces] for keeps in self.keeps]
+
+    @functools.cached_property
+    def must_keep(self) -> list[list[bool]]:
+        """Per level and data space, whether the level keeps it in any case."""
+        return [[all(x.name in keep for keep in keeps) for x in self.problem.data_spaces] for keeps in self.keeps]
 
     def automaton(self, level: int, movable: frozenset[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """The orders of a level as an automaton over its loops, inner → outer.
@@ -207,6 +218,12 @@ class MapSpace:
 
         ``movable`` names the data spaces whose pending tile has not moved yet inside the level.
         """
+        known = self._orders.get((level, movable))
+        if known is None:
+            known = self._orders[level, movable] = self._list_orders(level, movable)
+        return known
+
+    def _list_orders(self, level: int, movable: frozenset[str]) -> tuple[tuple[int, ...], ...]:
         node = self.architecture.levels[level]
         constraint = node.constraints.spatial if isinstance(node, Fanout) else node.constraints.temporal
         loops = [d for d in self.dims if factor_range(constraint, d, self.problem)[1] > 1]
@@ -489,9 +506,7 @@ def kernel_space(
         top=np.array([not fans or k <= fans[0] for k in range(len(levels))]),
         capacity=np.array(capacity),
         room=_room(space, capacity),
-        fill_floor=np.array(
-            [0.0 if math.isinf(c) else c * x.constraints.min_utilization for c, x in zip(capacity, levels, strict=True)]
-        ),
+        fill_floor=np.array([float(x.min_words) if isinstance(x, Storage) else 0.0 for x in levels]),
         block=np.array(block),
         read=read,
         write=write,
@@ -537,7 +552,7 @@ def kernel_space(
             1 + min(MOST_REACH, max((max(x.mesh_x, x.mesh_y) for x in architecture.fanouts), default=1)), np.bool_
         ),
         may_throttle=any(_limits(x) for x in architecture.storages) and any(price(x, "leak") > 0 for x in levels),
-        least_used=np.array([least_instances(x) if isinstance(x, Fanout) else 0.0 for x in levels]),
+        least_used=np.array([float(x.min_instances) if isinstance(x, Fanout) else 0.0 for x in levels]),
         figure=CODES["edp"],
         bounded=False,
         most_edp=math.inf,
@@ -586,11 +601,6 @@ def _first_visits(space: MapSpace) -> npt.NDArray[np.float64]:
     )
 
 
-def least_instances(fanout: Fanout) -> float:
-    """Instances that a fan-out's ``min_utilization`` asks for."""
-    return fanout.constraints.min_utilization * fanout.mesh_x * fanout.mesh_y
-
-
 _WORDS: dict[Any, Any] = {}
 _MOST_WORDS = 64  # problems
 _PIECE = 20_000  # keys that are looked at between two looks at the clock
@@ -624,12 +634,11 @@ def _outer_words(
 
 def _room(space: MapSpace, capacity: list[float]) -> npt.NDArray[np.float64]:
     """(levels, data spaces) tightest capacity among the storages at or outside a level that must keep it."""
-    spaces = space.problem.data_spaces
-    out = np.full((len(capacity), len(spaces)), math.inf)
-    for s, data_space in enumerate(spaces):
+    out = np.full((len(capacity), len(space.problem.data_spaces)), math.inf)
+    for s in range(out.shape[1]):
         running = math.inf
-        for level, keeps in enumerate(space.keeps):
-            if all(data_space.name in keep for keep in keeps):
+        for level, must in enumerate(space.must_keep):
+            if must[s]:
                 running = min(running, capacity[level])
             out[level, s] = running
     return out
@@ -647,18 +656,33 @@ def _reach(
     """(levels, data spaces) pJ at least to move each data space once between a level and the outermost one."""
     spaces = space.problem.data_spaces
     out = np.zeros((len(space.keeps), len(spaces)))
-    for s, data_space in enumerate(spaces):
+    for s, x in enumerate(spaces):
+        access, fill = _once(x, read, write, update, block, share)
+        reached = [0.0]
         for level in range(1, len(space.keeps)):
             once = []
             for parent in range(level - 1, -1, -1):
-                if any(data_space.name in keep for keep in space.keeps[parent]):
-                    access = update[parent] if data_space.read_write else read[parent]
-                    fill = 0.0 if data_space.read_write else write[level] / block[level] * share[level]
-                    once.append(touched[s] * (access / block[parent] * share[parent] + fill) + out[parent, s])
-                if all(data_space.name in keep for keep in space.keeps[parent]) and space.keeps[parent]:
+                if space.may_keep[parent][s]:
+                    once.append(touched[s] * (access[parent] + fill[level]) + reached[parent])
+                if space.must_keep[parent][s]:
                     break
-            out[level, s] = min(once, default=0.0)
+            reached.append(min(once, default=0.0))
+        out[:, s] = reached
     return out
+
+
+def _once(
+    data_space: DataSpace,
+    read: npt.NDArray[np.float64],
+    write: npt.NDArray[np.float64],
+    update: npt.NDArray[np.float64],
+    block: npt.NDArray[np.float64],
+    share: npt.NDArray[np.float64],
+) -> tuple[list[float], list[float]]:
+    """pJ of a word at each level: served to what is inside (a result: taken from there), and filled from outside."""
+    access = (update if data_space.read_write else read) / block * share
+    fill = np.zeros_like(write) if data_space.read_write else write / block * share
+    return access.tolist(), fill.tolist()
 
 
 def _outer_reach(
@@ -680,21 +704,19 @@ def _outer_reach(
     if not by_keep:
         free = np.where(np.arange(len(read)) == 0, 0.0, 1.0)  # prices without the outermost storage's
         return _reach(space, read * free, write, update * free, block, share, touched)[None]
-    spaces = space.problem.data_spaces
-    out = np.full((len(held), len(space.keeps), len(spaces)), math.inf)
-    for k, s in itertools.product(range(len(held)), range(len(spaces))):
-        x = spaces[s]
-        source = 1 if held[k, s] else 0
-        out[k, source, s] = 0.0
-        for level in range(2, len(space.keeps)):
-            once = []
-            for parent in (*range(level - 1, 1, -1), source):
-                choices = space.keeps[parent]
-                if parent == source or any(x.name in keep for keep in choices):
-                    access = update[parent] if x.read_write else read[parent]
-                    fill = 0.0 if x.read_write else write[level] / block[level] * share[level]
-                    once.append(touched[s] * (access / block[parent] * share[parent] + fill) + out[k, parent, s])
-                if all(x.name in keep for keep in choices):
-                    break
-            out[k, level, s] = min(once)
+    out = np.full((len(held), len(space.keeps), len(space.problem.data_spaces)), math.inf)
+    for s, x in enumerate(space.problem.data_spaces):
+        access, fill = _once(x, read, write, update, block, share)
+        for source in (0, 1):
+            reached = [math.inf] * len(space.keeps)
+            reached[source] = 0.0
+            for level in range(2, len(space.keeps)):
+                once = []
+                for parent in (*range(level - 1, 1, -1), source):
+                    if parent == source or space.may_keep[parent][s]:
+                        once.append(touched[s] * (access[parent] + fill[level]) + reached[parent])
+                    if space.must_keep[parent][s]:
+                        break
+                reached[level] = min(once)
+            out[held[:, s] == (source == 1), :, s] = reached
     return out

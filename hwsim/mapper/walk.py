@@ -120,6 +120,7 @@ class Walk:
     needed: dict[int, list[float]] = field(default_factory=dict)  # level → least words needed, most instances used
     dive_until: float = 0.0
     keys: int = 0
+    _served: dict[tuple[int, frozenset[str] | None], BoolArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.keys = math.prod(self.arrays.ndiv.tolist())
@@ -280,14 +281,18 @@ class Walk:
 
     def _parents(self, level: int, keep: frozenset[str] | None) -> BoolArray:
         """(data spaces, levels) who may serve what is pending at a level: that level itself if ``keep`` says so."""
+        known = self._served.get((level, keep))
+        if known is not None:
+            return known
         spaces = self.space.problem.data_spaces
         out = np.zeros((len(spaces), len(self.space.keeps)), np.bool_)
         for s, data_space in enumerate(spaces):
             for p in range(level, -1, -1):
-                choices = self.space.keeps[p] if p < level or keep is None else (keep,)
-                out[s, p] = any(data_space.name in choice for choice in choices)
-                if all(data_space.name in choice for choice in choices):
+                given = p == level and keep is not None
+                out[s, p] = data_space.name in keep if given and keep is not None else self.space.may_keep[p][s]
+                if out[s, p] if given else self.space.must_keep[p][s]:
                     break
+        self._served[level, keep] = out
         return out
 
     def _level(
@@ -362,6 +367,8 @@ class Walk:
                 labels = group[part]
                 values = kernel.complete(self.arrays, array, F[labels], I[labels], child, kept, self.target())
                 found = np.isfinite(values)
+                if not found.any():
+                    continue
                 if self.prune:  # the most promising order; else, where a gap is closed, each is a mapping of its own
                     found &= np.arange(len(orders)) == np.argmin(values, axis=1)[:, None]
                 finished += [(float(values[k, q]), int(labels[k]), orders[q]) for k, q in np.argwhere(found)]
@@ -389,9 +396,11 @@ class Walk:
 
     def _by_movable(self, F: FloatArray, labels: IntArray) -> list[tuple[frozenset[str], IntArray]]:
         """Group labels by which data spaces still have a tile that has not moved (or a zone to go on)."""
+        if not len(labels):
+            return []
         names = [d.name for d in self.space.problem.data_spaces]
-        columns = np.array([kernel.SPACE + s * kernel.PER_SPACE + kernel.MODE for s in range(len(names))])
-        modes = F[np.ix_(labels, columns)]
+        last = kernel.SPACE + kernel.PER_SPACE * len(names)
+        modes = F[labels, kernel.SPACE + kernel.MODE : last : kernel.PER_SPACE]
         code = (modes != kernel.CLOSED) @ (1 << np.arange(len(names)))
         return [
             (frozenset(n for s, n in enumerate(names) if int(c) >> s & 1), labels[code == c]) for c in np.unique(code)
