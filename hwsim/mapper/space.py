@@ -32,8 +32,9 @@ MOST_WINDOWS = 3  # shared ranks of a data space that labels follow
 MOST_FREE = 4  # loops of a level of which every order is tried where orders can count in ways that are not known
 MOST_SLIDING = 5  # dimensions of one rank: their orders are tried one by one
 MOST_REACH = 4096  # instances along an axis up to which `labels._most` looks for what fills it best
-KEY_BYTES = 1 << 30  # of the tables with an entry per key, a choice of a divisor of every dimension
-COARSE = 20_000  # keys of a space that is thinned out
+KEY_BYTES = 1 << 29  # of the tables with an entry per key, a choice of a divisor of every dimension
+COARSE = 20_000  # keys of a space that is thinned out to find a first mapping
+COARSEST = 100_000  # keys where that is all that is searched
 
 
 @functools.lru_cache(maxsize=4096)
@@ -446,7 +447,10 @@ def kernel_space(
         value = getattr(level, name, None)
         return math.inf if value is None else float(value)
 
-    lists = coarse_divisors([sizes[d] for d in dims], COARSE) if coarse else [divisors(sizes[d]) for d in dims]
+    lists = [divisors(sizes[d]) for d in dims]
+    if coarse:
+        enough = math.prod(map(len, lists)) > most_keys(space)
+        lists = coarse_divisors([sizes[d] for d in dims], COARSEST if enough else COARSE)
     keys = math.prod(map(len, lists))
     if keys > most_keys(space):
         raise HwsimError(f"{len(dims)} dimensions are more than the search has memory for.")

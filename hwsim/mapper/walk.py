@@ -32,7 +32,7 @@ GRACE = 0.3  # seconds that a dive has in any case
 # so the walk finds the best mapping itself, and which of several equal ones does not depend on what was known.
 SLACK = 1e-9
 LOOSE = 800  # partial mappings: where a hint leaves more than these, it is loose, and a dive pays
-LABEL_BYTES = 640 * 2**20  # of all partial mappings that are held at a time
+LABEL_BYTES = 384 * 2**20  # of all partial mappings that are held at a time
 WIDE = 1 << 60  # a beam that lets every label go on
 PART = 20_000  # labels that are looked at between two looks at the clock
 # A gap that is small, or left in a small space, is closed by pricing every mapping whose bound lies in it,
