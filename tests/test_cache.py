@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from hwsim.architecture import (
     Storage,
 )
 from hwsim.energy import Action, EnergyTable
+from hwsim.errors import HwsimError
 from hwsim.files import cache_folder
 from hwsim.mapper import search
 from hwsim.network import map_layer
@@ -89,7 +91,8 @@ def changed(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: PLR0912 (a branch
         case _:
             for field in dataclasses.fields(value):
                 for where, new in changed(getattr(value, field.name)):
-                    yield f".{field.name}{where}", replace(value, **{field.name: new})
+                    with suppress(HwsimError, ValueError):  # a value that the class refuses
+                        yield f".{field.name}{where}", replace(value, **{field.name: new})
 
 
 #: Fields that no mapping and no cost of one depends on: names, descriptions, sources, what only pricing reads.
@@ -100,7 +103,7 @@ IDLE = {
         *(f".levels[{k}].attributes" for k in range(3)),
     ),
     "energy": (
-        *(".name", ".area_um2"),
+        *(".name", ".area_um2", ".instead_of"),
         *(f".actions[{c}][{a}].{x}" for c, t in ENERGY.actions.items() for a in t for x in ("estimator", "source")),
     ),
 }

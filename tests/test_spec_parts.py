@@ -505,7 +505,7 @@ def test_parts_given_twice_or_not_at_all(tmp_path: Path) -> None:
         load_specs([part])
     with pytest.raises(HwsimError, match="no such file"):
         load_specs([tmp_path / "none.yaml"])
-    with pytest.raises(HwsimError, match="not a file"):
+    with pytest.raises(HwsimError, match="a folder"):
         load_specs([tmp_path])
 
 

@@ -114,7 +114,7 @@ def build_architecture(
         return _architecture([document], path, own_prices=own_prices)
     changed = apply_settings(document, settings)
     if not own_prices and _same(changed, document):
-        return _architecture([document], path)
+        return _architecture([changed], path)
     return _architecture([changed], path, own_prices=True)
 
 

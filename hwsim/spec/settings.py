@@ -89,6 +89,10 @@ def _named(value: Any, where: str = "") -> Iterator[_Node]:
             yield from _named(value.get(key), key)
 
 
+#: What the array simulator reads of the compute unit (`hwsim.array.arithmetic`).
+_COMPUTED = {"multiplier_width", "datawidth", "adder_width", "overflow"}
+
+
 class _Known:
     """Which attributes mean something to a node: what it says or inherits, and what its class knows."""
 
@@ -104,12 +108,14 @@ class _Known:
             names = names.union(*(class_attributes(kind, classes) for kind in kinds))
             if any(nodes.is_storage(kind) for kind in kinds):
                 names |= {name for group in nodes.ALIASES.values() for name in group}
+            elif not node.container:
+                names |= _COMPUTED
             self._own[id(node)] = names
         self._all = self._inherited.union(*self._own.values())
 
     def of(self, node: _Node) -> set[str]:
         """What may be set; of a container, what anything inside could inherit."""
-        return set(_MESH) | (self._all if node.container else self._own[id(node)] | self._inherited)
+        return {*_MESH, "systolic"} | (self._all if node.container else self._own[id(node)] | self._inherited)
 
 
 def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
