@@ -20,9 +20,9 @@ check: $(READY)
 	$(BIN)/mypy hwsim workloads reports
 	$(BIN)/python -m pytest -n auto
 
-# The search against enumeration on a thousand random designs.
+# The search against enumeration on a thousand random designs, and its objectives against each other on networks.
 check-search: $(READY)
-	HWSIM_DESIGNS=1000 $(BIN)/python -m pytest -n auto tests/test_search_designs.py
+	HWSIM_DESIGNS=1000 $(BIN)/python -m pytest -n auto tests/test_search_designs.py tests/test_latency_ties.py
 
 # The search's tests, and two thousand problems of many divisors, with kernels that raise where they leave an array.
 check-bounds: $(READY)
