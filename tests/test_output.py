@@ -650,3 +650,9 @@ def test_the_checks_of_commands_see_what_is_left(tmp_path: Path) -> None:
     for code, text in ((0, "Traceback (most recent call last):\n"), (70, "hwsim: unexpected")):
         with pytest.raises(AssertionError):
             check_told(code, "", text)
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "1" * 19, "0", "00", "-1", "1.5", "²", "x"])
+def test_a_size_that_is_none(size: str, hwsim: Command) -> None:
+    run = hwsim("profile", "zoo:lenet5", "--dim", f"batch={size}")
+    assert run.code == 2 and "'batch' should be a whole number" in run.err and run.err.count("\n") == 1

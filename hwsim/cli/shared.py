@@ -169,6 +169,9 @@ def _lines(title: str) -> Tell:
     return tell
 
 
+MOST_DIGITS = 18  # of a size: larger ones count beyond what the model counts
+
+
 def dims(pairs: list[str]) -> dict[str, int]:
     """Sizes of symbolic dimensions from ``NAME=SIZE``.
 
@@ -180,11 +183,14 @@ def dims(pairs: list[str]) -> dict[str, int]:
         name, _, value = pair.partition("=")
         if not name or not value:
             raise HwsimError("expected NAME=SIZE, for example batch=1.", where=f"--dim {pair}")
-        if not value.isascii() or not value.isdigit() or int(value) < 1:
+        digits = value.lstrip("0")
+        if not value.isascii() or not value.isdigit() or not digits or len(digits) > MOST_DIGITS:
             raise HwsimError(
-                f"the size of '{name}' should be a whole number of at least 1, found '{value}'.", where=f"--dim {pair}"
+                f"the size of '{name}' should be a whole number of at least 1, and of {MOST_DIGITS} digits at most; "
+                f"found '{value}'.",
+                where=f"--dim {pair}",
             )
-        out[name] = int(value)
+        out[name] = int(digits)
     return out
 
 
