@@ -120,6 +120,21 @@ def test_first_update(first: bool, reads: int) -> None:
     assert outputs.energy_pj == 5 * PRICES["update"] + reads * PRICES["read"]
 
 
+def test_first_visits_where_the_outermost_memory_keeps_no_results() -> None:
+    """The pad's sum is new when it first stands there: nothing is fetched from the buffer, the outermost that keeps it."""
+    operands = ALL - {"Outputs"}
+    found = cost(
+        matmul({"C": 5, "M": 3}),
+        design(storage(), storage("buffer"), storage("pad")),
+        LevelMapping("DRAM", loops(("C", 5), ("M", 3)), keep=operands),
+        LevelMapping("buffer", keep=ALL),
+        LevelMapping("pad", keep=ALL),
+    )
+    # M inside C: each of three sums comes back to the pad four times after its first visit.
+    assert found.levels[2].data_spaces["Outputs"].fills == 3 * 4
+    assert found.levels[1].data_spaces["Outputs"].fills == 0
+
+
 # --- bandwidth, leakage, blocks, clusters ---------------------------------------------------------------------------
 
 
