@@ -384,6 +384,32 @@ def test_row(tmp_path: Path, case: Case) -> None:
 
 
 @pytest.mark.parametrize(
+    ("op", "slots", "attributes", "shapes"),
+    [
+        # the sum itself is the last of four results, after mean and variance of each row
+        (
+            "com.microsoft.SkipLayerNormalization",
+            [x(2, 3, 8), x(2, 3, 8), w(8)],
+            {},
+            [(2, 3, 8), (2, 3, 1), (2, 3, 1), (2, 3, 8)],
+        ),
+        # (tensor, scale, zero point) per operand, after those of the result: 3 + 4 channels
+        (
+            "com.microsoft.QLinearConcat",
+            [w(), w(of=U8), x(2, 3, 5, of=U8), w(), w(of=U8), x(2, 4, 5, of=U8), w(), w(of=U8)],
+            {"axis": 1},
+            [(2, 7, 5)],
+        ),
+    ],
+)
+def test_results_of_contributed_operators(
+    tmp_path: Path, op: str, slots: list[Slot], attributes: dict[str, Any], shapes: list[tuple[int, ...]]
+) -> None:
+    workload = read(tmp_path, op, slots, len(shapes), **attributes)
+    assert [workload.tensors[name].shape for name in workload.operators[-1].outputs] == shapes
+
+
+@pytest.mark.parametrize(
     ("op", "slots", "attributes", "problems"),
     [
         # the constant operand is the weights, wherever it stands: of w [6, 8] @ x [8, 5], the 5 columns are rows
@@ -399,6 +425,8 @@ def test_row(tmp_path: Path, case: Case) -> None:
             [(mm(6, 8, 5), 1)],
         ),
         ("Einsum", [w(6, 8), x(8, 5)], {"equation": "ij,jk->ik"}, [(mm(6, 8, 5), 1)]),
+        # one group: 6 × 6 positions, 4 channels × 9 taps, 6 filters
+        ("DeformConv", [x(1, 4, 8, 8), w(6, 4, 3, 3), x(1, 18, 6, 6)], {}, [(mm(6, 36, 36), 1)]),
         # vectors
         ("MatMul", [x(8), w(8, 5)], {}, [(mm(5, 8, 1), 1)]),
         ("MatMul", [x(6, 8), w(8)], {}, [(mm(1, 8, 6), 1)]),

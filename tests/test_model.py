@@ -121,7 +121,7 @@ def test_first_update(first: bool, reads: int) -> None:
 
 
 def test_first_visits_where_the_outermost_memory_keeps_no_results() -> None:
-    """The pad's sum is new when it first stands there: nothing is fetched from the buffer, the outermost that keeps it."""
+    """The pad's sums are new when they first stand there, though the outermost that keeps them is the buffer."""
     operands = ALL - {"Outputs"}
     found = cost(
         matmul({"C": 5, "M": 3}),
