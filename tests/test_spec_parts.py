@@ -601,3 +601,30 @@ def test_mappings() -> None:
 )  # fmt: skip
 def test_mappings_that_are_none(text: str, message: str) -> None:
     assert message in said(text, lambda f: read_mapping(f, SMALL, matmul({"C": 4})))
+
+
+@pytest.mark.parametrize(
+    ("mapper", "objective"),
+    [
+        ("mapper: {optimization_metrics: [delay, energy], timeout: 0}", "latency"),
+        ("mapper: {optimization-metrics: [energy]}", "energy"),
+        ("mapper: {optimization_metric: edp}", "edp"),
+        ("mapper: {optimization-metrics: [edp, delay]}", "edp,latency"),
+        ("mapper: {algorithm: random}", "None"),
+        ("", "None"),
+    ],
+)
+def test_what_a_mapper_section_asks_for(mapper: str, objective: str, tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(f"arch: simple_ws\nproblem: {{shape: matmul, instance: {{C: 2}}}}\n{mapper}\n", encoding="utf-8")
+    assert str(load_specs([file], "problem")[0].objective) == objective
+
+
+def test_a_metric_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    text = (
+        "arch: simple_ws\nproblem: {shape: matmul, instance: {C: 2}}\nmapper: {optimization_metrics: [delay, area]}\n"
+    )
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(HwsimError, match="'area' is not minimised"):
+        load_specs([file], "problem")
