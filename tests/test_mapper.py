@@ -148,6 +148,10 @@ def test_a_buffer_without_room_for_one_element(hwsim: Callable[..., Run], tmp_pa
         assert word in run.err, run.err
 
 
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_interrupted_search_keeps_its_best(monkeypatch: pytest.MonkeyPatch) -> None:
     from hwsim.mapper import exact, walk
 
@@ -169,6 +173,11 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch: pytest.MonkeyPatch) -
     assert not cut.certificate.optimal
     # its bound is that of the whole space: not above the optimum
     assert 0 < cut.certificate.lower_bound <= whole.certificate.value <= cut.certificate.value
+    # so it is where a part of a large space is searched first
+    monkeypatch.setattr(exact, "LARGE", 0)
+    monkeypatch.setattr(walk.Walk, "run", lambda self, beam: _interrupt())
+    again = exact.search(problem, architecture, energy, hints=[cut.mapping])
+    assert isinstance(again, LayerCost) and again.certificate is not None and not again.certificate.optimal
     best, bound, gap = told[-1]
     assert (best, bound) == (cut.certificate.value, cut.certificate.lower_bound)
     assert gap == pytest.approx(1 - bound / best)

@@ -73,7 +73,7 @@ def search(
             else:
                 walk.dive_for(known)
                 known = [x.mapping for x in (walk.known, walk.best) if x is not None] + known
-        if fine is not None:
+        if fine is not None and (coarse is None or not walk.interrupted):
             walk = Walk(space, energy, aimed(fine, figure.name, limits), figure, limits, clock, progress, final)
             walk.solve(known)
         walks.append(walk)

@@ -206,6 +206,7 @@ class Walk:
             self.dive()
         except KeyboardInterrupt:
             self.complete, self.interrupted = False, True
+            self.decide()
 
     def know(self, hints: Sequence[Mapping]) -> None:
         """Let the best of some mappings bound the walk; those that are not of this space do not count."""
