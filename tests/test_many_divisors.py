@@ -77,8 +77,11 @@ def check(problem: Problem, architecture: Architecture, energy: EnergyTable, obj
 @pytest.fixture(scope="module", autouse=True)
 def compiled() -> None:
     """Compile the kernels: that is not part of a search's time."""
+    mac = Compute("mac", "intmac")
+    handing = Architecture("operands handed on", (Storage("DRAM", "DRAM", None, 16, 16, 1), Fanout("PE", 2, 1)), mac)
     for objective in OBJECTIVES:
         search(matmul({"C": 4, "M": 2}), *load_architecture("simple_ws"), objective)
+        search(matmul({"C": 4, "M": 2}), handing, random_prices(random.Random(0), handing), objective)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
