@@ -67,7 +67,7 @@ def compile_last() -> None:
     parents = np.ones((spaces, len(architecture.levels)), np.bool_)
     kernel.complete(arrays, np.zeros((1, 1), np.int64), labels, columns, child, keep, np.inf)
     bounds, order, cursor, needed = np.empty(1), np.zeros(1, np.int64), np.zeros(kernel.CURSOR, np.int64), np.zeros(2)
-    head = np.full(kernel.key_count(arrays), -1, np.int64)
+    head = np.full(int(np.prod(arrays.ndiv)), -1, np.int64)
     state = (bounds, order, head, cursor, needed)
     kernel.close_level(arrays, 1, labels, columns, *state, child, keep, child, parents, np.inf, True)
 

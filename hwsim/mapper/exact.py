@@ -107,8 +107,8 @@ def _floor(space: MapSpace, arrays: Space, energy: EnergyTable, figure: str) -> 
     fans = [x for x in space.architecture.levels if isinstance(x, Fanout)]
     cycles = arrays.macs / min(arrays.macs, math.prod(x.mesh_x * x.mesh_y for x in fans))
     pj = arrays.macs * energy.price(space.architecture.compute.name, "compute")
-    for s, x in enumerate(space.problem.data_spaces):
-        pj += min(arrays.reach[p, s] for p in range(len(space.keeps)) if any(x.name in keep for keep in space.keeps[p]))
+    for s in range(len(space.problem.data_spaces)):
+        pj += min(arrays.reach[p, s] for p, may in enumerate(space.may_keep) if may[s])
     return {"edp": pj * cycles, "energy": pj, "latency": cycles}[figure]
 
 
@@ -122,11 +122,7 @@ def _without(walk: Walk) -> Illegal:
         raise KeyboardInterrupt
     if not walk.complete:
         raise HwsimError("no mapping was found in the time and memory that the search had; there may be one.")
-    why = why_empty(walk)
-    if why is None:
-        return Illegal("", "", "the constraints leave no mapping", 1, 0)
-    level, reason, needed, available = why
-    return Illegal(level, "", reason, needed, available)
+    return why_empty(walk)
 
 
 def _certificate(goal: Objective, walks: list[Walk], best: LayerCost, seconds: float) -> Certificate:

@@ -48,11 +48,9 @@ def _factorization(space: MapSpace) -> Illegal | None:
         ):
             continue  # one storage may have all of it
         reached = {1}
-        for level in space.architecture.levels:
-            low, high = factor_range(_loops(level), dim, space.problem)
-            if isinstance(level, Fanout):
-                high = min(high, max(level.mesh_x, level.mesh_y))
-            ways = [n for n in divisors(size) if low <= n <= high]
+        for level, (low, high) in zip(space.architecture.levels, ranges, strict=True):
+            most = min(high, max(level.mesh_x, level.mesh_y)) if isinstance(level, Fanout) else high
+            ways = [n for n in divisors(size) if low <= n <= most]
             reached = {a * b for a in reached for b in ways if size % (a * b) == 0}
         if size not in reached:
             most = max(reached, default=0)

@@ -1001,15 +1001,6 @@ def promising(space, level, F, I, child, parents, best):  # type: ignore[no-unty
     return out[:n]
 
 
-@kernel()
-def key_count(space):  # type: ignore[no-untyped-def]
-    """Number of keys: products of divisors."""
-    keys = np.int64(1)
-    for d in range(space.size.shape[0]):
-        keys *= space.ndiv[d]
-    return keys
-
-
 @kernel(forceinline=True)
 def _held(space, x, keep):  # type: ignore[no-untyped-def]
     words = 0.0

@@ -658,20 +658,26 @@ def _reach(
     touched: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """(levels, data spaces) pJ at least to move each data space once between a level and the outermost one."""
-    spaces = space.problem.data_spaces
-    out = np.zeros((len(space.keeps), len(spaces)))
-    for s, x in enumerate(spaces):
-        access, fill = _once(x, read, write, update, block, share)
-        reached = [0.0]
-        for level in range(1, len(space.keeps)):
-            once = []
-            for parent in range(level - 1, -1, -1):
-                if space.may_keep[parent][s]:
-                    once.append(touched[s] * (access[parent] + fill[level]) + reached[parent])
-                if space.must_keep[parent][s]:
-                    break
-            reached.append(min(once, default=0.0))
-        out[:, s] = reached
+    out = np.zeros((len(space.keeps), len(space.problem.data_spaces)))
+    for s, x in enumerate(space.problem.data_spaces):
+        out[:, s] = _from(space, s, 0, 1, touched[s], *_once(x, read, write, update, block, share))
+    return out
+
+
+def _from(
+    space: MapSpace, s: int, source: int, first: int, touched: float, access: list[float], fill: list[float]
+) -> list[float]:
+    """Per level, pJ at least to bring a data space there from ``source``, by way of levels from ``first`` on."""
+    out = [math.inf] * len(space.keeps)
+    out[source] = 0.0
+    for level in range(first, len(space.keeps)):
+        once = []
+        for parent in (*range(level - 1, first - 1, -1), source):
+            if parent == source or space.may_keep[parent][s]:
+                once.append(touched * (access[parent] + fill[level]) + out[parent])
+            if space.must_keep[parent][s]:
+                break
+        out[level] = min(once)
     return out
 
 
@@ -710,17 +716,7 @@ def _outer_reach(
         return _reach(space, read * free, write, update * free, block, share, touched)[None]
     out = np.full((len(held), len(space.keeps), len(space.problem.data_spaces)), math.inf)
     for s, x in enumerate(space.problem.data_spaces):
-        access, fill = _once(x, read, write, update, block, share)
+        prices = _once(x, read, write, update, block, share)
         for source in (0, 1):
-            reached = [math.inf] * len(space.keeps)
-            reached[source] = 0.0
-            for level in range(2, len(space.keeps)):
-                once = []
-                for parent in (*range(level - 1, 1, -1), source):
-                    if parent == source or space.may_keep[parent][s]:
-                        once.append(touched[s] * (access[parent] + fill[level]) + reached[parent])
-                    if space.must_keep[parent][s]:
-                        break
-                reached[level] = min(once)
-            out[held[:, s] == (source == 1), :, s] = reached
+            out[held[:, s] == (source == 1), :, s] = _from(space, s, source, 2, touched[s], *prices)
     return out

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.architecture import Fanout, Storage
-from hwsim.cost import LayerCost
+from hwsim.cost import Illegal, LayerCost
 from hwsim.energy import EnergyTable
 from hwsim.mapper import labels as kernel
 from hwsim.mapper.space import Limits, MapSpace
@@ -108,7 +108,6 @@ class Walk:
     known: LayerCost | None = None
     best: LayerCost | None = None
     open_bound: float = math.inf
-    evaluated: int = 0
     labels: int = 0
     complete: bool = True
     walked: bool = False  # the whole space was looked at, as far as ``complete`` says
@@ -162,11 +161,15 @@ class Walk:
 
     def bound(self, cost: LayerCost) -> float:
         """What no mapping that counts undercuts, the one given among them."""
-        return min(self.value(cost), max(self.floor, self.open_bound) if self.complete and self.walked else self.floor)
+        return min(self.value(cost), max(self.floor, self.open_bound) if self.sure() else self.floor)
+
+    def sure(self) -> bool:
+        """Whether every mapping was looked at, or excluded."""
+        return self.complete and self.walked and self.space.all_orders
 
     def proved(self) -> bool:
         """Whether the walk found the best mapping by itself, with proof."""
-        if not self.walked or not self.complete or self.best is None or self.gap() > SLACK:
+        if not self.sure() or self.best is None or self.gap() > SLACK:
             return False
         return self.known is None or self.value(self.best) <= self.value(self.known) * (1 + SLACK)
 
@@ -242,7 +245,7 @@ class Walk:
         """Take what was known before where the walk found nothing better; close the gap that is left."""
         if not self.proved() and self.known is not None:
             self.best = self.known if self.best is None or self.rank(self.known) < self.rank(self.best) else self.best
-        if self.best is not None and self.complete and self.gap() > SLACK:
+        if self.best is not None and self.sure() and self.gap() > SLACK:
             self.close(self.gap())
 
     def close(self, gap: float) -> None:
@@ -278,7 +281,6 @@ class Walk:
             self.floor = {"edp": energy * cycles, "energy": energy, "latency": cycles}[self.figure.name]
         self._level(last, first, ints, child, [], beam)
         self.walked = self.walked or beam is None
-        self.complete = self.complete and self.space.all_orders
 
     def _parents(self, level: int, keep: frozenset[str] | None) -> BoolArray:
         """(data spaces, levels) who may serve what is pending at a level: that level itself if ``keep`` says so."""
@@ -388,7 +390,6 @@ class Walk:
                 break
             mapping = self._mapping(stages, label, order, int(I[label, kernel.KEY]), keep)
             cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
-            self.evaluated += 1
             if isinstance(cost, LayerCost):
                 if self.better(cost):
                     self.best = cost
@@ -576,13 +577,13 @@ def _by_axis(fanout: Fanout, loops: list[Loop], dims: tuple[str, ...]) -> tuple[
     return tuple(reversed(inner_first))
 
 
-def why_empty(walk: Walk) -> tuple[str, str, float, float] | None:
-    """(level, reason, needed, available) of the level that ruled every mapping out; None where none stands out."""
+def why_empty(walk: Walk) -> Illegal:
+    """The level that ruled every mapping out, as far as one stands out."""
     for k in range(len(walk.space.architecture.levels) - 1, -1, -1):
         level, (words, used) = walk.space.architecture.levels[k], walk.needed.get(k, [0.0, math.inf])
         if isinstance(level, Storage) and level.capacity is not None and words > level.capacity:
-            return level.name, "the smallest possible tiles do not fit", words, level.capacity
-        if isinstance(level, Fanout) and used < walk.arrays.least_used[k]:
+            return Illegal(level.name, "", "the smallest possible tiles do not fit", words, level.capacity)
+        if isinstance(level, Fanout) and used < level.min_instances:
             reason = "no mapping uses as many instances as min_utilization asks for"
-            return level.name, reason, float(walk.arrays.least_used[k]), used
-    return None
+            return Illegal(level.name, "", reason, level.min_instances, used)
+    return Illegal("", "", "the constraints leave no mapping", 1, 0)
