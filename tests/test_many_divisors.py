@@ -28,6 +28,7 @@ from workloads.problem import Problem, conv, matmul
 
 PER_PART = 5
 PARTS = max(1, int(os.environ.get("HWSIM_DIVISORS", "30")) // PER_PART)
+FOUND = 158  # a part in which tables of partial mappings went on growing when the time was up
 LIMIT = 0.2  # seconds that a search may take
 LEEWAY = 2.0  # seconds of processor time that it may take beyond: a kernel that is under way ends first
 
@@ -84,7 +85,7 @@ def compiled() -> None:
         search(matmul({"C": 4, "M": 2}), handing, random_prices(random.Random(0), handing), objective)
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", sorted({*range(PARTS), FOUND}))
 def test_random_problems(part: int) -> None:
     for k in range(PER_PART):
         rng = random.Random(f"divisors/{part * PER_PART + k}")

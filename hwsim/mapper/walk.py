@@ -317,9 +317,14 @@ class Walk:
                 continue
             bases, made = [], []
             for movable, group in groups:
+                if self.stop(beam):
+                    break
                 edges, covering = self.space.automaton(level, movable)
                 bases.append(group)
                 made.append(self._grow(level, edges, covering, F[group], I[group], child, kept, parents, beam))
+            if self.stop(beam):  # nothing would go on from here: large tables need not be put together
+                self.complete = self.complete and beam is not None
+                return
             if not made:
                 continue
             passes = [i for _, i in made]
@@ -455,12 +460,11 @@ class Walk:
             )
             if status == kernel.DONE:
                 break
-            if status == kernel.FULL and len(f) < most:
+            if status == kernel.FULL and len(f) < most and not self.stop(beam):
                 room = min(2 * len(f), max(most, len(f) + kernel.WAYS))
                 f, i, bounds = _enlarged(f, room), _enlarged(i, room), _enlarged(bounds, room)
-            elif status == kernel.FULL or self.stop(
-                beam
-            ):  # no room or no time for more: go on with those that there are
+            elif status == kernel.FULL or self.stop(beam):
+                # No room or no time for more: go on with those that there are.
                 self.complete = self.complete and beam is not None and status != kernel.FULL
                 cursor[kernel.FIRST] = cursor[kernel.LAST]
         n = int(cursor[kernel.LABELS])
