@@ -169,6 +169,8 @@ def test_a_page_s_hash_also_sees_clock_and_areas() -> None:
     assert provenance.design_sha256(replace(DESIGN, cycle_seconds=2e-9), ENERGY) != plain
     assert provenance.design_sha256(DESIGN, replace(ENERGY, area_um2={"buffer": 11.0})) != plain
     assert provenance.design_sha256(replace(DESIGN, description="other"), ENERGY) == plain
+    both = (replace(ENERGY, area_um2=dict(order)) for order in ([("a", 1.0), ("b", 2.0)], [("b", 2.0), ("a", 1.0)]))
+    assert len({provenance.design_sha256(DESIGN, energy) for energy in both}) == 1
     for room, where, new in VARIANTS:
         if room != "problem" and not any(where.startswith(name) for name in IDLE[room]):
             designs = {"architecture": DESIGN, "energy": ENERGY} | {room: new}
@@ -251,6 +253,16 @@ def test_a_damaged_entry_is_searched_again(folder: Path, damage: str) -> None:
     again = map_layer(job)
     assert (again.cycles, again.energy_pj, again.mapping) == (first.cycles, first.energy_pj, first.mapping)  # type: ignore[union-attr]
     assert cache.load(entry.stem, job[0]) == again
+
+
+def test_an_entry_with_its_fields_in_another_order_is_whole(folder: Path) -> None:
+    job = (conv({"C": 2, "M": 3}), SMALL, PRICES, "edp", True)
+    first = map_layer(job)
+    (entry,) = folder.iterdir()
+    data = json.loads(entry.read_text())
+    data["cost"] = dict(reversed(data["cost"].items()))
+    entry.write_text(json.dumps(data))
+    assert cache.load(entry.stem, job[0]) == first
 
 
 def test_an_entry_under_another_key_does_not_count(folder: Path) -> None:
@@ -344,6 +356,8 @@ def test_the_program_s_hash(copy: Path) -> None:
         with (copy / name).open("a") as file:
             file.write("\n# changed\n")
     (copy / "hwsim" / ".counting.py.swp").write_text("an editor's")
+    (copy / "hwsim" / "counting.py~").write_text("an editor's")
+    (copy / "hwsim" / ".counting.py").write_text("an editor's")
     (copy / "hwsim" / "__pycache__").mkdir(exist_ok=True)
     (copy / "hwsim" / "__pycache__" / "counting.py").write_text("compiled")
     assert run(copy, VERSION).split()[0] == whole

@@ -103,6 +103,12 @@ def test_inputs_wait_for_their_reader() -> None:
     assert figures(late) == (0, 100, 100)
 
 
+def test_what_is_read_and_made_by_none_is_there_from_the_start() -> None:
+    given = network({"x": 10, "v": 70, "h": 20, "y": 5}, [("a", "x", "h"), ("b", "h v", "y")], "y", "x")
+    assert figures(given) == (0, 100, 100)
+    assert live_tensors(given, "a") == (("v", 70), ("h", 20), ("x", 10))
+
+
 def test_read_twice_is_one_tensor() -> None:
     square = network({"x": 10, "h": 20, "y": 20}, [("A", "x", "h"), ("B", "h h", "y")], "y")
     assert figures(square) == (40, 40, 40)

@@ -325,3 +325,11 @@ def test_sizes_of_boxes() -> None:
     # inputs: 1 + 3·(3 − 1) + 2·(5 − 1) = 15 wide, 4 high, 2 channels
     assert sizes == {"Weights": 18, "Inputs": 2 * 15 * 4, "Outputs": 3 * 5 * 4}
     assert problem.macs == math.prod((2, 3, 3, 5, 4))
+
+
+@pytest.mark.parametrize("moves", [((1,), (1,)), ((1, 0), (1, 0)), ((1, 0, 0), (1, 0, 1))])
+def test_tiles_that_slide_along_one_rank_may_coincide(moves: tuple[tuple[int, ...], ...]) -> None:
+    """Two by two instances, P + R each: 0, 1, 1, 2, of which three differ, unless another rank tells them apart."""
+    move = np.array(moves, np.int64)
+    alike = all(b == 0 for b in moves[1][1:])
+    assert counting.distinct_boxes(0, 2, np.array([2, 2], np.int64), move) == (3 if alike else 4)

@@ -292,6 +292,28 @@ def test_known_parts_of_a_list_of_sizes(tmp_path: Path) -> None:
     assert workload.tensors["a"].shape == (2, 3, 8)
 
 
+def test_known_parts_beside_a_list_of_none(tmp_path: Path) -> None:
+    """The empty list says nothing of its own; sizes behind it are then not known."""
+    nodes = [Node("Concat", ["n", "none", "c"], ["s"], axis=0), Node("Reshape", ["x", "s"], ["a"])]
+    constants = {"c": [8], "none": np.zeros(0, np.int64)}
+    path = ending(tmp_path / "m.onnx", nodes, "a", inputs=[X, N], constants=constants)
+    assert read_onnx(path, {"a.0": 6, "a.1": 8}).macs == 6 * 8 * 4
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError])
+def test_whatever_stops_onnx_s_inference_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    path = ending(tmp_path / "m.onnx", [Node("Relu", ["x"], ["a"])], "a", inputs=[X])
+
+    def stops(*args: Any, **kwargs: Any) -> None:
+        raise error("no type for that")
+
+    monkeypatch.setattr("onnx.shape_inference.infer_node_outputs", stops)
+    with pytest.raises(HwsimError, match=r"operator 'product' \(MatMul\): no type for that"):
+        read_onnx(path)
+
+
 def test_reshape_copies_and_infers(tmp_path: Path) -> None:
     """0 copies the size before it, −1 is what is left: [0, ?, −1] has two unknown sizes, [0, ?, 2] one."""
     nodes = [Node("Concat", ["zero", "n", "c"], ["s"], axis=0), Node("Reshape", ["x", "s"], ["a"])]

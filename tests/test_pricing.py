@@ -9,7 +9,7 @@ import pytest
 
 from hwsim.architecture import Architecture
 from hwsim.pricing import price_architecture
-from hwsim.pricing.estimators import Sram
+from hwsim.pricing.estimators import Dram, Sram
 from hwsim.pricing.scaling import energy_scale
 from hwsim.spec import load_architecture
 
@@ -115,3 +115,13 @@ def test_attributes_change_prices() -> None:
     glb = replace(architecture.levels[1], attributes={**architecture.levels[1].attributes, "depth": 8192})
     smaller = price_architecture(replace(architecture, levels=(architecture.levels[0], glb, *architecture.levels[2:])))
     assert smaller.price("shared_glb", "read") < price_architecture(architecture).price("shared_glb", "read")
+
+
+def test_a_price_names_who_gave_it_and_how() -> None:
+    dram = Dram().energy("DRAM", {"type": "LPDDR4", "width": 64}, "read", "")
+    assert dram is not None and (dram.energy_pj, dram.estimator) == (512.0, "DRAM")
+    assert dram.source.startswith("LPDDR4, ")
+    for width, depth, said in ((32, 64, ""), (40, 64, " (interpolated)"), (10**4, 10**6, " (extrapolated)")):
+        sram = Sram().energy("SRAM", {"technology": "45nm", "width": width, "depth": depth}, "read", "")
+        assert sram is not None and sram.estimator == "CACTI"
+        assert sram.source == f"CACTI 7 SRAM, {width:g} bits × {depth:g}, 1 bank, 45 nm{said}"

@@ -207,6 +207,28 @@ components:
         load_architecture(path, [Setting.parse("mac.pipelin=2")])
 
 
+@pytest.mark.parametrize("name", ["multiplier_width", "datawidth", "adder_width", "overflow"])
+def test_what_arithmetic_reads_is_known_whatever_the_class(tmp_path: Path, name: str) -> None:
+    text = (Path(__file__).parent.parent / "arch_specs" / "simple_ws.yaml").read_text()
+    own = """
+components:
+- name: intmac
+  attributes: {technology: must_specify}
+  subcomponents: [{name: adder, class: aladdin_adder, attributes: {width: 16}}]
+  actions: [{name: compute, subcomponents: [{name: adder, actions: [{name: add}]}]}]
+"""
+    path = tmp_path / "own.yaml"
+    path.write_text(text + own)
+    changed, _ = load_architecture(path, [Setting.parse(f"mac.{name}=16")])
+    assert changed.compute.attributes[name] == 16
+
+
+def test_how_long_a_value_may_be() -> None:
+    assert Setting.parse("mac.note=" + "x" * 2_000).value == "x" * 2_000
+    with pytest.raises(HwsimError, match="up to 2,000 characters, not 2,001"):
+        Setting.parse("mac.note=" + "x" * 2_001)
+
+
 NOT_BY = "not by the table simple_ws.ert.yaml"
 
 
