@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hwsim.architecture import Architecture, Compute, Fanout, Storage
 from hwsim.cost import LayerCost
 from hwsim.energy import Action, EnergyTable
 from hwsim.mapper import labels as kernel
@@ -19,7 +20,8 @@ from hwsim.mapper.space import Limits, aimed, kernel_space, map_space
 from hwsim.mapper.walk import Clock, Walk
 from hwsim.model import evaluate
 from hwsim.objective import FIGURES
-from tests.random_designs import Design, design
+from tests.random_designs import Design, design, random_prices
+from workloads.problem import conv
 
 
 class Complete(Walk):
@@ -75,3 +77,21 @@ def test_no_action_is_counted_too_often(part: int) -> None:
                     for x, table in some.energy.actions.items()
                 }
                 assert not _broken(some, replace(some.energy, actions=only), "energy"), (k, level, action)
+
+
+@pytest.mark.parametrize(
+    ("inside", "moves", "linked"),
+    [(1, 1, True), (2, 1, True), (1, 3, False), (3, 1, False)],
+    ids=["the same step", "a step more", "two steps less", "nothing is left"],
+)
+def test_which_loops_may_move_a_tile_to_its_neighbour_s_place(inside: int, moves: int, linked: bool) -> None:
+    """A window of three over places: P's loop outside moves by ``inside``, R's inside it by ``moves``."""
+    problem = conv({"P": 3 if inside != 2 else 6, "R": 3})
+    levels = (Storage("DRAM", "DRAM", None, 16, 16, 1), Fanout("PE", 3, 1), Storage("reg", "SRAM", 64, 16, 16, 1))
+    architecture = Architecture("sliding", levels, Compute("mac", "intmac"))
+    space = kernel_space(map_space(problem, architecture), random_prices(random.Random(0), architecture))
+    names = [d for d, n in problem.dims if n > 1]
+    label = np.zeros(kernel.SPACE + kernel.PER_SPACE * 3 + kernel.SLIDING)
+    label[kernel.SPACE + kernel.PER_SPACE * 3 + kernel.LMOVE] = 1.0
+    x = np.array([inside if d == "P" else 1 for d in names], np.int64)
+    assert kernel._may_link(space, label, 0, names.index("R"), moves, 3, x) is linked

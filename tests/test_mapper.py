@@ -2,16 +2,18 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hwsim.architecture import Architecture
+from hwsim.architecture import Architecture, Storage
 from hwsim.cost import Illegal, LayerCost
 from hwsim.mapper import pareto, search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
+from hwsim.mapping import Mapping
 from hwsim.model import evaluate
 from hwsim.spec import load_architecture, shipped_architectures
 from tests import enumerator
@@ -181,6 +183,68 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch: pytest.MonkeyPatch) -
     best, bound, gap = told[-1]
     assert (best, bound) == (cut.certificate.value, cut.certificate.lower_bound)
     assert gap == pytest.approx(1 - bound / best)
+
+
+@pytest.mark.parametrize("where", ["close_level", "complete"])
+def test_what_ends_in_the_middle_of_a_level_is_not_proved(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """The time is up in the last piece of work that there is: nothing after it looks at the clock."""
+    from hwsim.mapper import exact, walk
+
+    ends, exhaustive_run = [False], [False]
+    run, stop, kernel = walk.Walk.run, walk.Walk.stop, getattr(walk.kernel, where)
+
+    def runs(self: walk.Walk, beam: int | None) -> None:
+        exhaustive_run[0] = beam is None
+        run(self, beam)
+
+    def ending(*args: object) -> object:
+        done = kernel(*args)
+        ends[0] = exhaustive_run[0]
+        return walk.kernel.PAUSED if ends[0] and where == "close_level" else done
+
+    monkeypatch.setattr(walk, "PART", 1)
+    monkeypatch.setattr(walk.Walk, "run", runs)
+    monkeypatch.setattr(walk.Walk, "stop", lambda self, beam=None: ends[0] or stop(self, beam))
+    monkeypatch.setattr(walk.kernel, where, ending)
+    cost = exact.search(matmul({"P": 48, "C": 64, "M": 96}), *load_architecture("simple_ws"))
+    assert ends[0] and isinstance(cost, LayerCost) and cost.certificate is not None
+    assert not cost.certificate.optimal and "cut short" in cost.certificate.argument
+
+
+def test_ties_that_nobody_could_look_at_stay_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwsim.mapper import exact, walk
+
+    problem = matmul({"P": 48, "C": 64, "M": 96})
+    architecture, energy = load_architecture("simple_ws")
+    fewest = exact.search(problem, architecture, energy, "latency")
+    solve = walk.Walk.solve
+
+    def first_alone(self: walk.Walk, hints: Sequence[Mapping]) -> None:
+        if self.figure.name == "latency":
+            solve(self, hints)
+
+    monkeypatch.setattr(walk.Walk, "solve", first_alone)
+    cost = exact.search(problem, architecture, energy, "latency")
+    assert isinstance(cost, LayerCost) and isinstance(fewest, LayerCost) and cost.certificate is not None
+    assert cost.cycles == fewest.cycles and not cost.certificate.optimal
+
+
+@pytest.mark.parametrize("limit", ["read_bandwidth", "write_bandwidth", "shared_bandwidth"])
+def test_any_bandwidth_is_a_limit(limit: str) -> None:
+    from hwsim.mapper.space import kernel_space
+
+    architecture, energy = load_architecture("simple_ws")
+    plain = [
+        replace(x, read_bandwidth=None, write_bandwidth=None, shared_bandwidth=None) if isinstance(x, Storage) else x
+        for x in architecture.levels
+    ]
+    for k, level in enumerate(plain):
+        if isinstance(level, Storage):
+            changed = replace(architecture, levels=(*plain[:k], replace(level, **{limit: 0.5}), *plain[k + 1 :]))
+            space = kernel_space(map_space(matmul({"P": 4, "C": 8}), changed), energy)
+            assert list(space.limited) == [n == k for n in range(len(plain))] and space.may_throttle
+    without = replace(architecture, levels=tuple(plain))
+    assert not kernel_space(map_space(matmul({"P": 4, "C": 8}), without), energy).limited.any()
 
 
 @pytest.mark.parametrize("name", ["simple_ws", "simple_os"])
