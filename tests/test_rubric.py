@@ -149,6 +149,16 @@ def test_aoc_needs_a_known_dataset(cost: NetworkCost) -> None:
         score("aoc-lab1", cost, dataset="mnist")
 
 
+def test_the_dataset_that_is_given_counts(hwsim: Hwsim, tmp_path: Path) -> None:
+    file = zoo.write("lenet5", tmp_path / "lenet5.onnx")
+    model = onnx.load(file)
+    model.metadata_props.add(key="dataset", value="fashion_mnist")
+    onnx.save(model, file)
+    asked = ("score", file, "--rubric", "aoc-lab1", "--accuracy", "0.8", "--json")
+    assert json.loads(hwsim(*asked, "--dataset", "cifar10").out)["points"] == 40  # 75% are enough
+    assert json.loads(hwsim(*asked).out)["points"] == 0  # 85% would be
+
+
 def test_next_band_and_what_limits(cost: NetworkCost) -> None:
     result = score("mit-lab1", cost, "0.8", energy_pj=9e9, cycles=1_000)
     error, energy, latency = result.marks
