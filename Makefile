@@ -4,20 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check check-search check-bounds bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained fuzz mutants
+.PHONY: demo package shape test check check-search check-bounds check-wheel bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained fuzz mutants
 
 demo: $(READY)
 	mkdir -p build
 	$(BIN)/hwsim profile zoo:mobilenet_v2 --html build/mobilenet_v2.html
 	@echo "Open build/mobilenet_v2.html in a browser."
 
+# build/package/hwsim, the import package as links, for mypy and editors: its rooms stand beside each other.
+package: $(READY)
+	$(BIN)/python benchmarks/package.py
+
 test: $(READY)
 	$(BIN)/python -m pytest -n auto
 
-check: $(READY)
+check: package
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy hwsim workloads reports
+	$(BIN)/mypy build/package/hwsim --exclude /trainers/
 	$(BIN)/python -m pytest -n auto
 
 # The search against enumeration on a thousand random designs, and its objectives against each other on networks.
@@ -28,6 +32,10 @@ check-search: $(READY)
 check-bounds: $(READY)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck HWSIM_DIVISORS=2000 $(BIN)/python -m pytest -n auto \
 	  tests/test_many_divisors.py tests/test_search_designs.py tests/test_mapper.py tests/test_hints.py
+
+# The wheel in an environment of its own, among modules of others.
+check-wheel: $(READY)
+	$(BIN)/python benchmarks/wheel.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
@@ -40,6 +48,11 @@ bench-explore: $(READY)
 
 bench-array: $(READY)
 	$(BIN)/python benchmarks/bench_array.py
+
+# The table of the code's shape in docs/architecture.md; AGAINST=REVISION shows that revision's and writes nothing.
+AGAINST ?=
+shape: $(READY)
+	$(BIN)/python benchmarks/shape.py $(if $(AGAINST),--against $(AGAINST))
 
 # Inputs at random through the commands; the same command goes on where it was interrupted. SECONDS bounds its time.
 SEED ?= 1

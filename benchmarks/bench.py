@@ -35,11 +35,11 @@ def throughput(seconds: float = 3.0) -> tuple[float, float]:
     import numpy as np
 
     from hwsim import batch
+    from hwsim.design import load_architecture
     from hwsim.mapper.space import divisors
     from hwsim.mapping import LevelMapping, Loop, Mapping
     from hwsim.model import evaluate
-    from hwsim.spec import load_architecture
-    from workloads.problem import conv
+    from hwsim.workloads.problem import conv
 
     architecture, energy = load_architecture("simple_ws")
     problem = conv({"C": 128, "M": 128, "R": 3, "S": 3, "P": 28, "Q": 28})

@@ -23,11 +23,11 @@ from hwsim.array.network import Graph, LayerRun, run_layer, run_network
 from hwsim.array.reference import TOLERANCE, compare, run_model
 from hwsim.array.run import Simulation, simulate
 from hwsim.cost import LayerCost
+from hwsim.design import load_architecture
 from hwsim.network import map_layer
-from hwsim.spec import load_architecture
-from workloads import int8
-from workloads.onnx_reader import read_onnx
-from workloads.problem import Problem, conv, depthwise, grouped_conv, matmul
+from hwsim.workloads import int8
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem, conv, depthwise, grouped_conv, matmul
 
 ROOT = Path(__file__).parent.parent
 IMAGES = 20

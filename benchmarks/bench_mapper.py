@@ -15,12 +15,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hwsim.cost import LayerCost
+from hwsim.design import load_architecture
 from hwsim.mapper import search
-from hwsim.spec import load_architecture
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem, conv, matmul
 from tests.reference_cases import architecture, stock_mapper
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
-from workloads.problem import Problem, conv, matmul
 
 TIME_LIMIT = 30.0  # seconds per problem, looked at between the levels of the walk
 #: Networks of the timing table: those of the zoo, and two given by their distinct problems.

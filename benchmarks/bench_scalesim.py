@@ -17,6 +17,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from hwsim.array.systolic import SystolicDesign, cycles, matrix_product
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem, matmul
 from tests.scalesim_cases import (
     FILE,
     Case,
@@ -27,9 +30,6 @@ from tests.scalesim_cases import (
     scalesim_prefetch,
     scalesim_write_back,
 )
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
-from workloads.problem import Problem, matmul
 
 ARRAYS = ((8, 8), (32, 32))
 #: Large enough that nothing is fetched or written back twice, so that each term of its total stands alone.

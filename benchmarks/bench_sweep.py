@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hwsim import network
 from hwsim.cost import Illegal, LayerCost
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
 from hwsim.mapper import search
-from hwsim.spec import load_architecture
-from hwsim.spec.settings import Setting
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
 
 SPACE = {
     "shared_glb.depth": [2048, 4096, 8192, 16384, 32768, 65536, 131072],

@@ -31,6 +31,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from benchmarks.package import link_rooms
+
 BUILD = ROOT / "build" / "mutants"
 TABLE = ROOT / "benchmarks" / "mutants.yaml"
 JUDGED = ROOT / "benchmarks" / "mutants_judged.yaml"
@@ -402,6 +405,7 @@ class Tree:
             target = self.root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
+        link_rooms(self.root, self.root / "hwsim")
 
     def pytest(self, stage: dict[str, Any], limit: float, kernels: Path | None = None) -> tuple[str, float, str]:
         """(killed, survived or timeout; seconds; what failed) of one stage's tests."""

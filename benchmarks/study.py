@@ -20,16 +20,16 @@ from typing import Any
 import yaml
 
 from hwsim.cost import NetworkCost
+from hwsim.design import load_architecture
+from hwsim.design.load import find_architecture
+from hwsim.design.settings import Setting
 from hwsim.files import write_file
-from hwsim.spec import load_architecture
-from hwsim.spec.load import find_architecture
+from hwsim.reports.palette import ROLES, component_roles
 from hwsim.spec.mapping import mapping_to_timeloop
-from hwsim.spec.settings import Setting
 from hwsim.whatif import Variant, limited_by, study
-from reports.palette import ROLES, component_roles
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
-from workloads.problem import Problem
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "docs" / "study"

@@ -19,7 +19,7 @@ from hwsim.energy import EnergyTable
 from hwsim.kernel import njit
 from hwsim.mapping import Mapping
 from hwsim.model import lower, mesh_array, projection_matrix, switch_array
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 
 class Packed(NamedTuple):

@@ -21,7 +21,7 @@ from hwsim.errors import HwsimError
 from hwsim.files import cache_folder, write_file
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.provenance import mapping_design, program_sha256
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 
 def key(problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hwsim.errors import printable
 from hwsim.mapping import Mapping
-from workloads.problem import Problem
-from workloads.workload import Unmapped, Workload
-
-if TYPE_CHECKING:
-    import pandas
+from hwsim.shown import Shown
+from hwsim.workloads.problem import Problem
+from hwsim.workloads.workload import Unmapped, Workload
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Certificate:
 
 
 @dataclass(frozen=True)
-class LayerCost:
+class LayerCost(Shown):
     """Cost of one problem under one mapping.
 
     Attributes:
@@ -169,24 +166,9 @@ class LayerCost:
                 out[name] += cost.energy_pj
         return out
 
-    def to_dataframe(self) -> pandas.DataFrame:
-        """Accesses as a DataFrame, a row per level and data space; needs pandas (extra ``notebook``).
-
-        Raises:
-            HwsimError: pandas is not installed.
-        """
-        from hwsim.notebook import data_frame, layer_rows
-
-        return data_frame(layer_rows(self))
-
-    def _repr_html_(self) -> str:
-        from hwsim.notebook import layer_html
-
-        return layer_html(self)
-
 
 @dataclass(frozen=True)
-class NetworkLayer:
+class NetworkLayer(Shown):
     """One distinct problem of a network: every operator that computes it, and what one occurrence costs."""
 
     name: str
@@ -198,12 +180,9 @@ class NetworkLayer:
     def __repr__(self) -> str:
         return printable(f"NetworkLayer({self.name}, {self.op}, ×{self.count}: {self.cost!r})")
 
-    def _repr_html_(self) -> str:
-        return self.cost._repr_html_()
-
 
 @dataclass(frozen=True)
-class NetworkCost:
+class NetworkCost(Shown):
     """What a network costs on an architecture.
 
     Totals count every occurrence of every layer; ``edp`` is total energy × total cycles.
@@ -240,18 +219,3 @@ class NetworkCost:
     def seconds(self) -> float:
         """Latency at the architecture's clock."""
         return self.cycles * self.cycle_seconds
-
-    def to_dataframe(self) -> pandas.DataFrame:
-        """A DataFrame with a row per distinct layer, figures of one occurrence; needs pandas (extra ``notebook``).
-
-        Raises:
-            HwsimError: pandas is not installed.
-        """
-        from hwsim.notebook import data_frame, network_rows
-
-        return data_frame(network_rows(self))
-
-    def _repr_html_(self) -> str:
-        from hwsim.notebook import network_html
-
-        return network_html(self)

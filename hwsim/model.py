@@ -14,7 +14,7 @@ from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import ComputeCost, DataSpaceCost, Illegal, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
 from hwsim.mapping import Mapping
-from workloads.problem import DataSpace, Problem
+from hwsim.workloads.problem import DataSpace, Problem
 
 IntArray = npt.NDArray[np.int64]
 AXES = {"": 0, "X": 1, "Y": 2}

@@ -17,8 +17,8 @@ from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapping import Mapping as LoopNest
 from hwsim.objective import Objective
-from workloads.problem import Problem
-from workloads.workload import Layer, Workload
+from hwsim.workloads.problem import Problem
+from hwsim.workloads.workload import Layer, Workload
 
 Progress = Callable[[int, int, str], None]
 Job = tuple[Problem, Architecture, EnergyTable, str, bool]
@@ -178,7 +178,7 @@ def profile_workload(
     progress: Progress | None = None,
 ) -> NetworkCost:
     """Cost of a network that was read already; see `profile`."""
-    from workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
+    from hwsim.workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
 
     deadline = deadline_after(time_limit)
     objective = str(Objective.parse(objective))
@@ -240,8 +240,8 @@ def profile(
     Raises:
         HwsimError: a file, name or size is wrong, or a layer fits no mapping.
     """
-    from hwsim.spec import load_architecture
-    from workloads.onnx_reader import read_onnx
+    from hwsim.design import load_architecture
+    from hwsim.workloads.onnx_reader import read_onnx
 
     architecture, energy = load_architecture(arch)
     workload = read_onnx(path, dict(dims or {}))

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 
 #: What computes results: code of ours, and the tables and rubrics that come with it.
-_FOLDERS = ("arch_specs/components", "arch_specs/tables", "hwsim", "workloads")
-_ASIDE = ("hwsim/cli",)  # only shows them
+_FOLDERS = ("hwsim", "hwsim/arch_specs/components", "hwsim/arch_specs/tables", "hwsim/workloads")
+#: Shows results, trains, or is looked at by itself: where rooms are installed they lie inside the package.
+_ASIDE = ("hwsim/arch_specs", "hwsim/cli", "hwsim/reports", "hwsim/trainers", "hwsim/workloads")
 _KINDS = (".csv", ".gz", ".py", ".yaml")
 
 
@@ -37,12 +38,18 @@ def program_sha256() -> str:
     files: dict[str, str] = {}
     for kinds in (_KINDS, (*_KINDS, ".pyc")):
         for folder in _FOLDERS:
-            room, _, below = folder.partition("/")
-            for name, content in _files(importlib.resources.files(room) / below, folder, kinds):
+            package, below = _package(folder)
+            for name, content in _files(importlib.resources.files(package) / below, folder, kinds):
                 files[name] = hashlib.sha256(content).hexdigest()
         if any(name.endswith((".py", ".pyc")) for name in files):
             break
     return hashlib.sha256(json.dumps([hwsim.__version__, files], sort_keys=True).encode()).hexdigest()
+
+
+def _package(folder: str) -> tuple[str, str]:
+    """The package that a folder is or lies in, and what is below it: its files need not lie in its parent's."""
+    name, *rest = folder.split("/")
+    return ".".join([name, *rest[:1]]), "/".join(rest[1:])
 
 
 def _files(folder: Traversable, path: str, kinds: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:

@@ -15,17 +15,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from hwsim.cost import NetworkCost
 from hwsim.errors import HwsimError, did_you_mean, shown_value
 from hwsim.files import read_text
-from workloads.workload import Workload
-
-if TYPE_CHECKING:
-    import pandas
+from hwsim.shown import Shown
+from hwsim.workloads.workload import Workload
 
 FOLDER = Path(__file__).parent / "rubrics"
 MAX_POPULATION_BYTES = 10_000_000
@@ -190,7 +188,7 @@ class Facts:
         return Decimal(str(raw[name]())) * UNITS[name][1] if name in raw else None
 
     def _peak(self) -> int:
-        from workloads.memory import peak_activation_bytes
+        from hwsim.workloads.memory import peak_activation_bytes
 
         return peak_activation_bytes(self.workload)
 
@@ -228,7 +226,7 @@ class HardOutcome:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Shown):
     """A model's score: 0 where a hard constraint is broken, else the sum of the marks."""
 
     rubric: Rubric
@@ -250,21 +248,6 @@ class Score:
     def max_points(self) -> Decimal:
         """Points that the rubric can give."""
         return sum((m.max_points for m in self.marks), Decimal(0))
-
-    def to_dataframe(self) -> pandas.DataFrame:
-        """A DataFrame with a row per criterion; needs pandas (extra ``notebook``).
-
-        Raises:
-            HwsimError: pandas is not installed.
-        """
-        from hwsim.notebook import data_frame, score_rows
-
-        return data_frame(score_rows(self))
-
-    def _repr_html_(self) -> str:
-        from hwsim.notebook import score_html
-
-        return score_html(self)
 
 
 def shipped() -> list[str]:
@@ -400,9 +383,9 @@ def score(
     """
     from dataclasses import replace
 
+    from hwsim.design import load_architecture
     from hwsim.network import profile_workload
-    from hwsim.spec import load_architecture
-    from workloads.onnx_reader import read_onnx
+    from hwsim.workloads.onnx_reader import read_onnx
 
     chosen = load_rubric(rubric)
     given = None if accuracy is None else read_accuracy(str(accuracy), "--accuracy")

@@ -23,9 +23,9 @@ def compile_all() -> None:
     """Have every kernel on disk, so that processes started afterwards need not compile them, all at once."""
     if compiled():
         return
+    from hwsim.design import load_architecture
     from hwsim.mapper import search
-    from hwsim.spec import load_architecture
-    from workloads.problem import conv
+    from hwsim.workloads.problem import conv
 
     start()
     search(conv({"C": 16, "M": 16, "R": 3, "P": 8}), *load_architecture("simple_ws"))
@@ -42,12 +42,12 @@ def compile_last() -> None:
     """Call the counting kernels and the last ones of the search on a tiny problem: they are compiled and kept."""
     import numpy as np
 
+    from hwsim.design import load_architecture
     from hwsim.mapper import labels as kernel
     from hwsim.mapper.space import kernel_space, map_space
     from hwsim.mapping import LevelMapping, Mapping
     from hwsim.model import evaluate
-    from hwsim.spec import load_architecture
-    from workloads.problem import conv
+    from hwsim.workloads.problem import conv
 
     architecture, energy = load_architecture("simple_ws")
     problem = conv({})

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hwsim.architecture import Architecture
 from hwsim.cost import LayerCost, NetworkCost
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.footprint import area_um2
 from hwsim.network import profile_workload
-from hwsim.spec import load_architecture
-from hwsim.spec.settings import Setting
-from workloads.workload import Workload
-
-if TYPE_CHECKING:
-    import pandas
+from hwsim.shown import Shown
+from hwsim.workloads.workload import Workload
 
 #: called with (layers done, layers, name of the column)
 Progress = Callable[[int, int, str], None]
@@ -48,7 +45,7 @@ class Variant:
         return f"Variant({self.name}: {self.cost!r})"
 
 
-class Study(list[Variant]):
+class Study(Shown, list[Variant]):
     """The columns of a study; the first is the architecture as it is."""
 
     @property
@@ -58,21 +55,6 @@ class Study(list[Variant]):
 
     def __repr__(self) -> str:
         return f"Study({', '.join(repr(v) for v in self)})"
-
-    def to_dataframe(self, *, layers: bool = False) -> pandas.DataFrame:
-        """A DataFrame with a row per design, or per design and layer; needs pandas (extra ``notebook``).
-
-        Raises:
-            HwsimError: pandas is not installed.
-        """
-        from hwsim.notebook import data_frame, study_layer_rows, study_rows
-
-        return data_frame(study_layer_rows(self) if layers else study_rows(self))
-
-    def _repr_html_(self) -> str:
-        from hwsim.notebook import study_html
-
-        return study_html(self)
 
 
 def parse_group(text: str) -> tuple[Setting, ...]:
@@ -117,7 +99,7 @@ def study(
     Raises:
         HwsimError: a setting is wrong, or a layer fits no mapping (says which column).
     """
-    from workloads.onnx_reader import read_onnx
+    from hwsim.workloads.onnx_reader import read_onnx
 
     workload = model if isinstance(model, Workload) else read_onnx(model, {})
     wanted = columns([parse_group(group) if isinstance(group, str) else group for group in groups])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from hwsim.reports import units
+from hwsim.reports.table import csv_text
 from hwsim.whatif import Variant, limited_by
-from reports import units
-from reports.table import csv_text
 
 
 @dataclass(frozen=True)

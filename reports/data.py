@@ -9,10 +9,10 @@ from typing import Any
 
 from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
+from hwsim.reports.table import csv_text
 from hwsim.rubric import Score
 from hwsim.spec import mapping_to_timeloop
 from hwsim.whatif import Study, limited_by
-from reports.table import csv_text
 
 
 def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def profile_csv(cost: NetworkCost) -> str:
 
 
 def explore_csv(result: Mapping[str, Any]) -> str:
-    """A line per design of an exploration (see `reports.html.explore`), in the order in which they were tried."""
+    """A line per design of an exploration (see `hwsim.reports.html.explore`), in the order in which they were tried."""
     trials, aims = result["trials"], [o["name"] for o in result["objectives"]]
     figures = list(dict.fromkeys(name for t in trials for name in t.get("figures", {})))
     rows: list[Sequence[object]] = []

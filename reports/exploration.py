@@ -14,9 +14,9 @@ from rich.text import Text
 from hwsim.explore.check import Prepared
 from hwsim.explore.figures import FIGURES
 from hwsim.explore.run import Exploration
-from reports import units
-from reports.table import csv_text
-from reports.terminal import line, note
+from hwsim.reports import units
+from hwsim.reports.table import csv_text
+from hwsim.reports.terminal import line, note
 
 #: Figures by the names that other results give them.
 _LONG = {"energy": "energy_pj", "latency": "cycles", "edp": "edp_j_cycles", "area": "area_um2"}

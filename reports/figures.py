@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hwsim.architecture import Architecture, Storage
 from hwsim.cost import LayerCost, NetworkCost
 from hwsim.whatif import limited_by
-from workloads.memory import live_tensors, memory_schedule
+from hwsim.workloads.memory import live_tensors, memory_schedule
 
 LEAKAGE = "leakage"
 

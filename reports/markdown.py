@@ -8,13 +8,13 @@ from typing import Any
 
 from hwsim.cost import NetworkCost
 from hwsim.errors import printable
+from hwsim.reports import units
+from hwsim.reports.columns import METRICS, Column, change, layer_names, percent_change
+from hwsim.reports.html.explore import shown as figure_text
+from hwsim.reports.html.score import figure
+from hwsim.reports.terminal import layer_cells, proof
 from hwsim.rubric import Score
 from hwsim.whatif import limited_by
-from reports import units
-from reports.columns import METRICS, Column, change, layer_names, percent_change
-from reports.html.explore import shown as figure_text
-from reports.html.score import figure
-from reports.terminal import layer_cells, proof
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -99,7 +99,7 @@ def score_markdown(score: Score) -> str:
 
 
 def explore_markdown(result: Mapping[str, Any]) -> str:
-    """A row per design on the front of an exploration (see `reports.html.explore`), by the first objective."""
+    """A row per design on the front of an exploration (see `hwsim.reports.html.explore`), by the first objective."""
     aims, params = result["objectives"], result["params"]
     front = [t for t in result["trials"] if t["state"] == "complete" and t["on_front"]]
     front.sort(key=lambda t: (t["objectives"][aims[0]["name"]], t["number"]))

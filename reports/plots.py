@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost, NetworkLayer
 from hwsim.errors import printable, shorten
+from hwsim.reports import units
+from hwsim.reports.columns import Column, component_names, layer_names
+from hwsim.reports.figures import Roofline, components, memory, rooflines
+from hwsim.reports.palette import ROLES, component_roles, design_role, named_roles
+from hwsim.reports.scales import axis_scale, bytes_scale, energy_scale
 from hwsim.rubric import Score
-from reports import units
-from reports.columns import Column, component_names, layer_names
-from reports.figures import Roofline, components, memory, rooflines
-from reports.palette import ROLES, component_roles, design_role, named_roles
-from reports.scales import axis_scale, bytes_scale, energy_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def score_plots(score: Score) -> dict[str, bytes]:
 
 
 def explore_plots(result: Mapping[str, Any]) -> dict[str, bytes]:
-    """File name → content: the Pareto front of the first two objectives, hypervolume; see `reports.html.explore`."""
+    """File name → content: the front of the first two objectives, hypervolume; see `hwsim.reports.html.explore`."""
     figures: dict[str, Figure] = {}
     complete = [t for t in result["trials"] if t["state"] == "complete"]
     if len(result["objectives"]) > 1 and complete:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hwsim.errors import HwsimError, shown_value
 from hwsim.files import read_text
+from hwsim.reports.columns import Column, LayerColumn
 from hwsim.spec.validation import validated
-from reports.columns import Column, LayerColumn
 
 #: What a reader of a comparison should know about prices.
 PRICES = (

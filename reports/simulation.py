@@ -14,7 +14,7 @@ from hwsim.array.compare import Count, compare_counts, compare_cycles
 from hwsim.array.machine import Machine
 from hwsim.array.network import LayerRun
 from hwsim.array.reference import Verdict
-from reports.terminal import line, shape
+from hwsim.reports.terminal import line, shape
 
 
 def simulation_data(

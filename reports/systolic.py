@@ -9,8 +9,8 @@ from rich.text import Text
 
 from hwsim.array.systolic import MatrixProduct, SystolicCycles, SystolicDesign
 from hwsim.array.systolic_network import PHASES, Stepped, SystolicLayer, SystolicNetwork
-from reports import units
-from reports.terminal import Fitted, Justify, line
+from hwsim.reports import units
+from hwsim.reports.terminal import Fitted, Justify, line
 
 BAR_WIDTH = 12
 GLYPHS = dict(zip(PHASES, "▒░█·", strict=True))

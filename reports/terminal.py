@@ -17,12 +17,12 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
 from hwsim.errors import printable
+from hwsim.reports import units
+from hwsim.reports.columns import METRICS, Column, component_names, layer_names
+from hwsim.reports.figures import gap
 from hwsim.rubric import Score
 from hwsim.whatif import Study, limited_by
-from reports import units
-from reports.columns import METRICS, Column, component_names, layer_names
-from reports.figures import gap
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 _SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
 _GLYPHS = "█▓▒░"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hwsim.architecture import Architecture, Compute, Constraints, Fanout, Level, LoopConstraint, Storage
 from hwsim.mapping import LevelMapping, Loop, Mapping
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 KEEP = {"W": "Weights", "I": "Inputs", "O": "Outputs"}
 LINE = re.compile(r"(?P<name>\w+)(?: (?P<x>\d+)x(?P<y>\d+))?(?: (?P<keep>[WIO]+))?: ?(?P<loops>[\w ]*)$")

@@ -38,7 +38,7 @@ from hwsim.architecture import Architecture, Fanout, Level, Storage
 from hwsim.batch import evaluate_packed, pack
 from hwsim.energy import EnergyTable
 from hwsim.mapping import LevelMapping, Loop, Mapping
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 Factors = tuple[int, ...]
 """The bound of one dimension at every level, outer → inner."""

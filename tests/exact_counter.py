@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hwsim.mapping import Loop, Mapping
-from workloads.problem import DataSpace, Problem
+from hwsim.workloads.problem import DataSpace, Problem
 
 Element = tuple[int, ...]
 Strided = tuple[Loop, int]

@@ -22,8 +22,8 @@ from hwsim.architecture import (
     Storage,
 )
 from hwsim.energy import Action, EnergyTable
+from hwsim.workloads.problem import DataSpace, Problem, conv, convolution, depthwise, grouped_conv, matmul
 from tests.enumerator import most_mappings
-from workloads.problem import DataSpace, Problem, conv, convolution, depthwise, grouped_conv, matmul
 
 MOST = 3000
 """Mappings that a design may have, its capacities left aside."""

@@ -26,7 +26,7 @@ from hwsim.architecture import (
 )
 from hwsim.energy import Action, EnergyTable
 from hwsim.mapping import LevelMapping, Loop, Mapping
-from workloads.problem import Problem, conv, depthwise, matmul
+from hwsim.workloads.problem import Problem, conv, depthwise, matmul
 
 REFERENCE = Path(__file__).parent / "reference"
 ARCHITECTURES = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hwsim.architecture import Architecture, Compute, Fanout, Level, Storage
 from hwsim.energy import Action, EnergyTable
 from hwsim.mapping import LevelMapping, Loop, Mapping
-from workloads.problem import Problem, conv, convolution, depthwise, grouped_conv, matmul
+from hwsim.workloads.problem import Problem, conv, convolution, depthwise, grouped_conv, matmul
 
 CHANNELS = st.sampled_from((1, 2, 3, 4, 6, 8))
 IMAGE = st.sampled_from((1, 2, 3, 4, 5, 6, 7))

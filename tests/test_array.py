@@ -19,7 +19,7 @@ from hwsim.cost import Illegal, LayerCost
 from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
-from workloads.problem import DataSpace, Problem, conv, matmul
+from hwsim.workloads.problem import DataSpace, Problem, conv, matmul
 
 EXACT = Arithmetic(floating=False)
 RANDOM = settings(

@@ -17,7 +17,7 @@ from hwsim.array.run import Simulation, simulate
 from hwsim.cost import LayerCost
 from hwsim.energy import Action, EnergyTable
 from hwsim.mapping import Mapping
-from workloads.problem import Problem, conv, convolution, depthwise, matmul
+from hwsim.workloads.problem import Problem, conv, convolution, depthwise, matmul
 
 SOURCE = Path(counting.__file__).read_text()
 

@@ -32,7 +32,7 @@ from hwsim.errors import HwsimError
 from hwsim.files import cache_folder
 from hwsim.mapper import search
 from hwsim.network import map_layer
-from workloads.problem import Problem, conv, matmul
+from hwsim.workloads.problem import Problem, conv, matmul
 
 ROOT = Path(__file__).parent.parent
 
@@ -315,10 +315,10 @@ def test_a_full_disk_leaves_no_half_entry(folder: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The sources, to be changed."""
+    """The sources as they are installed, to be changed."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for room in ("arch_specs", "hwsim", "reports", "workloads"):
-        shutil.copytree(ROOT / room, tmp_path / "copy" / room, ignore=ignored)
+    for room in ("hwsim", "arch_specs", "reports", "workloads"):
+        shutil.copytree(ROOT / room, tmp_path / "copy" / "hwsim" / ("" if room == "hwsim" else room), ignore=ignored)
     return tmp_path / "copy"
 
 
@@ -341,8 +341,9 @@ def test_the_program_s_hash(copy: Path) -> None:
     assert version == f"0.1.0+{whole[:12]}"
     seen = {whole}
     for name in (
-        "hwsim/counting.py", "hwsim/mapper/exact.py", "hwsim/pricing/price.py", "hwsim/spec/load.py", "hwsim/energy.py",
-        "workloads/lowering.py", "arch_specs/tables/primitives.yaml", "arch_specs/components/standard.yaml",
+        "hwsim/counting.py", "hwsim/mapper/exact.py", "hwsim/pricing/price.py", "hwsim/design/load.py",
+        "hwsim/energy.py", "hwsim/workloads/lowering.py", "hwsim/arch_specs/tables/primitives.yaml",
+        "hwsim/arch_specs/components/standard.yaml",
         "hwsim/rubrics/mit-lab1.yaml", "hwsim/explore/evaluate.py",
     ):  # fmt: skip
         file = copy / name
@@ -352,8 +353,8 @@ def test_the_program_s_hash(copy: Path) -> None:
         file.write_bytes(content)
     assert len(seen) == 11
     # how results are shown, and what is read as a user's own file would be, has its own hash or none
-    for name in ("hwsim/cli/profile.py", "reports/terminal.py", "arch_specs/simple_ws.yaml"):
-        with (copy / name).open("a") as file:
+    for name in ("cli/profile.py", "reports/terminal.py", "arch_specs/simple_ws.yaml"):
+        with (copy / "hwsim" / name).open("a") as file:
             file.write("\n# changed\n")
     (copy / "hwsim" / ".counting.py.swp").write_text("an editor's")
     (copy / "hwsim" / "counting.py~").write_text("an editor's")
@@ -390,8 +391,8 @@ def test_a_changed_program_does_not_reuse_results(copy: Path, tmp_path: Path) ->
         target.parent.mkdir(exist_ok=True)
         shutil.copy2(file, target)
     code = (
-        "from hwsim.network import map_layer; from hwsim.spec import load_architecture; "
-        "from workloads.problem import conv; "
+        "from hwsim.network import map_layer; from hwsim.design import load_architecture; "
+        "from hwsim.workloads.problem import conv; "
         "design = load_architecture('simple_ws'); cost = map_layer((conv({'C': 2}), *design, 'edp', True)); "
         "print(cost.compute.energy_pj, cost.energy_pj)"
     )

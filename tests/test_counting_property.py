@@ -13,7 +13,7 @@ from walker import walk_cost
 
 from hwsim.cost import LayerCost
 from hwsim.model import evaluate
-from workloads.problem import DataSpace, Problem
+from hwsim.workloads.problem import DataSpace, Problem
 
 RANDOM = settings(
     deadline=None,

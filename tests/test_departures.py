@@ -12,7 +12,7 @@ from walker import walk
 
 from hwsim.architecture import Architecture, Compute, Fanout, Level, Storage
 from hwsim.mapping import LevelMapping, Loop, Mapping
-from workloads.problem import DataSpace, Problem, conv, matmul
+from hwsim.workloads.problem import DataSpace, Problem, conv, matmul
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "departures.md"
 

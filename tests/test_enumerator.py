@@ -18,7 +18,7 @@ from hwsim.architecture import (
     LoopConstraint,
     Storage,
 )
-from workloads.problem import DataSpace, Problem, conv, depthwise, matmul
+from hwsim.workloads.problem import DataSpace, Problem, conv, depthwise, matmul
 
 COMPUTE = Compute("mac", "intmac")
 

@@ -24,9 +24,9 @@ from hwsim.explore.space import load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import InProcess
 from hwsim.provenance import version
-from reports.exploration import explore_data
+from hwsim.reports.exploration import explore_data
+from hwsim.workloads import zoo
 from tests.conftest import Run
-from workloads import zoo
 
 SPACE = {
     "models": ["net.onnx"],

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName
 from hwsim.explore.check import Prepared, prepare
@@ -28,13 +30,11 @@ from hwsim.explore.space import Params, load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import InProcess, Processes
 from hwsim.network import profile, profile_workload
-from hwsim.spec import load_architecture
-from hwsim.spec.settings import Setting
+from hwsim.reports.exploration import explore_csv, explore_data, page_data
 from hwsim.whatif import study
-from reports.exploration import explore_csv, explore_data, page_data
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.conftest import Run
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
 
 Hwsim = Callable[..., Run]
 
@@ -416,7 +416,7 @@ def test_the_machine_s_faults_are_no_outcomes(tmp_path: Path, monkeypatch: pytes
             def full(*_: object, **__: object) -> None:
                 raise HwsimError("the file cannot be written: No space left on device.") from OSError(28, "")
 
-            harm.setattr("workloads.zoo.write", full)
+            harm.setattr("hwsim.workloads.zoo.write", full)
         with pytest.raises(HwsimError, match=r"net\.onnx|No space left"):
             grid(ready, store)
     assert _rows(store) == 0

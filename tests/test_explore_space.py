@@ -14,9 +14,9 @@ from hwsim.explore.check import prepare
 from hwsim.explore.formula import Comparison, Formula
 from hwsim.explore.sampling import halton
 from hwsim.explore.space import Parameter, Space, load_space
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.conftest import Run
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
 
 Hwsim = Callable[..., Run]
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -63,7 +63,7 @@ def test_a_table_that_is_none(hwsim: Hwsim, tmp_path: Path, table: str) -> None:
 @pytest.mark.parametrize("value", ["2001-99-99", "!!bool maybe", "9" * 5000, "'\\0'", '"\\0"', "[" * 3000])
 def test_a_recipe_that_is_none(tmp_path: Path, value: str) -> None:
     from hwsim.errors import HwsimError
-    from trainers.recipe import load_recipe
+    from hwsim.trainers.recipe import load_recipe
 
     path = tmp_path / "recipe.yaml"
     path.write_bytes(RECIPE.replace(b"target: 0.85", f"target: {value}".encode()))

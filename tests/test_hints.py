@@ -6,14 +6,14 @@ import pytest
 
 from hwsim import network
 from hwsim.cost import Illegal, LayerCost
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
 from hwsim.mapper import search
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
-from hwsim.spec import load_architecture
-from hwsim.spec.settings import Setting
+from hwsim.workloads.problem import Problem, conv, depthwise, matmul
 from tests import enumerator
 from tests.test_mapper import OBJECTIVES, small_problem
-from workloads.problem import Problem, conv, depthwise, matmul
 
 
 def design(rng: random.Random, name: str = "simple_ws"):  # type: ignore[no-untyped-def]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hwsim.cost import LayerCost
+from hwsim.design import load_architecture, load_specs, shipped_architectures
+from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError
 from hwsim.model import evaluate
-from hwsim.spec import load_architecture, load_specs, shipped_architectures
 from hwsim.spec.document import parse_document
-from hwsim.spec.settings import Setting
 from tests.conftest import Run
 from tests.test_spec import ARCHITECTURE, BASE, LEGACY, MAPPING, PROBLEM
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from reports.html.explore import explore_page
-from reports.palette import ROLES
+from hwsim.reports.html.explore import explore_page
+from hwsim.reports.palette import ROLES
+from hwsim.workloads import zoo
 from tests.conftest import Run
-from workloads import zoo
 
 Hwsim = Callable[..., Run]
 CHROMIUM = next(
@@ -267,9 +267,9 @@ def test_exploration_as_tables() -> None:
     import csv
     from io import StringIO as Text
 
-    from reports.data import explore_csv
-    from reports.markdown import explore_markdown
-    from reports.plots import explore_plots
+    from hwsim.reports.data import explore_csv
+    from hwsim.reports.markdown import explore_markdown
+    from hwsim.reports.plots import explore_plots
 
     result = exploration()
     rows = list(csv.DictReader(Text(explore_csv(result))))

@@ -20,8 +20,8 @@ from hwsim.mapper.space import Limits, aimed, kernel_space, map_space
 from hwsim.mapper.walk import Clock, Walk
 from hwsim.model import evaluate
 from hwsim.objective import FIGURES
+from hwsim.workloads.problem import conv
 from tests.random_designs import Design, design, random_prices
-from workloads.problem import conv
 
 
 class Complete(Walk):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hwsim.design import load_architecture, shipped_architectures
 from hwsim.network import profile_workload
 from hwsim.objective import FIGURES
-from hwsim.spec import load_architecture, shipped_architectures
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
 
 MODELS = ["lenet5", *(["resnet18"] if "HWSIM_DESIGNS" in os.environ else [])]
 

@@ -8,12 +8,12 @@ import pytest
 from hwsim.architecture import Architecture, Compute, Constraints, Fanout, Storage
 from hwsim.array.plan import Plan, plan
 from hwsim.cost import Illegal, LayerCost
+from hwsim.design import load_architecture, load_specs
 from hwsim.energy import Action, EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
-from hwsim.spec import load_architecture, load_specs
-from workloads.problem import matmul
+from hwsim.workloads.problem import matmul
 
 ALL = frozenset({"Weights", "Inputs", "Outputs"})
 TABLE = EnergyTable(

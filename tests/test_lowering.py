@@ -9,10 +9,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.errors import HwsimError
-from workloads.lowering import RULES
-from workloads.onnx_reader import read_onnx
-from workloads.problem import Problem, convolution, matmul
-from workloads.workload import Workload
+from hwsim.workloads.lowering import RULES
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem, convolution, matmul
+from hwsim.workloads.workload import Workload
 
 F, U8, I8, I32 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32
 MICROSOFT = "com.microsoft"

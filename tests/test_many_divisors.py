@@ -16,15 +16,15 @@ import pytest
 
 from hwsim.architecture import Architecture, Compute, Constraints, Fanout, LoopConstraint, Storage
 from hwsim.cost import LayerCost
+from hwsim.design import load_architecture
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapper import search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
-from hwsim.spec import load_architecture
+from hwsim.workloads.problem import Problem, conv, matmul
 from tests.enumerator import OBJECTIVES
 from tests.random_designs import random_architecture, random_prices
-from workloads.problem import Problem, conv, matmul
 
 PER_PART = 5
 PARTS = max(1, int(os.environ.get("HWSIM_DIVISORS", "30")) // PER_PART)

@@ -11,18 +11,18 @@ import pytest
 
 from hwsim.architecture import Architecture, Compute, Constraints, Storage
 from hwsim.cost import Illegal, LayerCost
+from hwsim.design import load_architecture, shipped_architectures
 from hwsim.mapper import pareto, search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.mapping import Mapping
 from hwsim.model import evaluate
-from hwsim.spec import load_architecture, shipped_architectures
+from hwsim.workloads.problem import Problem, conv, depthwise, matmul
 from tests import enumerator
 from tests.conftest import Run
 from tests.random_designs import random_prices
 from tests.reference_cases import architecture as reference_architecture
 from tests.reference_cases import exhaustive
-from workloads.problem import Problem, conv, depthwise, matmul
 
 OBJECTIVES: dict[str, Callable[[LayerCost], float]] = {
     "edp": lambda c: c.edp,

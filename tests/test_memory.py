@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from workloads import memory
-from workloads.memory import (
+from hwsim.workloads import memory
+from hwsim.workloads.memory import (
     live_tensors,
     memory_schedule,
     peak_activation_bytes,
     peak_live_bytes,
     peak_live_bytes_best_order,
 )
-from workloads.problem import matmul
-from workloads.workload import Operator, Tensor, Workload
+from hwsim.workloads.problem import matmul
+from hwsim.workloads.workload import Operator, Tensor, Workload
 
 ONE = ((matmul({"M": 2}), 1),)
 Step = tuple[str, str, str]

@@ -24,7 +24,7 @@ from hwsim.energy import Action, EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
-from workloads.problem import MAX_COUNT, DataSpace, Problem, conv, matmul
+from hwsim.workloads.problem import MAX_COUNT, DataSpace, Problem, conv, matmul
 
 ALL = frozenset({"Weights", "Inputs", "Outputs"})
 #: Prices that no sum can confuse: powers of ten.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import onnx
 
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.fuzz.networks import random_network
-from workloads.onnx_reader import read_onnx
 
 
 def test_the_networks_are_what_they_are_said_to_be() -> None:

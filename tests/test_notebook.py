@@ -8,7 +8,7 @@ import pytest
 
 import hwsim
 from hwsim.errors import HwsimError
-from workloads import zoo
+from hwsim.workloads import zoo
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = ROOT / "docs" / "course_lab.ipynb"
@@ -52,7 +52,7 @@ def test_study_and_score(lenet: Path) -> None:
 
 
 def test_names_are_escaped() -> None:
-    from hwsim.notebook import html_table
+    from hwsim.reports.jupyter import html_table
 
     assert "&lt;b&gt;" in html_table("<b>", {"<b>": "<b>"}, [{"<b>": "<b>"}], "<b>")
     assert "<b><b>" not in html_table("<b>", {"<b>": "<b>"}, [{"<b>": "<b>"}], "<b>")

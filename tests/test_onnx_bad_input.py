@@ -11,10 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.errors import HwsimError
+from hwsim.workloads import zoo
+from hwsim.workloads.memory import peak_live_bytes, peak_live_bytes_best_order
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.conftest import Run
-from workloads import zoo
-from workloads.memory import peak_live_bytes, peak_live_bytes_best_order
-from workloads.onnx_reader import read_onnx
 
 Hwsim = Callable[..., Run]
 F = TensorProto.FLOAT

@@ -6,9 +6,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwsim.errors import HwsimError
+from hwsim.workloads.dimensions import Dimensions
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.test_onnx_bad_input import save, value
-from workloads.dimensions import Dimensions
-from workloads.onnx_reader import read_onnx
 
 
 def sizes(

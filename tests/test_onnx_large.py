@@ -12,8 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
-from workloads.onnx_reader import read_onnx
+from hwsim.workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
+from hwsim.workloads.onnx_reader import read_onnx
 
 F = TensorProto.FLOAT
 OPERATORS = 8_000

@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.test_onnx_bad_input import save, value
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 

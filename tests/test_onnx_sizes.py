@@ -9,11 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.errors import HwsimError
-from workloads.onnx_inference import _FOLDED, Inferred, broadcast, fold_parts, known_parts, refine
-from workloads.onnx_node import Node as OperatorView
-from workloads.onnx_reader import read_onnx
-from workloads.onnx_value import Sizes, Value, element_bits
-from workloads.workload import Workload
+from hwsim.workloads.onnx_inference import _FOLDED, Inferred, broadcast, fold_parts, known_parts, refine
+from hwsim.workloads.onnx_node import Node as OperatorView
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx_value import Sizes, Value, element_bits
+from hwsim.workloads.workload import Workload
 
 F, I64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 Node = helper.make_node

@@ -18,12 +18,13 @@ import pytest
 from onnx import TensorProto, helper
 
 import hwsim as package
+from hwsim.design.load import shipped_architectures
 from hwsim.errors import MOST_TEXT, HwsimError, did_you_mean, printable, shown_value, visible
 from hwsim.files import check_writable, open_regular, read_bytes, read_text, write_file
-from reports.markdown import _cell
-from reports.table import csv_text
+from hwsim.reports.markdown import _cell
+from hwsim.reports.table import csv_text
+from hwsim.workloads.onnx_graph import Names
 from tests.conftest import Run, nothing_left
-from workloads.onnx_graph import Names
 
 Command = Callable[..., Run]
 F = TensorProto.FLOAT
@@ -167,7 +168,7 @@ def test_an_operator_that_nobody_knows_has_a_name_too(hwsim: Command, tmp_path: 
 @pytest.mark.parametrize("kind", ["escape", "closing tag", "html", "long", "math", "underscore", "formula"])
 def test_names_of_an_architecture(kind: str, hwsim: Command, tmp_path: Path) -> None:
     name = NAMES[kind]
-    text = (Path(package.__file__).parent.parent / "arch_specs" / "simple_ws.yaml").read_text(encoding="utf-8")
+    text = shipped_architectures()["simple_ws"].read_text(encoding="utf-8")
     file = tmp_path / "own.yaml"
     file.write_text(text.replace("name: shared_glb", f"name: {json.dumps(name)}"), encoding="utf-8")
     model = one_convolution(tmp_path / "model.onnx", "conv")
@@ -239,9 +240,9 @@ def test_a_narrow_terminal_leaves_out_columns_and_cuts_no_figure(
 
     from hwsim.array.systolic import SystolicDesign
     from hwsim.array.systolic_network import network_on
-    from reports.systolic import systolic_report
-    from reports.terminal import profile_table
-    from workloads.onnx_reader import read_onnx
+    from hwsim.reports.systolic import systolic_report
+    from hwsim.reports.terminal import profile_table
+    from hwsim.workloads.onnx_reader import read_onnx
 
     file = one_convolution(tmp_path / "model.onnx", "conv1")
     cost = package.profile(file)
@@ -595,7 +596,7 @@ def test_what_is_unexpected_is_one_line(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("hwsim.spec.shipped_architectures", broken)
+    monkeypatch.setattr("hwsim.design.shipped_architectures", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["hwsim", "archs"])
     with pytest.raises(SystemExit) as stop:
@@ -616,7 +617,7 @@ def test_what_the_system_refuses_is_no_fault(monkeypatch: pytest.MonkeyPatch, hw
     def broken(*_: object, **__: object) -> None:
         os.stat("/nowhere/\x1b.yaml")
 
-    monkeypatch.setattr("hwsim.spec.shipped_architectures", broken)
+    monkeypatch.setattr("hwsim.design.shipped_architectures", broken)
     run = hwsim("archs")
     assert (run.code, run.err) == (2, "hwsim: /nowhere/\\x1b.yaml: no such file or directory.\n")
 

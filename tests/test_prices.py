@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import yaml
 
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
 from hwsim.energy import MAX_PRICE, Action, EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.pricing import class_attributes, price_architecture
 from hwsim.pricing.estimators import ESTIMATORS, Dram, Primitives, Sram
 from hwsim.pricing.scaling import nanometres
-from hwsim.spec import load_architecture
 from hwsim.spec.document import parse_document
-from hwsim.spec.settings import Setting
 
 # a·V² + b·V + c at 0.8 V with Stillmaker & Baas's coefficients, by hand
 E45 = 1.103 * 0.64 - 0.362 * 0.8 + 0.2767
@@ -211,7 +211,7 @@ architecture:
   - !Component {name: rf, class: smartbuffer_RF, attributes: {depth: 16, width: 16, technology: 45nm}}
   - !Component {name: mac, class: intmac, attributes: {technology: 45nm}}
 """
-    from hwsim.spec.load import build_architecture
+    from hwsim.design.load import build_architecture
 
     architecture, own = build_architecture(parse_document(rf, "rf.yaml"))
     address = 4  # bits for 16 rows

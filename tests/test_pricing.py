@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from hwsim.architecture import Architecture
+from hwsim.design import load_architecture
 from hwsim.pricing import price_architecture
 from hwsim.pricing.estimators import Dram, Sram
 from hwsim.pricing.scaling import energy_scale
-from hwsim.spec import load_architecture
 
 POINTS = Path(__file__).parent / "reference" / "cacti_points.csv.gz"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from workloads.problem import Problem, conv, convolution, depthwise, grouped_conv, matmul
+from hwsim.workloads.problem import Problem, conv, convolution, depthwise, grouped_conv, matmul
 
 SIZES = {"C": 2, "M": 3, "R": 3, "S": 2, "N": 4, "P": 5, "Q": 7}
 

@@ -18,12 +18,12 @@ from onnx import TensorProto, helper
 
 from hwsim import processes
 from hwsim.cli.signals import signals_end
+from hwsim.design import load_architecture
 from hwsim.errors import HwsimError
 from hwsim.network import profile, profile_workload
-from hwsim.spec import load_architecture
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.conftest import Run
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
 
 Hwsim = Callable[..., Run]
 SIGNALS = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130}

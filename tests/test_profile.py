@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import hwsim as package
+from hwsim.design.load import shipped_architectures
 from hwsim.errors import HwsimError
+from hwsim.workloads import zoo
 from tests.conftest import Run
-from workloads import zoo
 
 Hwsim = Callable[..., Run]
 
@@ -91,13 +92,13 @@ def test_equal_problems_are_mapped_once() -> None:
 
 
 def test_a_layer_that_fits_nowhere_is_named(hwsim: Hwsim, lenet: Path, tmp_path: Path) -> None:
-    text = (Path(package.__file__).parent.parent / "arch_specs" / "simple_ws.yaml").read_text()
+    text = shipped_architectures()["simple_ws"].read_text()
     arch = tmp_path / "tight.yaml"
     # A pe_spad that must be used to the full by weights that the registers' constraints do not allow.
     arch.write_text(
         text.replace("attributes: {depth: 192, width: 16}", "attributes: {depth: 192, width: 16, min_utilization: 1}")
     )
-    ert = (Path(package.__file__).parent.parent / "arch_specs" / "simple_ws.ert.yaml").read_text()
+    ert = shipped_architectures()["simple_ws"].with_suffix(".ert.yaml").read_text()
     (tmp_path / "tight.ert.yaml").write_text(ert)
     run = hwsim("profile", lenet, "--arch", arch)
     assert run.code == 2

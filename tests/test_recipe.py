@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hwsim.errors import HwsimError
-from trainers.recipe import FOLDER, load_recipe, shipped
+from hwsim.trainers.recipe import FOLDER, load_recipe, shipped
 
 START = "name: x\ntitle: x\n"
 SEARCH = "trials: 2, epochs: 1, validation: 64, limits: {params: 400}"

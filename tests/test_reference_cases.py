@@ -3,8 +3,8 @@
 import pytest
 
 from hwsim.cost import LayerCost
+from hwsim.design import load_architecture
 from hwsim.model import evaluate
-from hwsim.spec import load_architecture
 from tests.reference_cases import Case, architecture, cases
 
 # The reference design → our own file of the same facts.

@@ -13,20 +13,21 @@ from onnx import TensorProto, helper
 
 import hwsim as package
 from hwsim.cost import NetworkCost
+from hwsim.design import load_architecture
+from hwsim.design.load import shipped_architectures
 from hwsim.errors import HwsimError, shorten
-from hwsim.spec import load_architecture
-from reports import units
-from reports.columns import percent_change
-from reports.figures import energy_by_component_pj, energy_matrix_pj, rooflines
-from reports.html.graph import folded, lanes, operator_graph
-from reports.html.page import embed, label
-from reports.markdown import table
-from reports.saved import read_profiles
-from reports.scales import axis_scale
+from hwsim.reports import units
+from hwsim.reports.columns import percent_change
+from hwsim.reports.figures import energy_by_component_pj, energy_matrix_pj, rooflines
+from hwsim.reports.html.graph import folded, lanes, operator_graph
+from hwsim.reports.html.page import embed, label
+from hwsim.reports.markdown import table
+from hwsim.reports.saved import read_profiles
+from hwsim.reports.scales import axis_scale
+from hwsim.workloads import zoo
+from hwsim.workloads.memory import live_tensors, memory_schedule, peak_live_bytes
+from hwsim.workloads.onnx_reader import read_onnx
 from tests.conftest import Run
-from workloads import zoo
-from workloads.memory import live_tensors, memory_schedule, peak_live_bytes
-from workloads.onnx_reader import read_onnx
 
 Hwsim = Callable[..., Run]
 
@@ -313,7 +314,7 @@ def test_a_network_without_mapped_layers(hwsim: Hwsim, lenet: Path, tmp_path: Pa
 
 def test_prices_of_zero(hwsim: Hwsim, lenet: Path, tmp_path: Path) -> None:
     """A table whose prices are all 0 is allowed: energies and shares are 0, nothing is divided by them."""
-    folder = Path(package.__file__).parent.parent / "arch_specs"
+    folder = shipped_architectures()["simple_ws"].parent
     (tmp_path / "free.yaml").write_text((folder / "simple_ws.yaml").read_text(encoding="utf-8"))
     prices = re.sub(r"energy: *[\d.e+-]+", "energy: 0", (folder / "simple_ws.ert.yaml").read_text(encoding="utf-8"))
     (tmp_path / "free.ert.yaml").write_text(prices)
@@ -333,7 +334,7 @@ def test_prices_of_zero(hwsim: Hwsim, lenet: Path, tmp_path: Path) -> None:
 
 def test_figures_of_many_layers_show_those_that_take_most(monkeypatch: pytest.MonkeyPatch, cost: NetworkCost) -> None:
     """Five layers, room for two: those with most energy, in the network's order; a tall figure has fewer dots."""
-    from reports import plots
+    from hwsim.reports import plots
 
     monkeypatch.setattr(plots, "MOST_ROWS", 2)
     monkeypatch.setattr(plots, "MOST_BARS", 2)

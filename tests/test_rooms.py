@@ -1,23 +1,39 @@
-"""Data goes one way: a room imports only what lies to its left."""
+"""Data goes one way: rooms stand in floors, and a module imports only what is below its room or in it."""
 
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from benchmarks import shape
+
 ROOT = Path(__file__).parent.parent
-# Room → rooms it may import. errors and files are the two modules that every room may use.
-ALLOWED = {
-    "arch_specs": set(),
-    "workloads": set(),
-    "hwsim": {"workloads", "arch_specs"},
-    "reports": {"hwsim", "workloads"},
-    "trainers": set(),
-}
-COMMON = {"hwsim.errors", "hwsim.files"}
-MODULES = [p for room in ALLOWED for p in sorted((ROOT / room).rglob("*.py"))]
+#: From the ground up. A room is a package of hwsim or a module at its top; those of one floor do not know each other.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "kernel", "mapping", "processes", "shown"),
+    ("hwsim", "arch_specs"),  # the package's top, which names what shows results; data
+    ("architecture", "counting", "energy", "files", "objective"),
+    ("footprint", "provenance", "trainers", "workloads"),
+    ("cost", "spec"),
+    ("array", "cache", "model", "pricing"),
+    ("batch", "design", "mapper"),
+    ("warm",),
+    ("network",),
+    ("rubric", "whatif"),
+    ("explore",),
+    ("reports",),
+    ("cli",),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+MODULES = shape.read(ROOT)
+
+
+def room(name: str) -> str:
+    """The room of a module."""
+    return name.split(".")[1] if "." in name else name
 
 
 def imported(path: Path) -> set[str]:
@@ -30,33 +46,55 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_only_rooms_to_the_left(path: Path) -> None:
-    room = path.relative_to(ROOT).parts[0]
-    if path.is_relative_to(ROOT / "hwsim" / "cli"):
-        return  # knows them all
-    for name in imported(path):
-        other = name.split(".")[0]
-        if other in ALLOWED and other != room and name not in COMMON:
-            assert other in ALLOWED[room] or name == "hwsim", f"{room} imports {name}"
+def test_every_room_has_a_floor() -> None:
+    assert {room(module.name) for module in MODULES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_imports_only_what_is_below(module: shape.Module) -> None:
+    own = room(module.name)
+    for name in module.imports:  # lazy ones, too
+        assert room(name) == own or FLOOR[room(name)] < FLOOR[own], f"{module.name} imports {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert shape.circles(MODULES) == []
+
+
+def test_a_circle_is_seen(tmp_path: Path) -> None:
+    for folder in shape.FOLDERS:
+        (tmp_path / folder).mkdir()
+    (tmp_path / "hwsim" / "a.py").write_text("from __future__ import annotations\nfrom hwsim import b\n")
+    (tmp_path / "hwsim" / "b.py").write_text("def f():\n    from hwsim.c import g\n    return g\n")
+    (tmp_path / "hwsim" / "c.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hwsim import a\n"
+    )
+    assert shape.circles(shape.read(tmp_path)) == []
+    (tmp_path / "hwsim" / "c.py").write_text("import hwsim.a\n")
+    assert shape.circles(shape.read(tmp_path)) == [["hwsim.a", "hwsim.b", "hwsim.c"]]
+
+
+def test_every_package_is_installed() -> None:
+    """Rooms beside `hwsim` have no way into the package but by this list."""
+    given = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {m.name for m in MODULES if m.path.name == "__init__.py"}
+    assert set(given["packages"]) == packages
+    assert {package: folder for folder, package in shape.FOLDERS.items()} == given["package-dir"]
 
 
 def test_only_the_trainers_know_torch() -> None:
-    for path in MODULES:
-        if path.relative_to(ROOT).parts[0] != "trainers":
-            assert not any(name.split(".")[0] in ("torch", "torchvision") for name in imported(path)), path
+    for module in MODULES:
+        if room(module.name) != "trainers":
+            assert not any(name.split(".")[0] in ("torch", "torchvision") for name in imported(module.path)), module
 
 
 def test_only_the_cli_prints_and_exits() -> None:
-    for path in MODULES:
-        if path.parent.name == "cli" or path.relative_to(ROOT).parts[0] == "trainers":
-            continue
-        calls = {
-            n.func.id
-            for n in ast.walk(ast.parse(path.read_text()))
-            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
-        }
-        assert not calls & {"print", "exit", "eval", "exec"}, path
+    for module in MODULES:
+        if room(module.name) not in ("cli", "trainers"):
+            calls = {
+                n.func.id for n in ast.walk(module.tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+            }
+            assert not calls & {"print", "exit", "eval", "exec"}, module.name
 
 
 def test_the_array_simulator_shares_no_counting_with_the_model() -> None:

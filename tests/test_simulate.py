@@ -19,14 +19,14 @@ from hwsim.array.network import Graph, LayerRun, run_layer, run_network
 from hwsim.array.operators import Call
 from hwsim.array.reference import check_operator, compare, operator_model, run_model
 from hwsim.cost import LayerCost
+from hwsim.design import load_architecture
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.network import map_layer
-from hwsim.spec import load_architecture
+from hwsim.workloads import int8
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem
 from tests.conftest import Run
-from workloads import int8
-from workloads.onnx_reader import read_onnx
-from workloads.problem import Problem
 
 Hwsim = Callable[..., Run]
 RNG = np.random.default_rng(7)

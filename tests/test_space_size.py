@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from hwsim.architecture import Architecture, Compute, Constraints, FactorConstraint, Fanout, LoopConstraint, Storage
+from hwsim.design import load_architecture
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
-from hwsim.spec import load_architecture
+from hwsim.workloads.problem import DataSpace, Problem, conv, depthwise, matmul
 from tests import enumerator
-from workloads.problem import DataSpace, Problem, conv, depthwise, matmul
 
 PROBLEMS = [
     conv({"C": 2, "M": 4, "P": 2, "Q": 2}),

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from hwsim.architecture import Fanout, Storage
-from hwsim.spec import load_architecture, load_specs, mapping_to_timeloop, shipped_architectures
+from hwsim.design import load_architecture, load_specs, shipped_architectures
+from hwsim.spec import mapping_to_timeloop
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

@@ -15,9 +15,9 @@ from hwsim.architecture import (
     LoopConstraint,
     Storage,
 )
+from hwsim.design import load_specs
 from hwsim.errors import HwsimError
 from hwsim.mapping import Loop
-from hwsim.spec import load_specs
 from hwsim.spec.architecture import read_nodes
 from hwsim.spec.constraints import directive, factors, merge, permutation, read_node_constraints
 from hwsim.spec.document import Field, parse_document
@@ -26,7 +26,7 @@ from hwsim.spec.legacy import apply_constraints, find_level, read_tree
 from hwsim.spec.mapping import mapping_to_timeloop, read_mapping
 from hwsim.spec.nodes import check_attributes
 from hwsim.spec.problem import read_problem
-from workloads.problem import conv, matmul
+from hwsim.workloads.problem import conv, matmul
 
 
 def field(text: str) -> Field:

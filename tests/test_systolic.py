@@ -25,13 +25,13 @@ from hwsim.array.systolic import (
 )
 from hwsim.array.systolic_machine import SystolicMachine, controller, random_operands
 from hwsim.array.systolic_network import layer_on, network_on, step_layer
+from hwsim.design import load_architecture
 from hwsim.errors import HwsimError
-from hwsim.spec import load_architecture
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem, conv, convolution, depthwise, grouped_conv, matmul
 from tests.conftest import Run
 from tests.scalesim_cases import buffers_kb, cases, scalesim_cycles, scalesim_prefetch, scalesim_write_back
-from workloads import zoo
-from workloads.onnx_reader import read_onnx
-from workloads.problem import Problem, conv, convolution, depthwise, grouped_conv, matmul
 
 Hwsim = Callable[..., Run]
 

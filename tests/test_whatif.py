@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from hwsim.architecture import Fanout, Storage
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting, word_settings
 from hwsim.errors import HwsimError
-from hwsim.spec import load_architecture
-from hwsim.spec.settings import Setting, word_settings
 from hwsim.whatif import columns, parse_group
+from hwsim.workloads import zoo
 from tests.conftest import Run
-from workloads import zoo
 
 Hwsim = Callable[..., Run]
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.energy import EnergyTable
 from hwsim.mapping import LevelMapping, Mapping
-from workloads.problem import DataSpace, Problem
+from hwsim.workloads.problem import DataSpace, Problem
 
 Box = tuple[tuple[int, int], ...]
 """Per rank: first element, and the one after the last."""

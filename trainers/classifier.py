@@ -17,11 +17,11 @@ from torch import nn
 
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
-from trainers import export, loop, plots
-from trainers.data import Images, ImageSet, open_dataset, split
-from trainers.network import Deployed, build, fuse, parameter_count
-from trainers.prune import Pruner, share_to_fit, shrink
-from trainers.recipe import Augment, Recipe
+from hwsim.trainers import export, loop, plots
+from hwsim.trainers.data import Images, ImageSet, open_dataset, split
+from hwsim.trainers.network import Deployed, build, fuse, parameter_count
+from hwsim.trainers.prune import Pruner, share_to_fit, shrink
+from hwsim.trainers.recipe import Augment, Recipe
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import nn
 
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
-from trainers.data import Images
+from hwsim.trainers.data import Images
 
 TOLERANCE = 1e-3  # largest |logit difference| between the file and the torch model, relative to the largest logit
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwsim.errors import HwsimError
-from trainers.data import Images
-from trainers.recipe import Augment, Distillation, Training
+from hwsim.trainers.data import Images
+from hwsim.trainers.recipe import Augment, Distillation, Training
 
 #: called with (steps done, steps, what to show beside the bar)
 Progress = Callable[[int, int, str], None]

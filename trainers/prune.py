@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.errors import HwsimError
-from trainers.network import parameter_count
+from hwsim.trainers.network import parameter_count
 
 
 class Pruner:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trainers.classifier import Run
-from trainers.cost import Cost
-from trainers.recipe import Recipe
+from hwsim.trainers.classifier import Run
+from hwsim.trainers.cost import Cost
+from hwsim.trainers.recipe import Recipe
 
 
 def _classifier(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
-    from trainers.classifier import train
+    from hwsim.trainers.classifier import train
 
     return train(recipe, run)
 
@@ -20,7 +20,7 @@ def _study(module: str) -> Callable[[Recipe, Run, Cost], dict[str, Any]]:
     def start(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
         from importlib import import_module
 
-        log: dict[str, Any] = import_module(f"trainers.studies.{module}").run(recipe, run, cost)
+        log: dict[str, Any] = import_module(f"hwsim.trainers.studies.{module}").run(recipe, run, cost)
         return log
 
     return start

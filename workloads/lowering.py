@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from workloads.onnx_contrib import fused_matmul_shapes, multi_head_sizes, projected_sizes
-from workloads.onnx_node import Node
-from workloads.problem import Problem, convolution, matmul
+from hwsim.workloads.onnx_contrib import fused_matmul_shapes, multi_head_sizes, projected_sizes
+from hwsim.workloads.onnx_node import Node
+from hwsim.workloads.problem import Problem, convolution, matmul
 
 Lowered = tuple[tuple[Problem, int], ...]
 

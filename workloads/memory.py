@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from workloads.workload import Operator, Workload
+from hwsim.workloads.workload import Operator, Workload
 
 #: States that the search for the best order visits before it gives up: about a second.
 MAX_STATES = 20_000

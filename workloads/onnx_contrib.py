@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from workloads.onnx_inference import Inferred, broadcast, infer_by_schema
-from workloads.onnx_node import Node
-from workloads.onnx_value import Value
+from hwsim.workloads.onnx_inference import Inferred, broadcast, infer_by_schema
+from hwsim.workloads.onnx_node import Node
+from hwsim.workloads.onnx_value import Value
 
 TypeRule = Callable[[Node], list[Inferred]]
 

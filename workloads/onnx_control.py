@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hwsim.errors import HwsimError
-from workloads.onnx_node import Node
-from workloads.onnx_value import Sizes, Value, check_sizes
-from workloads.workload import Operator
+from hwsim.workloads.onnx_node import Node
+from hwsim.workloads.onnx_value import Sizes, Value, check_sizes
+from hwsim.workloads.workload import Operator
 
 if TYPE_CHECKING:
     import onnx
 
-    from workloads.onnx_reader import GraphReader, Scope
+    from hwsim.workloads.onnx_reader import GraphReader, Scope
 
 Inputs = tuple[Value | None, ...]
 

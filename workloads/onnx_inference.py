@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from workloads.onnx_node import Node
-from workloads.onnx_value import SMALL, Sizes, Value
+from hwsim.workloads.onnx_node import Node
+from hwsim.workloads.onnx_value import SMALL, Sizes, Value
 
 if TYPE_CHECKING:
     import onnx

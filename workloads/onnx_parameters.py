@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from workloads.lowering import RULES
-from workloads.workload import Operator, Tensor
+from hwsim.workloads.lowering import RULES
+from hwsim.workloads.workload import Operator, Tensor
 
 if TYPE_CHECKING:
     import onnx

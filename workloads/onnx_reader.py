@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import HwsimError, did_you_mean
-from workloads.dimensions import Dimensions
-from workloads.lowering import RULES, Rule
-from workloads.onnx_contrib import CONTRIB
-from workloads.onnx_control import CONTROL_FLOW, foreign_body
-from workloads.onnx_file import load_model
-from workloads.onnx_graph import (
+from hwsim.workloads.dimensions import Dimensions
+from hwsim.workloads.lowering import RULES, Rule
+from hwsim.workloads.onnx_contrib import CONTRIB
+from hwsim.workloads.onnx_control import CONTROL_FLOW, foreign_body
+from hwsim.workloads.onnx_file import load_model
+from hwsim.workloads.onnx_graph import (
     Names,
     function_key,
     opsets,
@@ -33,12 +33,12 @@ from workloads.onnx_graph import (
     type_name,
     without_inputs,
 )
-from workloads.onnx_inference import Inferred, fold, fold_parts, infer_by_schema, refine, schema_of
-from workloads.onnx_node import Node
-from workloads.onnx_parameters import count_parameters, weight_inputs
-from workloads.onnx_value import ConstantReader, Sizes, Value, check_sizes, element_bits
-from workloads.problem import Problem
-from workloads.workload import Operator, Tensor, Workload
+from hwsim.workloads.onnx_inference import Inferred, fold, fold_parts, infer_by_schema, refine, schema_of
+from hwsim.workloads.onnx_node import Node
+from hwsim.workloads.onnx_parameters import count_parameters, weight_inputs
+from hwsim.workloads.onnx_value import ConstantReader, Sizes, Value, check_sizes, element_bits
+from hwsim.workloads.problem import Problem
+from hwsim.workloads.workload import Operator, Tensor, Workload
 
 if TYPE_CHECKING:
     import onnx

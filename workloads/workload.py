@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 #: Operators that read only the part of their first input that they return.
 _PARTIAL_READERS = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})

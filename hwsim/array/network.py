@@ -20,10 +20,10 @@ from hwsim.array.run import Simulation, simulate
 from hwsim.cost import Illegal, LayerCost
 from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.files import open_regular
-from workloads.onnx_file import load_model
-from workloads.onnx_graph import ordered
-from workloads.problem import Problem
-from workloads.workload import Operator, Workload
+from hwsim.workloads.onnx_file import load_model
+from hwsim.workloads.onnx_graph import ordered
+from hwsim.workloads.problem import Problem
+from hwsim.workloads.workload import Operator, Workload
 
 if TYPE_CHECKING:
     import onnx

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import Illegal
 from hwsim.mapping import Loop, Mapping
-from workloads.problem import DataSpace, Problem
+from hwsim.workloads.problem import DataSpace, Problem
 
 OUTSIDE = -1
 """Level of the world outside: it has what the outermost level does not keep whole, and is not counted."""

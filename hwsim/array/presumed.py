@@ -30,7 +30,7 @@ from hwsim.array.plan import (
     steps_of,
     strides,
 )
-from workloads.problem import DataSpace
+from hwsim.workloads.problem import DataSpace
 
 
 @dataclass

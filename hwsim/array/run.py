@@ -14,7 +14,7 @@ from hwsim.array.plan import OUTSIDE, Plan, plan
 from hwsim.array.presumed import presume
 from hwsim.cost import Illegal
 from hwsim.mapping import Mapping
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 MEMORY_BYTES = 1 << 30
 """Most that the buffers of one run may take."""

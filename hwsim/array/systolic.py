@@ -56,7 +56,7 @@ from dataclasses import dataclass
 
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.errors import HwsimError
-from workloads.problem import DataSpace, Problem
+from hwsim.workloads.problem import DataSpace, Problem
 
 #: Values of the attribute ``systolic`` that a fan-out of a systolic array carries.
 AXES = ("rows", "columns")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hwsim.array.systolic import MatrixProduct, SystolicCycles, SystolicDesign, cycles, matrix_product
 from hwsim.errors import HwsimError
-from workloads.workload import Unmapped, Workload
+from hwsim.workloads.workload import Unmapped, Workload
 
 #: What one layer may take to step: cycles × PEs, and words of inputs, weights and outputs together.
 MAX_PE_STEPS = 4_000_000_000

@@ -20,10 +20,10 @@ def compare(
 ) -> None:
     """Saved profiles side by side, in total and layer by layer."""
     from hwsim.files import write_file
-    from reports import terminal
-    from reports.columns import columns_csv
-    from reports.markdown import columns_markdown
-    from reports.saved import PRICES, read_profiles
+    from hwsim.reports import terminal
+    from hwsim.reports.columns import columns_csv
+    from hwsim.reports.markdown import columns_markdown
+    from hwsim.reports.saved import PRICES, read_profiles
 
     if len(files) < 2:
         raise HwsimError("expected at least two files to compare.", where=str(files[0]))
@@ -35,14 +35,14 @@ def compare(
         write_file(markdown, columns_markdown(columns))
     if html is not None:
         from hwsim.provenance import Inputs, command, file_sha256
-        from reports.html.columns import columns_page
+        from hwsim.reports.html.columns import columns_page
 
         inputs = Inputs(command("compare", *map(str, files)), tuple((str(f), file_sha256(f)) for f in files))
         write_file(
             html, columns_page(columns, "Comparison", "; ".join(c.name for c in columns), inputs, notes=[PRICES])
         )
     if plots is not None:
-        from reports.plots import columns_plots
+        from hwsim.reports.plots import columns_plots
 
         write_plots(plots, columns_plots(columns))
     if not quiet:

@@ -62,7 +62,7 @@ def explore(
     from hwsim.explore.store import Store
     from hwsim.files import write_file
     from hwsim.network import deadline_after
-    from reports import exploration
+    from hwsim.reports import exploration
 
     deadline = deadline_after(time_limit)
     if grid == (trials is not None):
@@ -107,9 +107,9 @@ def explore(
 
 def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, markdown: Path | None) -> None:
     from hwsim.files import write_file
-    from reports.html.explore import explore_page
-    from reports.markdown import explore_markdown
-    from reports.plots import explore_plots
+    from hwsim.reports.html.explore import explore_page
+    from hwsim.reports.markdown import explore_markdown
+    from hwsim.reports.plots import explore_plots
 
     if html is not None:
         write_file(html, explore_page(data))
@@ -151,7 +151,7 @@ def _workers(prepared: Prepared, scheduler: str | None, count: int | None, deadl
 
 def _line(found: Exploration) -> str:
     """``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71``."""
-    from reports.exploration import quantity
+    from hwsim.reports.exploration import quantity
 
     parts = []
     for state in ("infeasible", "failed"):

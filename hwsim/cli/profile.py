@@ -56,13 +56,13 @@ def profile(
     """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
     from dataclasses import replace
 
+    from hwsim.design import load_architecture
+    from hwsim.design.settings import Setting
     from hwsim.files import write_file
     from hwsim.network import profile_workload
-    from hwsim.spec import load_architecture
-    from hwsim.spec.settings import Setting
+    from hwsim.reports import data, terminal
     from hwsim.whatif import price_note
-    from reports import data, terminal
-    from workloads.onnx_reader import read_onnx
+    from hwsim.workloads.onnx_reader import read_onnx
 
     quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
@@ -97,16 +97,16 @@ def profile(
     if csv is not None:
         write_file(csv, data.profile_csv(cost))
     if markdown is not None:
-        from reports.markdown import profile_markdown
+        from hwsim.reports.markdown import profile_markdown
 
         write_file(markdown, profile_markdown(cost))
     if plots is not None:
-        from reports.plots import profile_plots
+        from hwsim.reports.plots import profile_plots
 
         write_plots(plots, profile_plots(cost, architecture))
     if html is not None:
         from hwsim.provenance import Inputs, command, design_sha256
-        from reports.html.profile import profile_page
+        from hwsim.reports.html.profile import profile_page
 
         options = [("--arch", arch), ("--objective", objective), ("--dim", dim), ("--set", settings)]
         inputs = Inputs(

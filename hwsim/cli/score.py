@@ -34,8 +34,8 @@ def score(
     """Points for a model by a course's rubric, and what the next band would need."""
     from hwsim import rubric as rubrics
     from hwsim.files import write_file
-    from reports import data, terminal
-    from workloads.onnx_reader import read_onnx
+    from hwsim.reports import data, terminal
+    from hwsim.workloads.onnx_reader import read_onnx
 
     quiet = check_outputs(json="-" if json else None, csv=csv, markdown=markdown, html=html, plots=plots)
     rubrics.load_rubric(rubric)  # a wrong name before a wrong file
@@ -57,11 +57,11 @@ def score(
     if csv is not None:
         write_file(csv, data.score_csv(result))
     if markdown is not None:
-        from reports.markdown import score_markdown
+        from hwsim.reports.markdown import score_markdown
 
         write_file(markdown, score_markdown(result))
     if plots is not None:
-        from reports.plots import score_plots
+        from hwsim.reports.plots import score_plots
 
         write_plots(plots, score_plots(result))
     if html is not None:
@@ -82,10 +82,10 @@ def _page(
     dataset: str | None,
     population: Path | None,
 ) -> str:
+    from hwsim.design import load_architecture
     from hwsim.provenance import Inputs, command, design_sha256, file_sha256
+    from hwsim.reports.html.score import score_page
     from hwsim.rubric import rubric_file
-    from hwsim.spec import load_architecture
-    from reports.html.score import score_page
 
     options = [("--rubric", rubric), ("--accuracy", accuracy), ("--arch", arch), ("--dataset", dataset)]
     sha256 = [hashed, ("rubric", file_sha256(rubric_file(rubric)))]

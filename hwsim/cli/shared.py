@@ -202,7 +202,7 @@ def zoo_or_file(model: str) -> Iterator[Path]:
         return
     import tempfile
 
-    from workloads import zoo
+    from hwsim.workloads import zoo
 
     name, arguments = zoo.split_name(model.removeprefix("zoo:"))
     with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hwsim.array.reference import Verdict
     from hwsim.cost import LayerCost
     from hwsim.energy import EnergyTable
-    from workloads.problem import Problem
+    from hwsim.workloads.problem import Problem
 
 MOST_WATCHED = 256  # multipliers that fit on a screen
 FRAME_SECONDS = 0.05
@@ -68,11 +68,11 @@ def simulate(
     import numpy as np
 
     from hwsim.array.network import Graph
+    from hwsim.design import load_architecture
+    from hwsim.design.settings import Setting
     from hwsim.files import write_file
-    from hwsim.spec import load_architecture
-    from hwsim.spec.settings import Setting
-    from reports import simulation as report
-    from workloads.onnx_reader import read_onnx
+    from hwsim.reports import simulation as report
+    from hwsim.workloads.onnx_reader import read_onnx
 
     if layer is None and (trace is not None or watch):
         raise HwsimError("a trace or the array at work can be shown of one layer: name it with --layer.")
@@ -246,7 +246,7 @@ def _watched(machine: Machine, name: str) -> Any:
     from rich.live import Live
 
     from hwsim.array.trace import traced
-    from reports.simulation import array_frame
+    from hwsim.reports.simulation import array_frame
 
     page = console()
     pause = FRAME_SECONDS if page.is_terminal else 0.0

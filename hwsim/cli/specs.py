@@ -17,8 +17,8 @@ def archs(
     name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
 ) -> None:
     """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
-    from hwsim.spec import load_architecture, shipped_architectures
-    from reports import terminal
+    from hwsim.design import load_architecture, shipped_architectures
+    from hwsim.reports import terminal
 
     if name is not None:
         show(terminal.architecture_tree(*load_architecture(name)))
@@ -29,8 +29,8 @@ def archs(
 
 def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
     """Energy per action of every component of an architecture, with estimator and source."""
-    from hwsim.spec import load_architecture
-    from reports import terminal
+    from hwsim.design import load_architecture
+    from hwsim.reports import terminal
 
     architecture, table = load_architecture(arch)
     show(
@@ -45,8 +45,8 @@ def zoo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("."),
 ) -> None:
     """The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."""
-    from reports import terminal
-    from workloads import zoo as models
+    from hwsim.reports import terminal
+    from hwsim.workloads import zoo as models
 
     if not names:
         show(terminal.zoo_list(models.MODELS))
@@ -61,9 +61,9 @@ def evaluate(
 ) -> None:
     """Cost of given mappings, as Timeloop counts them."""
     from hwsim.cost import Illegal
+    from hwsim.design import load_specs
     from hwsim.model import evaluate as evaluate_mapping
-    from hwsim.spec import load_specs
-    from reports import data, terminal
+    from hwsim.reports import data, terminal
 
     loaded = load_specs(specs)
     costs = []
@@ -98,12 +98,12 @@ def map_command(
 
     from hwsim import warm
     from hwsim.cost import Illegal
+    from hwsim.design import load_specs
     from hwsim.files import write_file
     from hwsim.mapper import search
     from hwsim.mapper.size import space_size
     from hwsim.mapper.space import map_space
-    from hwsim.spec import load_specs
-    from reports import data, terminal
+    from hwsim.reports import data, terminal
 
     quiet = check_outputs(json="-" if json else None, prove=prove)
     loaded = load_specs(specs, "problem")

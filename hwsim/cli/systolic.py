@@ -53,7 +53,7 @@ def systolic(
     """Cycles of a network on a systolic weight-stationary array, in closed form and stepped."""
     from hwsim.array.systolic_network import step_network
     from hwsim.files import write_file
-    from reports.systolic import systolic_data, systolic_report
+    from hwsim.reports.systolic import systolic_data, systolic_report
 
     quiet = check_outputs(json=json, html=html)
     design, cycle_seconds = _design(arch, rows, columns, double_buffer, settings or [])
@@ -89,8 +89,8 @@ def _design(
 ) -> tuple[SystolicDesign, float | None]:
     """The array, and the seconds of its cycle where an architecture gives them."""
     from hwsim.array.systolic import SystolicDesign, systolic_design
-    from hwsim.spec import load_architecture
-    from hwsim.spec.settings import Setting
+    from hwsim.design import load_architecture
+    from hwsim.design.settings import Setting
 
     if rows is None and columns is None:
         if double_buffer:
@@ -117,7 +117,7 @@ def _product(design: SystolicDesign, tokens: int | None, reduction: int | None, 
 
 
 def _page(network: SystolicNetwork, seed: int) -> str:
-    from reports.html.systolic import systolic_page
+    from hwsim.reports.html.systolic import systolic_page
 
     if len(network.layers) > 1:
         raise HwsimError("a page shows one layer; name it with --layer.", where="--html")
@@ -130,7 +130,7 @@ def _network(
     from dataclasses import replace
 
     from hwsim.array.systolic_network import network_on
-    from workloads.onnx_reader import read_onnx
+    from hwsim.workloads.onnx_reader import read_onnx
 
     with zoo_or_file(model) as path:
         network = network_on(read_onnx(path, sizes), design, cycle_seconds)

@@ -32,12 +32,12 @@ def train(
     max_steps: Annotated[int | None, typer.Option(min=1, help="A trial: so many steps an epoch, few images.")] = None,
 ) -> None:
     """Train a recipe, export it to ONNX with its test accuracy; without a recipe, list them."""
-    from reports import terminal
+    from hwsim.reports import terminal
 
     try:
-        from trainers import recipe as recipes
-        from trainers import run as trainer
-        from trainers.classifier import Run
+        from hwsim.trainers import recipe as recipes
+        from hwsim.trainers import run as trainer
+        from hwsim.trainers.classifier import Run
     except ImportError as error:
         what = f"training needs {error.name}, which is not installed: pip install 'hwsim[train]'."
         raise HwsimError(what, where="hwsim train") from error
@@ -66,8 +66,8 @@ def train(
 
 def _evaluate_file(file: Path, data_dir: Path) -> None:
     """Accuracy of an ONNX file on the whole test split of the dataset its metadata names."""
-    from trainers import export
-    from trainers.data import open_dataset
+    from hwsim.trainers import export
+    from hwsim.trainers.data import open_dataset
 
     if not file.is_file():
         raise HwsimError("no such file.", where=str(file))
@@ -89,11 +89,11 @@ class _Costs:
         self._arch = arch
 
     def __call__(self, file: Path, bits: int | None = None) -> Any:
+        from hwsim.design import load_architecture
+        from hwsim.design.settings import word_settings
         from hwsim.network import profile_workload
-        from hwsim.spec import load_architecture
-        from hwsim.spec.settings import word_settings
-        from trainers.cost import Figures
-        from workloads.onnx_reader import read_onnx
+        from hwsim.trainers.cost import Figures
+        from hwsim.workloads.onnx_reader import read_onnx
 
         architecture, energy = load_architecture(self._arch)
         if bits is not None:

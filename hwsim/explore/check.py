@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwsim.design.load import find_architecture, read_architecture, shipped_architectures
+from hwsim.design.settings import apply_settings
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.explore.evaluate import Evaluator, Job, hardware_figures
 from hwsim.explore.figures import FIGURES
@@ -19,8 +21,6 @@ from hwsim.explore.sampling import halton
 from hwsim.explore.space import Params, Space
 from hwsim.files import read_text
 from hwsim.provenance import file_sha256, version
-from hwsim.spec.load import find_architecture, read_architecture, shipped_architectures
-from hwsim.spec.settings import apply_settings
 
 PROBES = 16  # designs looked at to tell a fault of the space from one of a design
 MAX_ENUMERATED = 50_000  # combinations of parameters tried for constraints on parameters alone
@@ -185,7 +185,7 @@ def _check_accuracy(space: Space, evaluator: Evaluator, probes: Sequence[Params]
 
 def _check_zoo(space: Space, index: int) -> None:
     """Name and arguments of a model of the zoo, before values are asked for."""
-    from workloads import zoo
+    from hwsim.workloads import zoo
 
     model = space.content.models[index]
     if not model.model.startswith("zoo:"):

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost
+from hwsim.design.load import build_architecture, load_architecture, read_architecture
+from hwsim.design.settings import Setting
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.explore.domain import Value
@@ -21,10 +23,8 @@ from hwsim.footprint import area_um2, on_chip_bytes
 from hwsim.network import profile_workload
 from hwsim.provenance import file_sha256
 from hwsim.spec.document import Field
-from hwsim.spec.load import build_architecture, load_architecture, read_architecture
-from hwsim.spec.settings import Setting
 from hwsim.whatif import price_note
-from workloads.workload import Workload
+from hwsim.workloads.workload import Workload
 
 State = Literal["complete", "infeasible", "failed"]
 #: Networks that a worker keeps; with model parameters in the space there are many.
@@ -167,8 +167,8 @@ class Evaluator:
         return self._workloads[key]
 
     def _read(self, model: str, dims: dict[str, int], given: dict[str, Any], where: str) -> Workload:
-        from workloads import zoo
-        from workloads.onnx_reader import read_onnx
+        from hwsim.workloads import zoo
+        from hwsim.workloads.onnx_reader import read_onnx
 
         try:
             if model not in self.job.files:
@@ -277,7 +277,7 @@ def hardware_figures(architecture: Architecture, energy: EnergyTable) -> dict[st
 def _network_figures(
     workloads: Sequence[Workload], weights: Sequence[float], accuracies: Sequence[Decimal | None]
 ) -> dict[str, float]:
-    from workloads.memory import peak_activation_bytes
+    from hwsim.workloads.memory import peak_activation_bytes
 
     known = [w * float(a) for w, a in zip(weights, accuracies, strict=True) if a is not None]
     mean = {"accuracy": sum(known) / sum(weights)} if len(known) == len(weights) else {}

@@ -17,7 +17,7 @@ from hwsim.mapper.space import Limits, MapSpace, aimed, kernel_space, key_count,
 from hwsim.mapper.walk import SLACK, Clock, OutOfTime, Progress, Walk, why_empty
 from hwsim.mapping import Mapping
 from hwsim.objective import Objective
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 LARGE = 50_000  # keys: where there are more, a search among some of them comes first, since the tables take seconds
 

@@ -23,7 +23,7 @@ from hwsim.mapper.labels import outer_later as kernel_outer_later
 from hwsim.mapper.labels import outer_words as kernel_outer_words
 from hwsim.mapping import Mapping
 from hwsim.model import projection_matrix
-from workloads.problem import DataSpace, Problem
+from hwsim.workloads.problem import DataSpace, Problem
 
 CODES = {"edp": 0, "energy": 1, "latency": 2}  # `Space.figure`
 UNBOUNDED = 2**62

@@ -138,7 +138,7 @@ _FIGURES = ("read", "write", "leak", "area")
 @functools.cache
 def _sram_grid() -> dict[tuple[float, int], dict[tuple[float, float], tuple[float, ...]]]:
     """(node, banks) → (width, depth) → read pJ, write pJ, leak mW, area mm²."""
-    import arch_specs
+    from hwsim import arch_specs
 
     packed = Path(next(iter(arch_specs.__path__))) / "tables" / "cacti_sram.csv.gz"
     grid: dict[tuple[float, int], dict[tuple[float, float], tuple[float, ...]]] = {}

@@ -27,7 +27,7 @@ _PART = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[(.*)\])?\s*$")
 
 @functools.cache
 def _standard() -> tuple[Field, ...]:
-    import arch_specs
+    from hwsim import arch_specs
 
     folder = Path(next(iter(arch_specs.__path__))) / "components"
     return tuple(read_document(path).need("compound_components") for path in sorted(folder.glob("*.yaml")))

@@ -14,7 +14,7 @@ import yaml
 @functools.cache
 def table_file(name: str) -> Any:
     """A YAML table of ``arch_specs/tables``."""
-    import arch_specs
+    from hwsim import arch_specs
 
     return yaml.safe_load((Path(next(iter(arch_specs.__path__))) / "tables" / name).read_text())
 

@@ -11,7 +11,7 @@ from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.spec.constraints import factors, permutation
 from hwsim.spec.document import Field
 from hwsim.spec.legacy import find_level
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 _KINDS = ("temporal", "spatial", "datatype", "dataspace", "bypass")
 _KEYS = {

@@ -9,7 +9,7 @@ from typing import Any
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec.document import Field, describe
 from hwsim.spec.scope import Scope
-from workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv, matmul
+from hwsim.workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv, matmul
 
 _SHAPE_KEYS = {"name", "dimensions", "coefficients", "data_spaces", "data-spaces", "version"}
 _SPACE_KEYS = {"name", "projection", "read_write", "read-write"}

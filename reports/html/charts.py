@@ -1,4 +1,4 @@
-"""A network's figures for Plotly; colours are roles (`reports.palette`), filled in by the page's script."""
+"""A network's figures for Plotly; colours are roles (`hwsim.reports.palette`), filled in by the page's script."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost
 from hwsim.errors import shorten
-from reports import units
-from reports.figures import MemorySchedule, Roofline, components
-from reports.html.page import Chart, label
-from reports.palette import component_roles
-from reports.scales import axis_scale, bytes_scale, energy_scale
-from reports.terminal import shape
+from hwsim.reports import units
+from hwsim.reports.figures import MemorySchedule, Roofline, components
+from hwsim.reports.html.page import Chart, label
+from hwsim.reports.palette import component_roles
+from hwsim.reports.scales import axis_scale, bytes_scale, energy_scale
+from hwsim.reports.terminal import shape
 
 ROW = 21  # pixels that a layer takes
 WIDE_NAME, NARROW_NAME = 26, 19

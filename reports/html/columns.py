@@ -7,9 +7,8 @@ from typing import Any
 
 from hwsim.errors import shorten
 from hwsim.provenance import Inputs
-from hwsim.whatif import Study
-from reports import units
-from reports.columns import (
+from hwsim.reports import units
+from hwsim.reports.columns import (
     METRICS,
     Column,
     Metric,
@@ -20,11 +19,12 @@ from reports.columns import (
     layer_names,
     percent_change,
 )
-from reports.html.charts import NARROW_NAME, ROW, WIDE_NAME, layer_axis, rounded
-from reports.html.page import Cell, Chart, Page, Section, block, label, name_cell, sortable, table, text
-from reports.palette import design_role, named_roles
-from reports.scales import energy_scale
-from reports.terminal import loop_nest
+from hwsim.reports.html.charts import NARROW_NAME, ROW, WIDE_NAME, layer_axis, rounded
+from hwsim.reports.html.page import Cell, Chart, Page, Section, block, label, name_cell, sortable, table, text
+from hwsim.reports.palette import design_role, named_roles
+from hwsim.reports.scales import energy_scale
+from hwsim.reports.terminal import loop_nest
+from hwsim.whatif import Study
 
 MANY = 8  # columns beyond which points of the trade-off have no names beside them
 

@@ -20,10 +20,10 @@ from typing import Any
 
 from hwsim.errors import shorten
 from hwsim.provenance import Inputs
-from reports import units
-from reports.html.charts import decades, rounded
-from reports.html.page import Cell, Chart, Page, Section, label, sortable, table, text
-from reports.scales import axis_scale
+from hwsim.reports import units
+from hwsim.reports.html.charts import decades, rounded
+from hwsim.reports.html.page import Cell, Chart, Page, Section, label, sortable, table, text
+from hwsim.reports.scales import axis_scale
 
 Trial = Mapping[str, Any]
 MAX_ROWS = 2000  # designs in table and parallel coordinates: those of the front, then in order

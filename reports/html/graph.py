@@ -12,11 +12,11 @@ import networkx as nx
 
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost, NetworkLayer
-from reports import units
-from reports.figures import layer_of
-from reports.html.page import text
-from reports.palette import component_roles
-from workloads.workload import Operator, Workload
+from hwsim.reports import units
+from hwsim.reports.figures import layer_of
+from hwsim.reports.html.page import text
+from hwsim.reports.palette import component_roles
+from hwsim.workloads.workload import Operator, Workload
 
 ROW = 24
 LANE = 11

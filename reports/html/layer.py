@@ -5,11 +5,11 @@ from __future__ import annotations
 from hwsim.architecture import Architecture
 from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
 from hwsim.objective import FIGURES, Objective
+from hwsim.reports import units
+from hwsim.reports.html.page import bar, block, table, text
+from hwsim.reports.palette import component_roles
+from hwsim.reports.terminal import loop_nest, shape
 from hwsim.whatif import limited_by
-from reports import units
-from reports.html.page import bar, block, table, text
-from reports.palette import component_roles
-from reports.terminal import loop_nest, shape
 
 
 def detail(layer: NetworkLayer, network: NetworkCost, architecture: Architecture) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hwsim.errors import shorten, visible
 from hwsim.provenance import Inputs
-from reports.palette import ROLES
+from hwsim.reports.palette import ROLES
 
 FOLDER = Path(__file__).parent
 #: The browser itself refuses whatever is not in the page.

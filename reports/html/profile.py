@@ -5,9 +5,8 @@ from __future__ import annotations
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost, NetworkLayer
 from hwsim.provenance import Inputs
-from hwsim.whatif import limited_by
-from reports import units
-from reports.figures import (
+from hwsim.reports import units
+from hwsim.reports.figures import (
     MemorySchedule,
     energy_by_component_pj,
     energy_matrix_pj,
@@ -16,11 +15,12 @@ from reports.figures import (
     rooflines,
     top_share,
 )
-from reports.html import charts, graph
-from reports.html.layer import detail
-from reports.html.page import Cell, Page, Section, bar, name_cell, sortable, table, text
-from reports.palette import component_roles
-from reports.terminal import shape
+from hwsim.reports.html import charts, graph
+from hwsim.reports.html.layer import detail
+from hwsim.reports.html.page import Cell, Page, Section, bar, name_cell, sortable, table, text
+from hwsim.reports.palette import component_roles
+from hwsim.reports.terminal import shape
+from hwsim.whatif import limited_by
 
 FIGURE_NAMES = {"edp": "energy × delay", "energy": "energy", "latency": "cycles"}
 DEAREST = 7

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from hwsim.provenance import Inputs
+from hwsim.reports.html.page import Page, Section, table, text
 from hwsim.rubric import Mark, Score
-from reports.html.page import Page, Section, table, text
 
 WORDS = 17  # percent of a bar's width that the words at a band's edge take
 

@@ -49,7 +49,7 @@ def systolic_fragment(design: SystolicDesign, product: MatrixProduct, seed: int 
     data = _trace(design, product, seed)
     spent = cycles(design, product)
     assert len(data["frames"]) == spent.total
-    files = resources.files("reports.html")
+    files = resources.files("hwsim.reports.html")
     style, script = ((files / f"systolic.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     legend = "".join(f'<li><i class="sa-{x}"></i>{x} {getattr(spent, x)}</li>' for x in PHASES)
     bar = "".join(f'<i class="sa-{frame["phase"]}"></i>' for frame in data["frames"])

@@ -101,7 +101,7 @@ def _watched() -> Iterator[list[BaseException]]:
 
 def _run_recipe(name: str) -> int:
     from hwsim.errors import HwsimError
-    from trainers.recipe import load_recipe
+    from hwsim.trainers.recipe import load_recipe
 
     try:
         load_recipe(name)

@@ -324,7 +324,7 @@ def _quantized() -> bytes:
 @functools.cache
 def onnx_seeds() -> tuple[bytes, ...]:
     """Models that mutations start from."""
-    from workloads import zoo
+    from hwsim.workloads import zoo
 
     names = (("lenet5", {}), ("dw_cifar", {"width": 0.25, "resolution": 8}))
     shipped = [zoo.build(name, arguments).SerializeToString() for name, arguments in names]
@@ -335,7 +335,7 @@ def onnx_seeds() -> tuple[bytes, ...]:
 @functools.cache
 def yaml_seeds() -> tuple[bytes, ...]:
     """Architectures that mutations start from."""
-    from hwsim.spec import shipped_architectures
+    from hwsim.design import shipped_architectures
 
     shipped = [file.read_bytes() for file in shipped_architectures().values()]
     return (ARCHITECTURE, ARCHITECTURE, ARCHITECTURE, LEGACY, *shipped)

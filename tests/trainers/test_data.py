@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hwsim.errors import HwsimError
-from trainers.data import open_dataset, split
-from trainers.data.sources import CIFAR10, FASHION, read_idx
+from hwsim.trainers.data import open_dataset, split
+from hwsim.trainers.data.sources import CIFAR10, FASHION, read_idx
 
 
 def picture(value: int, size: int = 32) -> bytes:

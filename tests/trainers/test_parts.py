@@ -12,15 +12,15 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from hwsim.errors import HwsimError  # noqa: E402
-from trainers import llama, loop  # noqa: E402
-from trainers.attention import Attention, Transformer, matrix_products  # noqa: E402
-from trainers.data import Images  # noqa: E402
-from trainers.network import build, fuse, parameter_count  # noqa: E402
-from trainers.prune import Pruner, shrink, sparsity  # noqa: E402
-from trainers.quantize import dequantize, quantize  # noqa: E402
-from trainers.recipe import Augment, Distillation, Finish, Muon, Training, load_recipe, shipped  # noqa: E402
-from trainers.studies.depthwise import DepthwiseSeparable, Grouped  # noqa: E402
-from trainers.studies.lora import LoraLinear  # noqa: E402
+from hwsim.trainers import llama, loop  # noqa: E402
+from hwsim.trainers.attention import Attention, Transformer, matrix_products  # noqa: E402
+from hwsim.trainers.data import Images  # noqa: E402
+from hwsim.trainers.network import build, fuse, parameter_count  # noqa: E402
+from hwsim.trainers.prune import Pruner, shrink, sparsity  # noqa: E402
+from hwsim.trainers.quantize import dequantize, quantize  # noqa: E402
+from hwsim.trainers.recipe import Augment, Distillation, Finish, Muon, Training, load_recipe, shipped  # noqa: E402
+from hwsim.trainers.studies.depthwise import DepthwiseSeparable, Grouped  # noqa: E402
+from hwsim.trainers.studies.lora import LoraLinear  # noqa: E402
 
 CHAIN = ["conv 8", "pool 2", "conv 12 s2", "conv 10", "gap", "linear 5"]
 

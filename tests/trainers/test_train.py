@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 
 import onnx  # noqa: E402
 
+from hwsim.trainers import classifier, export  # noqa: E402
+from hwsim.trainers.data import Images, open_dataset  # noqa: E402
+from hwsim.trainers.loop import Feeder, Task  # noqa: E402
+from hwsim.trainers.network import build  # noqa: E402
+from hwsim.trainers.recipe import Augment, Recipe, Training, load_recipe  # noqa: E402
 from tests.conftest import Run as Result  # noqa: E402
-from trainers import classifier, export  # noqa: E402
-from trainers.data import Images, open_dataset  # noqa: E402
-from trainers.loop import Feeder, Task  # noqa: E402
-from trainers.network import build  # noqa: E402
-from trainers.recipe import Augment, Recipe, Training, load_recipe  # noqa: E402
 
 Hwsim = Callable[..., Result]
 RECIPE = """
@@ -224,7 +224,7 @@ SMALL = {
 def test_studies_run(hwsim: Hwsim, tmp_path: Path, name: str) -> None:
     import yaml
 
-    from trainers.recipe import FOLDER
+    from hwsim.trainers.recipe import FOLDER
 
     data = yaml.safe_load((FOLDER / f"{name}.yaml").read_text()) | (yaml.safe_load(SMALL[name]) or {})
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(data))

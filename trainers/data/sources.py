@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.files import cache_folder
-from trainers.data.images import Images, ImageSet
+from hwsim.trainers.data.images import Images, ImageSet
 
 MAX_IMAGES = 2_000_000
 MAX_IMAGE_BYTES = 50_000_000

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from hwsim.files import write_file
-from trainers import export, loop, plots
-from trainers.classifier import Run, deploy, images_of, network_of, some, versions
-from trainers.cost import Cost
-from trainers.data import Images
-from trainers.prune import Pruner, shrink, sparsity
-from trainers.quantize import quantize_weights
-from trainers.recipe import Recipe
+from hwsim.trainers import export, loop, plots
+from hwsim.trainers.classifier import Run, deploy, images_of, network_of, some, versions
+from hwsim.trainers.cost import Cost
+from hwsim.trainers.data import Images
+from hwsim.trainers.prune import Pruner, shrink, sparsity
+from hwsim.trainers.quantize import quantize_weights
+from hwsim.trainers.recipe import Recipe
 
 
 class Study:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwsim.files import write_file
-from trainers import loop, plots
-from trainers.classifier import Run, images_of, some, versions
-from trainers.cost import Cost
-from trainers.recipe import Recipe
+from hwsim.trainers import loop, plots
+from hwsim.trainers.classifier import Run, images_of, some, versions
+from hwsim.trainers.cost import Cost
+from hwsim.trainers.recipe import Recipe
 
 
 class DepthwiseSeparable(nn.Module):

@@ -13,10 +13,10 @@ import torch
 
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.files import write_file
-from trainers import export, llama
-from trainers.classifier import Run, versions
-from trainers.cost import Cost
-from trainers.recipe import Recipe
+from hwsim.trainers import export, llama
+from hwsim.trainers.classifier import Run, versions
+from hwsim.trainers.cost import Cost
+from hwsim.trainers.recipe import Recipe
 
 Step = Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 

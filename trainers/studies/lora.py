@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
-from trainers import loop, plots
-from trainers.classifier import Run, images_of, network_of, some, versions
-from trainers.cost import Cost
-from trainers.recipe import Recipe
+from hwsim.trainers import loop, plots
+from hwsim.trainers.classifier import Run, images_of, network_of, some, versions
+from hwsim.trainers.cost import Cost
+from hwsim.trainers.recipe import Recipe
 
 
 class LoraLinear(nn.Module):

@@ -14,10 +14,10 @@ import yaml
 
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
-from trainers import export, loop
-from trainers.classifier import Run, deploy, images_of, network_of, versions
-from trainers.cost import Cost, Figures
-from trainers.recipe import Recipe
+from hwsim.trainers import export, loop
+from hwsim.trainers.classifier import Run, deploy, images_of, network_of, versions
+from hwsim.trainers.cost import Cost, Figures
+from hwsim.trainers.recipe import Recipe
 
 _LIMITS = {"energy_mj": "energy_pj", "cycles": "cycles", "params": "params", "macs": "macs"}
 

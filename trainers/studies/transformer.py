@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
-from trainers import export, plots
-from trainers.attention import Transformer, matrix_products
-from trainers.classifier import Run, versions
-from trainers.cost import Cost
-from trainers.recipe import Recipe
+from hwsim.trainers import export, plots
+from hwsim.trainers.attention import Transformer, matrix_products
+from hwsim.trainers.classifier import Run, versions
+from hwsim.trainers.cost import Cost
+from hwsim.trainers.recipe import Recipe
 
 MAX_TEXT = 50_000_000
 

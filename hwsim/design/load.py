@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.architecture import Architecture
+from hwsim.design.settings import COMPONENTS, Setting, apply_settings, same_value
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.mapping import Mapping as LoopMapping
@@ -20,8 +21,7 @@ from hwsim.spec.legacy import apply_constraints, read_tree
 from hwsim.spec.mapping import read_mapping
 from hwsim.spec.problem import read_problem
 from hwsim.spec.scope import Scope
-from hwsim.spec.settings import COMPONENTS, Setting, apply_settings, same_value
-from workloads.problem import Problem
+from hwsim.workloads.problem import Problem
 
 _CONSTRAINTS = ("architecture_constraints", "mapspace_constraints", "constraints")
 _IGNORED = ("version", "mapper", "globals", "ART", "mapspace", "description")
@@ -51,7 +51,7 @@ class Spec:
 
 def shipped_architectures() -> dict[str, Path]:
     """Name → file of the architectures that come with hwsim."""
-    import arch_specs
+    from hwsim import arch_specs
 
     folder = Path(next(iter(arch_specs.__path__)))
     return {p.stem: p for p in sorted(folder.glob("*.yaml")) if not p.name.endswith(".ert.yaml")}

@@ -1,22 +1,23 @@
 """Results as tables: what Jupyter shows of them, and DataFrames (pandas, extra ``notebook``).
 
-Rows are plain dicts with the unit in the name of a column; both kinds of table are made from them.
+Rows are plain dicts with the unit in the name of a column; both kinds of table are made from them. A new kind of result
+registers with `rows` and `html`; `hwsim.shown.Shown` asks these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import singledispatch
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
 from hwsim.errors import HwsimError, printable
+from hwsim.rubric import Score
+from hwsim.whatif import Study, limited_by
 
 if TYPE_CHECKING:
     import pandas
-
-    from hwsim.cost import LayerCost, NetworkCost
-    from hwsim.rubric import Score
-    from hwsim.whatif import Study, Variant
 
 Row = dict[str, Any]
 #: Bars in a cell: their colour reads on light and dark pages.
@@ -24,8 +25,8 @@ BAR = "#4d9acb"
 _NUMBERS = (int, float)
 
 
-def data_frame(rows: Sequence[Row]) -> pandas.DataFrame:
-    """Rows as a DataFrame.
+def data_frame(result: object, **options: Any) -> pandas.DataFrame:
+    """A result's rows as a DataFrame.
 
     Raises:
         HwsimError: pandas is not installed.
@@ -35,10 +36,23 @@ def data_frame(rows: Sequence[Row]) -> pandas.DataFrame:
     except ImportError as error:
         message = "DataFrames need pandas, which is not installed: pip install 'hwsim[notebook]'."
         raise HwsimError(message, where="to_dataframe()") from error
-    return pandas.DataFrame(list(rows))
+    return pandas.DataFrame(rows(result, **options))
 
 
-def network_rows(cost: NetworkCost) -> list[Row]:
+@singledispatch
+def rows(result: object) -> list[Row]:
+    """A result's rows for a DataFrame."""
+    raise TypeError(f"{type(result).__name__} has no rows")
+
+
+@singledispatch
+def html(result: object) -> str:
+    """What Jupyter shows of a result."""
+    raise TypeError(f"{type(result).__name__} has no table")
+
+
+@rows.register
+def _network_rows(cost: NetworkCost) -> list[Row]:
     """A row per distinct layer, figures of one occurrence."""
     levels = list(dict.fromkeys(n for layer in cost.layers for n in layer.cost.energy_by_level_pj))
     rows = []
@@ -51,7 +65,8 @@ def network_rows(cost: NetworkCost) -> list[Row]:
     return rows
 
 
-def layer_rows(cost: LayerCost) -> list[Row]:
+@rows.register
+def _layer_rows(cost: LayerCost) -> list[Row]:
     """A row per level and data space: counts per instance, energy of all instances."""
     return [
         {
@@ -69,8 +84,22 @@ def layer_rows(cost: LayerCost) -> list[Row]:
     ]
 
 
-def study_rows(variants: Sequence[Variant]) -> list[Row]:
-    """A row per column of a what-if study."""
+@rows.register
+def _study_rows(study: Study, *, layers: bool = False) -> list[Row]:
+    """A row per column of a what-if study; or per layer and column, with what limits it, the array or a storage."""
+    if layers:
+        return [
+            {
+                "design": v.name,
+                "layer": x.name,
+                "count": x.count,
+                "energy_pj": x.cost.energy_pj,
+                "cycles": x.cost.cycles,
+                "limited_by": limited_by(x.cost),
+            }
+            for v in study
+            for x in v.cost.layers
+        ]
     return [
         {
             "design": v.name,
@@ -80,29 +109,12 @@ def study_rows(variants: Sequence[Variant]) -> list[Row]:
             "utilization": v.cost.utilization,
             "area_um2": v.area_um2,
         }
-        for v in variants
+        for v in study
     ]
 
 
-def study_layer_rows(variants: Sequence[Variant]) -> list[Row]:
-    """A row per layer and column of a what-if study; what limits the layer is the array or a storage's bandwidth."""
-    from hwsim.whatif import limited_by
-
-    return [
-        {
-            "design": v.name,
-            "layer": x.name,
-            "count": x.count,
-            "energy_pj": x.cost.energy_pj,
-            "cycles": x.cost.cycles,
-            "limited_by": limited_by(x.cost),
-        }
-        for v in variants
-        for x in v.cost.layers
-    ]
-
-
-def score_rows(score: Score) -> list[Row]:
+@rows.register
+def _score_rows(score: Score) -> list[Row]:
     """A row per criterion."""
     return [
         {
@@ -119,7 +131,8 @@ def score_rows(score: Score) -> list[Row]:
     ]
 
 
-def network_html(cost: NetworkCost) -> str:
+@html.register
+def _network_html(cost: NetworkCost) -> str:
     """What Jupyter shows of a network's cost: the totals, and a row per layer."""
     title = f"{cost.model} on {cost.arch}, every layer at its least {cost.objective}"
     facts = {
@@ -148,7 +161,8 @@ def network_html(cost: NetworkCost) -> str:
     return html_table(title, facts, rows, f"Not mapped (bytes they move): {moved}" if moved else "")
 
 
-def layer_html(cost: LayerCost) -> str:
+@html.register
+def _layer_html(cost: LayerCost) -> str:
     """What Jupyter shows of a layer's cost: figures, accesses per level and data space, certificate."""
     facts = {
         "energy": f"{cost.energy_pj * 1e-6:,.4g} µJ",
@@ -157,7 +171,7 @@ def layer_html(cost: LayerCost) -> str:
         "MACs": f"{cost.problem.macs:,}",
     }
     rows = []
-    for row in layer_rows(cost):
+    for row in _layer_rows(cost):
         pj = row.pop("energy_pj")
         rows.append({k.replace("_", " "): v for k, v in row.items()} | {"energy (nJ)": pj * 1e-3})
     rows += [
@@ -175,7 +189,18 @@ def layer_html(cost: LayerCost) -> str:
     return html_table(f"{cost.problem.kind} {sizes}", facts, rows, note)
 
 
-def study_html(variants: Study) -> str:
+@html.register
+def _occurring_layer_html(layer: NetworkLayer) -> str:
+    return _layer_html(layer.cost)
+
+
+@rows.register
+def _occurring_layer_rows(layer: NetworkLayer) -> list[Row]:
+    return _layer_rows(layer.cost)
+
+
+@html.register
+def _study_html(variants: Study) -> str:
     """What Jupyter shows of a what-if study: a row per design with the change against the first."""
     base = variants[0].cost
     rows = []
@@ -195,7 +220,8 @@ def study_html(variants: Study) -> str:
     return html_table(title, {}, rows, note + variants.prices)
 
 
-def score_html(score: Score) -> str:
+@html.register
+def _score_html(score: Score) -> str:
     """What Jupyter shows of a score: hard constraints and criteria, with what more points would need."""
     rows: list[Row] = []
     for hard in score.hard:
