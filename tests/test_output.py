@@ -596,7 +596,7 @@ def test_what_is_unexpected_is_one_line(
     def broken(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("hwsim.design.shipped_architectures", broken)
+    monkeypatch.setattr("hwsim.cli.shipped.shipped_architectures", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["hwsim", "archs"])
     with pytest.raises(SystemExit) as stop:
@@ -617,7 +617,7 @@ def test_what_the_system_refuses_is_no_fault(monkeypatch: pytest.MonkeyPatch, hw
     def broken(*_: object, **__: object) -> None:
         os.stat("/nowhere/\x1b.yaml")
 
-    monkeypatch.setattr("hwsim.design.shipped_architectures", broken)
+    monkeypatch.setattr("hwsim.cli.shipped.shipped_architectures", broken)
     run = hwsim("archs")
     assert (run.code, run.err) == (2, "hwsim: /nowhere/\\x1b.yaml: no such file or directory.\n")
 

@@ -1,4 +1,4 @@
-"""The command line: the one place that prints and exits; heavy modules are imported where they are used.
+"""The command line: the one place that prints and exits; commands are loaded when they are used (`commands`).
 
 Exit codes: 0 done; 1 done, and what was checked does not agree (`simulate`, `systolic --step`); 2 a mistake in the
 input, or a file that cannot be read or written; 70 a fault of hwsim itself; 130 interrupted; 141 nobody reads the
@@ -16,31 +16,18 @@ from typing import Annotated, Any
 
 import typer
 
-from hwsim.cli import compare, explore, profile, score, simulate, specs, systolic, train, whatif
+from hwsim.cli.commands import Commands
 from hwsim.cli.signals import signals_end
 from hwsim.errors import HwsimError, printable
 
 app = typer.Typer(
     name="hwsim",
+    cls=Commands,
     help="What a neural network costs on an accelerator: cycles, energy, utilization, under proved best mappings.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(profile.profile)
-app.command()(whatif.whatif)
-app.command()(compare.compare)
-app.command()(simulate.simulate)
-app.command()(explore.explore)
-app.command()(specs.archs)
-app.command()(specs.energy)
-app.command()(specs.zoo)
-app.command()(specs.evaluate)
-app.command("map")(specs.map_command)
-app.command()(score.score)
-app.command()(systolic.systolic)
-app.command()(train.train)
 
 FAULT, INTERRUPTED, CLOSED, TERMINATED = 70, 130, 141, 143
 #: What a wrong command line raises, of the click that typer carries.

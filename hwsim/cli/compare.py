@@ -9,6 +9,12 @@ import typer
 
 from hwsim.cli.shared import check_outputs, show, write_plots
 from hwsim.errors import HwsimError
+from hwsim.files import write_file
+from hwsim.provenance import Inputs, command, file_sha256
+from hwsim.reports import terminal
+from hwsim.reports.columns import columns_csv
+from hwsim.reports.markdown import columns_markdown
+from hwsim.reports.saved import PRICES, read_profiles
 
 
 def compare(
@@ -19,11 +25,6 @@ def compare(
     plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
 ) -> None:
     """Saved profiles side by side, in total and layer by layer."""
-    from hwsim.files import write_file
-    from hwsim.reports import terminal
-    from hwsim.reports.columns import columns_csv
-    from hwsim.reports.markdown import columns_markdown
-    from hwsim.reports.saved import PRICES, read_profiles
 
     if len(files) < 2:
         raise HwsimError("expected at least two files to compare.", where=str(files[0]))
@@ -34,7 +35,6 @@ def compare(
     if markdown is not None:
         write_file(markdown, columns_markdown(columns))
     if html is not None:
-        from hwsim.provenance import Inputs, command, file_sha256
         from hwsim.reports.html.columns import columns_page
 
         inputs = Inputs(command("compare", *map(str, files)), tuple((str(f), file_sha256(f)) for f in files))

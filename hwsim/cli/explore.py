@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from hwsim import provenance
 from hwsim.cli.shared import check_outputs, print_json, progress_bar, show, write_plots
 from hwsim.errors import HwsimError
-from hwsim.explore import SamplerName
-
-if TYPE_CHECKING:
-    from hwsim.explore.check import Prepared
-    from hwsim.explore.run import Exploration
-    from hwsim.explore.workers import Workers
+from hwsim.explore import SamplerName, sampling
+from hwsim.explore.check import Prepared, prepare
+from hwsim.explore.evaluate import Evaluator
+from hwsim.explore.run import Exploration
+from hwsim.explore.run import explore as run
+from hwsim.explore.space import load_space
+from hwsim.explore.store import Store
+from hwsim.explore.workers import Processes, Workers
+from hwsim.files import cache_folder, write_file
+from hwsim.network import deadline_after
+from hwsim.reports import exploration
+from hwsim.reports.exploration import quantity
+from hwsim.reports.markdown import explore_markdown
 
 
 def explore(
@@ -51,18 +62,6 @@ def explore(
     markdown: Annotated[Path | None, typer.Option(help="Write the front as a Markdown table.")] = None,
 ) -> None:
     """Search a space of designs: the Pareto front of its objectives, under its constraints."""
-    from dataclasses import replace
-
-    from hwsim import provenance
-    from hwsim.explore import sampling
-    from hwsim.explore.check import prepare
-    from hwsim.explore.evaluate import Evaluator
-    from hwsim.explore.run import explore as run
-    from hwsim.explore.space import load_space
-    from hwsim.explore.store import Store
-    from hwsim.files import write_file
-    from hwsim.network import deadline_after
-    from hwsim.reports import exploration
 
     deadline = deadline_after(time_limit)
     if grid == (trials is not None):
@@ -106,9 +105,7 @@ def explore(
 
 
 def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, markdown: Path | None) -> None:
-    from hwsim.files import write_file
     from hwsim.reports.html.explore import explore_page
-    from hwsim.reports.markdown import explore_markdown
     from hwsim.reports.plots import explore_plots
 
     if html is not None:
@@ -121,10 +118,6 @@ def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, ma
 
 def _default_store(prepared: Prepared) -> Path:
     """A file of the cache, by the space's content."""
-    import hashlib
-    import json
-
-    from hwsim.files import cache_folder
 
     name = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode()).hexdigest()
     folder = cache_folder() / "explore"
@@ -144,14 +137,12 @@ def _workers(prepared: Prepared, scheduler: str | None, count: int | None, deadl
         from hwsim.explore.cluster import Cluster
 
         return Cluster(prepared.job, scheduler, deadline)
-    from hwsim.explore.workers import Processes
 
     return Processes(prepared.job, count or os.cpu_count() or 1, deadline)
 
 
 def _line(found: Exploration) -> str:
     """``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71``."""
-    from hwsim.reports.exploration import quantity
 
     parts = []
     for state in ("infeasible", "failed"):

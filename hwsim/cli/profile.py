@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,10 +20,17 @@ from hwsim.cli.shared import (
     write_plots,
     zoo_or_file,
 )
+from hwsim.cost import NetworkCost, NetworkLayer
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError, did_you_mean, visible
-
-if TYPE_CHECKING:
-    from hwsim.cost import NetworkCost, NetworkLayer
+from hwsim.files import write_file
+from hwsim.network import profile_workload
+from hwsim.provenance import Inputs, command, design_sha256
+from hwsim.reports import data, terminal
+from hwsim.reports.markdown import profile_markdown
+from hwsim.whatif import price_note
+from hwsim.workloads.onnx_reader import read_onnx
 
 
 def profile(
@@ -54,15 +62,6 @@ def profile(
     ] = False,
 ) -> None:
     """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
-    from dataclasses import replace
-
-    from hwsim.design import load_architecture
-    from hwsim.design.settings import Setting
-    from hwsim.files import write_file
-    from hwsim.network import profile_workload
-    from hwsim.reports import data, terminal
-    from hwsim.whatif import price_note
-    from hwsim.workloads.onnx_reader import read_onnx
 
     quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
@@ -97,15 +96,12 @@ def profile(
     if csv is not None:
         write_file(csv, data.profile_csv(cost))
     if markdown is not None:
-        from hwsim.reports.markdown import profile_markdown
-
         write_file(markdown, profile_markdown(cost))
     if plots is not None:
         from hwsim.reports.plots import profile_plots
 
         write_plots(plots, profile_plots(cost, architecture))
     if html is not None:
-        from hwsim.provenance import Inputs, command, design_sha256
         from hwsim.reports.html.profile import profile_page
 
         options = [("--arch", arch), ("--objective", objective), ("--dim", dim), ("--set", settings)]

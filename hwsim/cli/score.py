@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from hwsim import rubric as rubrics
 from hwsim.cli.shared import check_outputs, hash_model, print_json, progress_bar, show, write_plots, zoo_or_file
-
-if TYPE_CHECKING:
-    from hwsim.rubric import Score
+from hwsim.design import load_architecture
+from hwsim.files import write_file
+from hwsim.provenance import Inputs, command, design_sha256, file_sha256
+from hwsim.reports import data, terminal
+from hwsim.reports.markdown import score_markdown
+from hwsim.rubric import Score, rubric_file
+from hwsim.workloads.onnx_reader import read_onnx
 
 
 def score(
@@ -32,10 +37,6 @@ def score(
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
 ) -> None:
     """Points for a model by a course's rubric, and what the next band would need."""
-    from hwsim import rubric as rubrics
-    from hwsim.files import write_file
-    from hwsim.reports import data, terminal
-    from hwsim.workloads.onnx_reader import read_onnx
 
     quiet = check_outputs(json="-" if json else None, csv=csv, markdown=markdown, html=html, plots=plots)
     rubrics.load_rubric(rubric)  # a wrong name before a wrong file
@@ -57,8 +58,6 @@ def score(
     if csv is not None:
         write_file(csv, data.score_csv(result))
     if markdown is not None:
-        from hwsim.reports.markdown import score_markdown
-
         write_file(markdown, score_markdown(result))
     if plots is not None:
         from hwsim.reports.plots import score_plots
@@ -82,10 +81,7 @@ def _page(
     dataset: str | None,
     population: Path | None,
 ) -> str:
-    from hwsim.design import load_architecture
-    from hwsim.provenance import Inputs, command, design_sha256, file_sha256
     from hwsim.reports.html.score import score_page
-    from hwsim.rubric import rubric_file
 
     options = [("--rubric", rubric), ("--accuracy", accuracy), ("--arch", arch), ("--dataset", dataset)]
     sha256 = [hashed, ("rubric", file_sha256(rubric_file(rubric)))]

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from hwsim.errors import HwsimError, printable
+from hwsim.files import STANDARD_OUTPUT, check_writable, is_standard_output, write_file
 from hwsim.objective import Objective
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+from hwsim.provenance import file_sha256
+from hwsim.workloads import zoo
 
 
 def _objective(text: str) -> str:
@@ -42,8 +48,6 @@ def console(*, stderr: bool = False) -> Console:
 
     Plain text is text: what stands in square brackets or between colons is shown as it is, and made `printable`.
     """
-    from rich.console import Console
-    from rich.text import Text
 
     class Page(Console):
         def render_str(self, text: str, **options: Any) -> Text:
@@ -72,7 +76,6 @@ def check_outputs(**files: Path | str | None) -> bool:
     Raises:
         HwsimError: a file cannot be written, or two results go to one place.
     """
-    from hwsim.files import check_writable, is_standard_output
 
     given = {name: file for name, file in files.items() if file is not None}
     folder = given.pop("plots", None)
@@ -92,8 +95,6 @@ def check_outputs(**files: Path | str | None) -> bool:
 
 def json_text(data: Any) -> str:
     """Data as it goes into a file or onto stdout; characters that cannot be seen are escapes, as JSON has them."""
-    import json
-    import re
 
     text = json.dumps(data, indent=1, ensure_ascii=False)
     if not text.replace("\n", "").isprintable():
@@ -103,7 +104,6 @@ def json_text(data: Any) -> str:
 
 def print_json(data: Any) -> None:
     """Print data on stdout, in UTF-8 whatever the terminal's encoding."""
-    from hwsim.files import STANDARD_OUTPUT, write_file
 
     write_file(STANDARD_OUTPUT, json_text(data))
 
@@ -122,14 +122,6 @@ def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
         title: before what the caller tells.
         lines: where stderr is no terminal, print a line a minute, so that a log shows life; silent otherwise.
     """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     page = console(stderr=True)
     if lines and not page.is_terminal:
@@ -200,9 +192,6 @@ def zoo_or_file(model: str) -> Iterator[Path]:
     if not model.startswith("zoo:"):
         yield Path(model)
         return
-    import tempfile
-
-    from hwsim.workloads import zoo
 
     name, arguments = zoo.split_name(model.removeprefix("zoo:"))
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +200,6 @@ def zoo_or_file(model: str) -> Iterator[Path]:
 
 def hash_model(path: Path) -> tuple[str, str]:
     """A model's row in `hwsim.provenance.Inputs`."""
-    from hwsim.provenance import file_sha256
 
     return "model", file_sha256(path)
 
@@ -227,7 +215,6 @@ def write_plots(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         HwsimError: the folder or a file cannot be written.
     """
-    from hwsim.files import write_file
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

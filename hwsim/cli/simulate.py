@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from time import perf_counter, sleep
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
+from hwsim.architecture import Architecture
+from hwsim.array.arithmetic import arithmetic
+from hwsim.array.compare import compare_counts, compare_cycles
+from hwsim.array.machine import Machine
+from hwsim.array.network import Graph, LayerRun, contract, refusal, run_layer, run_network
+from hwsim.array.operators import Call, Tensor
+from hwsim.array.plan import plan
+from hwsim.array.reference import Verdict, check_operator, compare, run_model
+from hwsim.array.trace import MOST_MACS, traced
 from hwsim.cli.shared import (
     ObjectiveText,
     check_outputs,
@@ -19,19 +29,17 @@ from hwsim.cli.shared import (
     show,
     zoo_or_file,
 )
+from hwsim.cost import Illegal, LayerCost
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
+from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from hwsim.architecture import Architecture
-    from hwsim.array.machine import Machine
-    from hwsim.array.network import Graph, LayerRun
-    from hwsim.array.operators import Call, Tensor
-    from hwsim.array.reference import Verdict
-    from hwsim.cost import LayerCost
-    from hwsim.energy import EnergyTable
-    from hwsim.workloads.problem import Problem
+from hwsim.files import write_file
+from hwsim.network import map_layer
+from hwsim.reports import simulation as report
+from hwsim.reports.simulation import array_frame
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.problem import Problem
 
 MOST_WATCHED = 256  # multipliers that fit on a screen
 FRAME_SECONDS = 0.05
@@ -65,14 +73,6 @@ def simulate(
     ] = False,
 ) -> None:
     """Run layers on the array, word by word: their true output, every access counted beside the model's, cycles."""
-    import numpy as np
-
-    from hwsim.array.network import Graph
-    from hwsim.design import load_architecture
-    from hwsim.design.settings import Setting
-    from hwsim.files import write_file
-    from hwsim.reports import simulation as report
-    from hwsim.workloads.onnx_reader import read_onnx
 
     if layer is None and (trace is not None or watch):
         raise HwsimError("a trace or the array at work can be shown of one layer: name it with --layer.")
@@ -115,9 +115,6 @@ def _mapped(
     problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str, name: str, use_cache: bool
 ) -> LayerCost:
     """The mapping that `profile` chooses, with its cost."""
-    from hwsim.array.network import refusal
-    from hwsim.cost import Illegal
-    from hwsim.network import map_layer
 
     cost = map_layer((problem, architecture, energy, objective, use_cache))
     if isinstance(cost, Illegal):
@@ -126,7 +123,6 @@ def _mapped(
 
 
 def _explained(runs: list[LayerRun]) -> bool:
-    from hwsim.array.compare import compare_counts, compare_cycles
 
     return all(
         compare_cycles(run.simulation, run.cost).explained
@@ -143,8 +139,6 @@ def _network(
     rng: np.random.Generator,
 ) -> tuple[list[LayerRun], list[Verdict], list[float], dict[str, Verdict] | None]:
     """Run the whole network; its runs with verdicts and seconds, and verdicts on its outputs (None: interrupted)."""
-    from hwsim.array.network import LayerRun, run_network
-    from hwsim.array.reference import check_operator, compare, run_model
 
     wanted = graph.layers()
     costs: dict[Problem, LayerCost] = {}
@@ -185,8 +179,6 @@ def _layer(
     watch: bool,
 ) -> tuple[LayerRun, Verdict, float]:
     """Run one layer, trace and show it where that is asked for."""
-    from hwsim.array.network import run_layer
-    from hwsim.array.reference import check_operator
 
     node = graph.node(name)
     problem = graph.operator(node).problems[0][0]
@@ -205,13 +197,6 @@ def _trace(
     architecture: Architecture, cost: LayerCost, name: str, call: Call, target: Path | None, watch: bool
 ) -> None:
     """Run the layer word by word; write its trace, show the array."""
-    from hwsim.array.arithmetic import arithmetic
-    from hwsim.array.machine import Machine
-    from hwsim.array.network import contract, refusal
-    from hwsim.array.plan import plan
-    from hwsim.array.trace import MOST_MACS, traced
-    from hwsim.cost import Illegal
-    from hwsim.files import write_file
 
     problem = cost.problem
     if problem.macs > MOST_MACS:
@@ -241,12 +226,8 @@ def _trace(
 
 def _watched(machine: Machine, name: str) -> Any:
     """Run a machine with its array on the screen."""
-    from time import sleep
 
     from rich.live import Live
-
-    from hwsim.array.trace import traced
-    from hwsim.reports.simulation import array_frame
 
     page = console()
     pause = FRAME_SECONDS if page.is_terminal else 0.0

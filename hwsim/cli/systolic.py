@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from hwsim.array.systolic import MatrixProduct, SystolicDesign, systolic_design
+from hwsim.array.systolic_network import SystolicNetwork, layer_on, network_on, step_network
 from hwsim.cli.shared import check_outputs, dims, json_text, progress_bar, show, zoo_or_file
+from hwsim.design import load_architecture
+from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError, did_you_mean, visible
-
-if TYPE_CHECKING:
-    from hwsim.array.systolic import SystolicDesign
-    from hwsim.array.systolic_network import SystolicNetwork
+from hwsim.files import write_file
+from hwsim.reports.systolic import systolic_data, systolic_report
+from hwsim.workloads.onnx_reader import read_onnx
 
 DEFAULT_ARCH = "tpu_v1_like"
 
@@ -51,9 +55,6 @@ def systolic(
     ] = None,
 ) -> None:
     """Cycles of a network on a systolic weight-stationary array, in closed form and stepped."""
-    from hwsim.array.systolic_network import step_network
-    from hwsim.files import write_file
-    from hwsim.reports.systolic import systolic_data, systolic_report
 
     quiet = check_outputs(json=json, html=html)
     design, cycle_seconds = _design(arch, rows, columns, double_buffer, settings or [])
@@ -88,9 +89,6 @@ def _design(
     arch: str | None, rows: int | None, columns: int | None, double_buffer: bool, settings: list[str]
 ) -> tuple[SystolicDesign, float | None]:
     """The array, and the seconds of its cycle where an architecture gives them."""
-    from hwsim.array.systolic import SystolicDesign, systolic_design
-    from hwsim.design import load_architecture
-    from hwsim.design.settings import Setting
 
     if rows is None and columns is None:
         if double_buffer:
@@ -107,8 +105,6 @@ def _design(
 
 
 def _product(design: SystolicDesign, tokens: int | None, reduction: int | None, outputs: int | None) -> SystolicNetwork:
-    from hwsim.array.systolic import MatrixProduct
-    from hwsim.array.systolic_network import SystolicNetwork, layer_on
 
     if tokens is None:
         raise HwsimError("give a model, or --tokens of a matrix product.")
@@ -127,10 +123,6 @@ def _page(network: SystolicNetwork, seed: int) -> str:
 def _network(
     model: str, design: SystolicDesign, cycle_seconds: float | None, sizes: dict[str, int], layer: str | None
 ) -> SystolicNetwork:
-    from dataclasses import replace
-
-    from hwsim.array.systolic_network import network_on
-    from hwsim.workloads.onnx_reader import read_onnx
 
     with zoo_or_file(model) as path:
         network = network_on(read_onnx(path, sizes), design, cycle_seconds)

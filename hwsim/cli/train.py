@@ -9,7 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from hwsim.cli.shared import progress_bar, show
+from hwsim.design import load_architecture
+from hwsim.design.settings import word_settings
 from hwsim.errors import HwsimError
+from hwsim.network import profile_workload
+from hwsim.reports import terminal
+from hwsim.trainers import recipe as recipes
+from hwsim.trainers.cost import Figures
+from hwsim.workloads.onnx_reader import read_onnx
 
 
 def train(
@@ -32,10 +39,7 @@ def train(
     max_steps: Annotated[int | None, typer.Option(min=1, help="A trial: so many steps an epoch, few images.")] = None,
 ) -> None:
     """Train a recipe, export it to ONNX with its test accuracy; without a recipe, list them."""
-    from hwsim.reports import terminal
-
     try:
-        from hwsim.trainers import recipe as recipes
         from hwsim.trainers import run as trainer
         from hwsim.trainers.classifier import Run
     except ImportError as error:
@@ -89,11 +93,6 @@ class _Costs:
         self._arch = arch
 
     def __call__(self, file: Path, bits: int | None = None) -> Any:
-        from hwsim.design import load_architecture
-        from hwsim.design.settings import word_settings
-        from hwsim.network import profile_workload
-        from hwsim.trainers.cost import Figures
-        from hwsim.workloads.onnx_reader import read_onnx
 
         architecture, energy = load_architecture(self._arch)
         if bits is not None:

@@ -19,6 +19,13 @@ from hwsim.cli.shared import (
     write_plots,
     zoo_or_file,
 )
+from hwsim.files import write_file
+from hwsim.provenance import Inputs, command, design_sha256
+from hwsim.reports import data, terminal
+from hwsim.reports.columns import columns_csv, from_variants
+from hwsim.reports.markdown import columns_markdown
+from hwsim.whatif import parse_group, study
+from hwsim.workloads.onnx_reader import read_onnx
 
 
 def whatif(
@@ -42,11 +49,6 @@ def whatif(
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
 ) -> None:
     """What changes if the hardware does: priced and mapped anew, side by side, layer by layer."""
-    from hwsim.files import write_file
-    from hwsim.reports import data, terminal
-    from hwsim.reports.columns import columns_csv, from_variants
-    from hwsim.whatif import parse_group, study
-    from hwsim.workloads.onnx_reader import read_onnx
 
     quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     parsed = [parse_group(text) for text in groups]
@@ -61,15 +63,12 @@ def whatif(
     if csv is not None:
         write_file(csv, columns_csv(columns))
     if markdown is not None:
-        from hwsim.reports.markdown import columns_markdown
-
         write_file(markdown, columns_markdown(columns, [variants.prices]))
     if plots is not None:
         from hwsim.reports.plots import columns_plots
 
         write_plots(plots, columns_plots(columns))
     if html is not None:
-        from hwsim.provenance import Inputs, command, design_sha256
         from hwsim.reports.html.columns import whatif_page
 
         options = [("--arch", arch), ("--objective", objective), ("--dim", dim), ("--set", groups)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -116,19 +117,14 @@ def start_in(folder: Path) -> None:
     import typer.main
 
     from hwsim import warm
+    from hwsim.cli.commands import COMMANDS, function
     from hwsim.explore import workers
 
     # One process does it all: explorations evaluate here, and the command line is built once, not once a command.
     workers.Processes = lambda job, *_: workers.InProcess(job)  # type: ignore[assignment,misc]
-    built: list[Any] = []
-    build = typer.main.get_command
-
-    def once(app: Any) -> Any:
-        if not built:
-            built.append(build(app))
-        return built[0]
-
-    typer.main.get_command = once
+    typer.main.get_command = functools.cache(typer.main.get_command)  # type: ignore[assignment]
+    for name in COMMANDS:
+        function(name)
     before = Path.cwd()
     os.chdir(home)
     try:

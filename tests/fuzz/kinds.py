@@ -344,10 +344,9 @@ def yaml_seeds() -> tuple[bytes, ...]:
 @functools.cache
 def _limit(command: str) -> tuple[str, ...]:
     """The option that bounds a search, where the command has it."""
-    from hwsim.cli import profile, specs
+    from hwsim.cli.commands import function
 
-    function = {"profile": profile.profile, "map": specs.map_command}[command]
-    return ("--time-limit", "1") if "time_limit" in inspect.signature(function).parameters else ()
+    return ("--time-limit", "1") if "time_limit" in inspect.signature(function(command)).parameters else ()
 
 
 def run_command(argv: tuple[str, ...]) -> int:

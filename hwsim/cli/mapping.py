@@ -1,58 +1,26 @@
-"""Commands on architectures, problems and mappings: archs, energy, zoo, evaluate, map."""
+"""Commands on mappings: evaluate and map."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hwsim import warm
 from hwsim.cli.shared import ObjectiveText, check_outputs, console, json_text, print_json, show
-from hwsim.errors import HwsimError, visible
-
-
-def archs(
-    name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
-) -> None:
-    """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
-    from hwsim.design import load_architecture, shipped_architectures
-    from hwsim.reports import terminal
-
-    if name is not None:
-        show(terminal.architecture_tree(*load_architecture(name)))
-        return
-    found = [load_architecture(known)[0] for known in shipped_architectures()]
-    show(terminal.architecture_list(found))
-
-
-def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
-    """Energy per action of every component of an architecture, with estimator and source."""
-    from hwsim.design import load_architecture
-    from hwsim.reports import terminal
-
-    architecture, table = load_architecture(arch)
-    show(
-        terminal.energy_table(
-            table, title=f"energy per action of {architecture.name}, pJ (leak: per cycle and instance)"
-        )
-    )
-
-
-def zoo(
-    names: Annotated[list[str] | None, typer.Argument(help="Models to write.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("."),
-) -> None:
-    """The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."""
-    from hwsim.reports import terminal
-    from hwsim.workloads import zoo as models
-
-    if not names:
-        show(terminal.zoo_list(models.MODELS))
-        return
-    for name in names:
-        print(visible(str(models.write(name, output / f"{name}.onnx"))))
+from hwsim.cost import Illegal
+from hwsim.design import load_specs
+from hwsim.errors import HwsimError
+from hwsim.files import write_file
+from hwsim.mapper import pareto, search
+from hwsim.mapper.size import space_size
+from hwsim.mapper.space import map_space
+from hwsim.model import evaluate as evaluate_mapping
+from hwsim.reports import data, terminal
 
 
 def evaluate(
@@ -60,10 +28,6 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print a list in schema hwsim.evaluate/1.")] = False,
 ) -> None:
     """Cost of given mappings, as Timeloop counts them."""
-    from hwsim.cost import Illegal
-    from hwsim.design import load_specs
-    from hwsim.model import evaluate as evaluate_mapping
-    from hwsim.reports import data, terminal
 
     loaded = load_specs(specs)
     costs = []
@@ -94,16 +58,6 @@ def map_command(
     ] = False,
 ) -> None:
     """The best mapping of a problem, with its certificate."""
-    from dataclasses import replace
-
-    from hwsim import warm
-    from hwsim.cost import Illegal
-    from hwsim.design import load_specs
-    from hwsim.files import write_file
-    from hwsim.mapper import search
-    from hwsim.mapper.size import space_size
-    from hwsim.mapper.space import map_space
-    from hwsim.reports import data, terminal
 
     quiet = check_outputs(json="-" if json else None, prove=prove)
     loaded = load_specs(specs, "problem")
@@ -113,8 +67,6 @@ def map_command(
     objective = objective or str(spec.objective or "edp")
     warm.start()
     if front:
-        from hwsim.mapper import pareto
-
         points = pareto(spec.problem, spec.architecture, spec.energy, time_limit=time_limit)
         if isinstance(points, Illegal):
             raise HwsimError(f"no mapping is legal: {terminal.why(points)}", where=spec.name)

@@ -1,0 +1,82 @@
+"""The commands by name: each is loaded when it is used, so that help is quick and a command imports what it needs."""
+
+from __future__ import annotations
+
+import functools
+from importlib import import_module
+from typing import Any
+
+import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
+
+#: Name → where its function is, and the first line of its help.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "profile": (
+        "profile:profile",
+        "What a network costs on an architecture, layer by layer, every layer under its best mapping.",
+    ),
+    "whatif": (
+        "whatif:whatif",
+        "What changes if the hardware does: priced and mapped anew, side by side, layer by layer.",
+    ),
+    "compare": ("compare:compare", "Saved profiles side by side, in total and layer by layer."),
+    "simulate": (
+        "simulate:simulate",
+        "Run layers on the array, word by word: their true output, every access counted beside the model's, cycles.",
+    ),
+    "explore": (
+        "explore:explore",
+        "Search a space of designs: the Pareto front of its objectives, under its constraints.",
+    ),
+    "archs": (
+        "shipped:archs",
+        "The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action.",
+    ),
+    "energy": (
+        "shipped:energy",
+        "Energy per action of every component of an architecture, with estimator and source.",
+    ),
+    "zoo": ("shipped:zoo", "The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."),
+    "evaluate": ("mapping:evaluate", "Cost of given mappings, as Timeloop counts them."),
+    "map": ("mapping:map_command", "The best mapping of a problem, with its certificate."),
+    "score": ("score:score", "Points for a model by a course's rubric, and what the next band would need."),
+    "systolic": (
+        "systolic:systolic",
+        "Cycles of a network on a systolic weight-stationary array, in closed form and stepped.",
+    ),
+    "train": (
+        "train:train",
+        "Train a recipe, export it to ONNX with its test accuracy; without a recipe, list them.",
+    ),
+}
+
+
+def function(name: str) -> Any:
+    """The function that a command runs."""
+    module, _, within = COMMANDS[name][0].partition(":")
+    return getattr(import_module(f"hwsim.cli.{module}"), within)
+
+
+class Later(TyperCommand):
+    """A command whose function and options are loaded when it is run or asked for its help."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """See `click.Command.make_context`."""
+        return self._loaded.make_context(*args, **options)
+
+    @functools.cached_property
+    def _loaded(self) -> Any:
+        assert self.name is not None
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(self.name)(function(self.name))
+        return typer.main.get_command(app)
+
+
+class Commands(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, (_, help_) in COMMANDS.items():
+            self.add_command(Later(name, help=help_))

@@ -1,0 +1,50 @@
+"""Commands on what comes with hwsim: archs, energy, zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwsim.cli.shared import show
+from hwsim.design import load_architecture, shipped_architectures
+from hwsim.errors import visible
+from hwsim.reports import terminal
+from hwsim.workloads import zoo as models
+
+
+def archs(
+    name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
+) -> None:
+    """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
+
+    if name is not None:
+        show(terminal.architecture_tree(*load_architecture(name)))
+        return
+    found = [load_architecture(known)[0] for known in shipped_architectures()]
+    show(terminal.architecture_list(found))
+
+
+def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
+    """Energy per action of every component of an architecture, with estimator and source."""
+
+    architecture, table = load_architecture(arch)
+    show(
+        terminal.energy_table(
+            table, title=f"energy per action of {architecture.name}, pJ (leak: per cycle and instance)"
+        )
+    )
+
+
+def zoo(
+    names: Annotated[list[str] | None, typer.Argument(help="Models to write.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("."),
+) -> None:
+    """The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."""
+
+    if not names:
+        show(terminal.zoo_list(models.MODELS))
+        return
+    for name in names:
+        print(visible(str(models.write(name, output / f"{name}.onnx"))))
