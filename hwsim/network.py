@@ -13,10 +13,13 @@ from pathlib import Path
 from hwsim import cache
 from hwsim.architecture import Architecture
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
+from hwsim.design import load_architecture
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapping import Mapping as LoopNest
 from hwsim.objective import Objective
+from hwsim.workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
+from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.problem import Problem
 from hwsim.workloads.workload import Layer, Workload
 
@@ -178,8 +181,6 @@ def profile_workload(
     progress: Progress | None = None,
 ) -> NetworkCost:
     """Cost of a network that was read already; see `profile`."""
-    from hwsim.workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
-
     deadline = deadline_after(time_limit)
     objective = str(Objective.parse(objective))
     layers = workload.layers()
@@ -240,9 +241,6 @@ def profile(
     Raises:
         HwsimError: a file, name or size is wrong, or a layer fits no mapping.
     """
-    from hwsim.design import load_architecture
-    from hwsim.workloads.onnx_reader import read_onnx
-
     architecture, energy = load_architecture(arch)
     workload = read_onnx(path, dict(dims or {}))
     return profile_workload(

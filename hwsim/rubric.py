@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,9 +20,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from hwsim.cost import NetworkCost
+from hwsim.design import load_architecture
 from hwsim.errors import HwsimError, did_you_mean, shown_value
 from hwsim.files import read_text
+from hwsim.network import profile_workload
 from hwsim.shown import Shown
+from hwsim.spec.document import read_document
+from hwsim.spec.validation import validated
+from hwsim.workloads.memory import peak_activation_bytes
+from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.workload import Workload
 
 FOLDER = Path(__file__).parent / "rubrics"
@@ -188,8 +194,6 @@ class Facts:
         return Decimal(str(raw[name]())) * UNITS[name][1] if name in raw else None
 
     def _peak(self) -> int:
-        from hwsim.workloads.memory import peak_activation_bytes
-
         return peak_activation_bytes(self.workload)
 
 
@@ -266,9 +270,6 @@ def load_rubric(name: str) -> Rubric:
     Raises:
         HwsimError: there is none, or a field is wrong.
     """
-    from hwsim.spec.document import read_document
-    from hwsim.spec.validation import validated
-
     file = rubric_file(name)
     if not os.path.exists(file):
         raise HwsimError(f"no such rubric.{did_you_mean(name, shipped())} A file's name ends in .yaml.", where=name)
@@ -381,12 +382,6 @@ def score(
     Raises:
         HwsimError: a name, file or figure is wrong, or a layer fits no mapping.
     """
-    from dataclasses import replace
-
-    from hwsim.design import load_architecture
-    from hwsim.network import profile_workload
-    from hwsim.workloads.onnx_reader import read_onnx
-
     chosen = load_rubric(rubric)
     given = None if accuracy is None else read_accuracy(str(accuracy), "--accuracy")
     hardware = load_architecture(arch or chosen.arch) if needs_mapping(chosen) or arch else None

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import functools
 
-from hwsim import processes
+import numpy as np
+
+from hwsim import counting, processes
+from hwsim.design import load_architecture
+from hwsim.kernel import on_disk
+from hwsim.mapper import labels as kernel
+from hwsim.mapper import search
+from hwsim.mapper.space import kernel_space, map_space
+from hwsim.mapping import LevelMapping, Mapping
+from hwsim.model import evaluate
+from hwsim.workloads.problem import conv
 
 
 def compiled() -> bool:
     """Whether the kernels are on disk, or cannot be kept there."""
-    from hwsim import counting
-    from hwsim.kernel import on_disk
-
     return on_disk(counting.count_data_space)
 
 
@@ -23,9 +30,6 @@ def compile_all() -> None:
     """Have every kernel on disk, so that processes started afterwards need not compile them, all at once."""
     if compiled():
         return
-    from hwsim.design import load_architecture
-    from hwsim.mapper import search
-    from hwsim.workloads.problem import conv
 
     start()
     search(conv({"C": 16, "M": 16, "R": 3, "P": 8}), *load_architecture("simple_ws"))
@@ -40,15 +44,6 @@ def start() -> None:
 
 def compile_last() -> None:
     """Call the counting kernels and the last ones of the search on a tiny problem: they are compiled and kept."""
-    import numpy as np
-
-    from hwsim.design import load_architecture
-    from hwsim.mapper import labels as kernel
-    from hwsim.mapper.space import kernel_space, map_space
-    from hwsim.mapping import LevelMapping, Mapping
-    from hwsim.model import evaluate
-    from hwsim.workloads.problem import conv
-
     architecture, energy = load_architecture("simple_ws")
     problem = conv({})
     everything = frozenset(x.name for x in problem.data_spaces)

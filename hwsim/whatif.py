@@ -15,6 +15,7 @@ from hwsim.errors import HwsimError
 from hwsim.footprint import area_um2
 from hwsim.network import profile_workload
 from hwsim.shown import Shown
+from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.workload import Workload
 
 #: called with (layers done, layers, name of the column)
@@ -99,8 +100,6 @@ def study(
     Raises:
         HwsimError: a setting is wrong, or a layer fits no mapping (says which column).
     """
-    from hwsim.workloads.onnx_reader import read_onnx
-
     workload = model if isinstance(model, Workload) else read_onnx(model, {})
     wanted = columns([parse_group(group) if isinstance(group, str) else group for group in groups])
     designs = [load_architecture(arch, settings, own_prices=True) for _, settings in wanted]

@@ -93,11 +93,11 @@ def test_mit_full_score_and_each_broken_constraint(cost: NetworkCost, monkeypatc
     assert score("mit-lab1", cost, "0.81", energy_pj=1e8, cycles=50_000).points == 100
     assert score("mit-lab1", cost, "0.5", energy_pj=1e8, cycles=50_000).points == 0  # error exactly 50%
     assert score("mit-lab1", cost, None, energy_pj=1e8, cycles=50_000).points == 0  # nobody knows
-    monkeypatch.setattr("hwsim.workloads.memory.peak_activation_bytes", lambda workload: 1_000_000)
+    monkeypatch.setattr("hwsim.rubric.peak_activation_bytes", lambda workload: 1_000_000)
     broken = score("mit-lab1", cost, "0.81", energy_pj=1e8, cycles=50_000)
     assert broken.points == 0
     assert [x.name for x in broken.hard if not x.met] == ["peak activation"]
-    monkeypatch.setattr("hwsim.workloads.memory.peak_activation_bytes", lambda workload: 999_999)
+    monkeypatch.setattr("hwsim.rubric.peak_activation_bytes", lambda workload: 999_999)
     assert score("mit-lab1", cost, "0.81", energy_pj=1e8, cycles=50_000).points == 100
 
 
@@ -258,7 +258,7 @@ def test_bounds(bound: str, below: bool, exactly: bool, above: bool, text: str) 
 
 
 def test_figures_in_their_units(cost: NetworkCost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwsim.workloads.memory.peak_activation_bytes", lambda workload: 1_234_567)
+    monkeypatch.setattr("hwsim.rubric.peak_activation_bytes", lambda workload: 1_234_567)
     changed = replace(cost, energy_pj=2.5e9, cycles=1_500_000, utilization=0.375)
     facts = Facts(Decimal("0.85"), "test", replace(cost.workload, params=123), changed, {})
     wanted = {

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    import onnx
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 Tensor = npt.NDArray[Any]
 
@@ -33,15 +32,11 @@ class _Int8Graph:
 
     def constant(self, name: str, value: Any, dtype: npt.DTypeLike) -> str:
         """A constant tensor."""
-        from onnx import numpy_helper
-
         self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def op(self, op_type: str, name: str, *inputs: str, **attributes: Any) -> str:
         """Any operator; its result bears its name."""
-        from onnx import helper
-
         self.nodes.append(helper.make_node(op_type, list(inputs), [name], name=name, **attributes))
         return name
 
@@ -110,8 +105,6 @@ class _Int8Graph:
 
     def model(self, shape: list[int], output: str, classes: int, *, unsigned: bool) -> onnx.ModelProto:
         """The finished model: an 8-bit image in, 32-bit scores out."""
-        from onnx import TensorProto, helper
-
         graph = helper.make_graph(
             self.nodes,
             self.name,

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from onnx import defs, helper
+
 from hwsim.workloads.onnx_inference import Inferred, broadcast, infer_by_schema
 from hwsim.workloads.onnx_node import Node
 from hwsim.workloads.onnx_value import Value
@@ -28,8 +30,6 @@ def _standard(op_type: str, slots: Sequence[int], type_from: int = 0, elem_type:
     """The shape that an ONNX operator gives on some of the inputs; the type of one input, or a fixed one."""
 
     def rule(node: Node) -> list[Inferred]:
-        from onnx import defs, helper
-
         schema = defs.get_schema(op_type, 13, "")
         kept = [node.inputs[slot] if slot < len(node.inputs) else None for slot in slots]
         attributes = {k: v for k, v in node.attributes.items() if k in schema.attributes}

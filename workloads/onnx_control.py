@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx
+from onnx import TensorProto
+
 from hwsim.errors import HwsimError
 from hwsim.workloads.onnx_node import Node
 from hwsim.workloads.onnx_value import Sizes, Value, check_sizes
 from hwsim.workloads.workload import Operator
 
 if TYPE_CHECKING:
-    import onnx
-
     from hwsim.workloads.onnx_reader import GraphReader, Scope
 
 Inputs = tuple[Value | None, ...]
@@ -143,9 +145,6 @@ class _Iteration:
 
 def _walk_loop(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope: Scope) -> None:
     """The body once, with the trip count as repetition; once where that is not known."""
-    import numpy as np
-    from onnx import TensorProto
-
     name = reader.name_of(node, scope)
     body = next((a.g for a in node.attribute if a.name == "body" and a.type == a.GRAPH), None)
     states = len(inputs) - 2

@@ -5,12 +5,11 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import onnx
+from google.protobuf.message import DecodeError
 
 from hwsim.errors import HwsimError
-
-if TYPE_CHECKING:
-    import onnx
 
 #: Protobuf messages, and so ONNX files, are smaller than this.
 MAX_FILE_BYTES = 2**31
@@ -26,8 +25,6 @@ def load_model(path: Path) -> onnx.ModelProto:
         HwsimError: the file cannot be read, is too large, is no ONNX model, or holds no operators.
     """
     content = _read(path)
-    import onnx
-    from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
     try:

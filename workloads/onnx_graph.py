@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import networkx as nx
+import onnx
 
 from hwsim.errors import HwsimError
-
-if TYPE_CHECKING:
-    import onnx
 
 #: Key of the file's metadata that proposes sizes for symbolic dimensions: ``seq=128 past=512``.
 DEFAULT_DIMS_KEY = "hwsim.default_dims"
@@ -57,7 +56,6 @@ def ordered(nodes: Sequence[onnx.NodeProto], taken: Collection[str], where: str)
     reads = [{producer[n] for n in free_names(node) if n in producer} for node in nodes]
     if all(source < index for index, sources in enumerate(reads) for source in sources):
         return list(nodes)
-    import networkx as nx
 
     graph: nx.DiGraph[int] = nx.DiGraph()
     graph.add_nodes_from(range(len(nodes)))
@@ -107,7 +105,6 @@ def plain(node: onnx.NodeProto, attributes: Mapping[str, onnx.AttributeProto]) -
     references = any(a.ref_attr_name for a in node.attribute)
     if node.domain != "ai.onnx" and not references:
         return node
-    import onnx
 
     plain = onnx.NodeProto()
     plain.CopyFrom(node)
@@ -125,7 +122,6 @@ def without_inputs(node: onnx.NodeProto, missing: set[str]) -> onnx.NodeProto:
     """The node with inputs left empty that the function's caller did not give."""
     if not missing.intersection(node.input):
         return node
-    import onnx
 
     plain = onnx.NodeProto()
     plain.CopyFrom(node)

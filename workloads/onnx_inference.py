@@ -12,13 +12,15 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import checker, defs, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
 
 from hwsim.workloads.onnx_node import Node
 from hwsim.workloads.onnx_value import SMALL, Sizes, Value
-
-if TYPE_CHECKING:
-    import onnx
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,6 @@ def schema_of(node: onnx.NodeProto, opsets: Mapping[str, int]) -> onnx.defs.OpSc
 
 @functools.cache
 def _schema(op_type: str, version: int, domain: str) -> onnx.defs.OpSchema | None:
-    from onnx import defs
-
     try:
         return defs.get_schema(op_type, version, domain)
     except (defs.SchemaError, TypeError):  # no such operator; an opset that no number in ONNX can be
@@ -63,8 +63,6 @@ def infer_by_schema(
     proto: onnx.NodeProto, node: Node, schema: onnx.defs.OpSchema, opsets: Mapping[str, int]
 ) -> tuple[list[Inferred], str]:
     """Types of an operator's outputs by slot, and a complaint where its operands do not fit together."""
-    from onnx import checker, helper, numpy_helper, shape_inference
-
     if node.op == "Einsum" and not _EQUATION.fullmatch(node.text("equation", "")):
         raise node.error("the equation is none: expected letters, '...', ',' and '->', such as 'ab,bc->ac'")
     given = {n: v for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
@@ -356,10 +354,6 @@ def fold(proto: onnx.NodeProto, node: Node, outputs: Sequence[Inferred], opsets:
 
 def _evaluate(proto: onnx.NodeProto, feeds: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any] | None:
     """What ONNX's reference evaluator computes for one operator; None where it cannot."""
-    import numpy as np
-    from onnx import helper
-    from onnx.reference import ReferenceEvaluator
-
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     names = list(dict.fromkeys(n for n in proto.input if n))
     outputs = [name or f"{index}" for index, name in enumerate(proto.output)]
@@ -376,8 +370,6 @@ def _evaluate(proto: onnx.NodeProto, feeds: Mapping[str, Any], opsets: Mapping[s
 
 def _array(result: Any) -> Any:
     """A result as an array of numbers; None where it is none."""
-    import numpy as np
-
     number = isinstance(result, np.ndarray | np.generic) and result.dtype.kind in "biufc"
     return np.asarray(result) if number else None
 
@@ -399,8 +391,6 @@ def fold_parts(
     The operator is run on the positions of the elements in place of the elements, so
     that every element of a result says where it comes from.
     """
-    import numpy as np
-
     if node.op == "Shape":
         return [_shape_parts(node)]
     moved = _MOVING.get(node.op, 0)
@@ -435,8 +425,6 @@ def _is_small(output: Inferred) -> bool:
 
 
 def _shape_value(node: Node) -> Any:
-    import numpy as np
-
     if node.op == "Size":
         value = node.value(0)
         return None if value.shape is None else np.array(value.elements, dtype=np.int64)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import onnx
+from onnx import TensorProto
 
 from hwsim.workloads.lowering import RULES
 from hwsim.workloads.workload import Operator, Tensor
-
-if TYPE_CHECKING:
-    import onnx
 
 #: Operators that are not mapped → input slots that hold parameters.
 _PARAMETER_SLOTS: Mapping[str, tuple[int, ...]] = {
@@ -138,8 +137,6 @@ def count_parameters(
 
 
 def _is_parameter(tensor: Tensor, elem_type: int, of_mapped: bool) -> bool:
-    from onnx import TensorProto
-
     kind = TensorProto.DataType.Name(elem_type) if elem_type in TensorProto.DataType.values() else ""
     if of_mapped:
         return kind.startswith(_TYPES) or kind in _BIAS_TYPES

@@ -14,7 +14,11 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import SparseTensorProto, TensorProto, defs, helper
 
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.workloads.dimensions import Dimensions
@@ -39,9 +43,6 @@ from hwsim.workloads.onnx_parameters import count_parameters, weight_inputs
 from hwsim.workloads.onnx_value import ConstantReader, Sizes, Value, check_sizes, element_bits
 from hwsim.workloads.problem import Problem
 from hwsim.workloads.workload import Operator, Tensor, Workload
-
-if TYPE_CHECKING:
-    import onnx
 
 #: Operators that one model may come to once its functions are expanded.
 MAX_OPERATORS = 200_000
@@ -351,8 +352,6 @@ class GraphReader:
 
     def attributes(self, node: onnx.NodeProto, name: str) -> dict[str, Any]:
         """A node's attributes as Python values."""
-        from onnx import TensorProto, helper
-
         for attribute in node.attribute:
             if node.op_type != "Constant" and attribute.t.data_location == TensorProto.EXTERNAL:
                 raise HwsimError(
@@ -386,8 +385,6 @@ class GraphReader:
             raise view.error(f"it has {count} inputs, expected {schema.min_input} to {schema.max_input}")
 
     def _unknown(self, node: onnx.NodeProto, view: Node, opsets: Mapping[str, int]) -> HwsimError:
-        from onnx import defs
-
         schemas = defs.get_all_schemas_with_history()
         if any(s.name == node.op_type and s.domain == node.domain for s in schemas):
             version = opsets.get(node.domain, 1)
@@ -444,9 +441,6 @@ class GraphReader:
         self._record(node, view, [self.define(node.output[0], replace(value, constant=True), scope)], scope)
 
     def _constant_value(self, key: str, content: Any, view: Node) -> Value:
-        import numpy as np
-        from onnx import SparseTensorProto, TensorProto
-
         types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
         numbers = content if isinstance(content, Sequence) else [content]
         if key == "value" and isinstance(content, TensorProto):
@@ -625,8 +619,6 @@ def _understood(view: Node) -> bool:
 
 
 def _elem_type(data: Any) -> int:
-    from onnx import helper
-
     return int(helper.np_dtype_to_tensor_dtype(data.dtype))
 
 

@@ -9,12 +9,12 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
+from onnx import TensorProto, TypeProto, helper, numpy_helper
 
 from hwsim.errors import HwsimError
-
-if TYPE_CHECKING:
-    import onnx
 
 #: Constants of at most this many elements are read: shapes, axes, scales, trip counts. Weights are not.
 SMALL = 1024
@@ -80,8 +80,6 @@ class Value:
 
     def type_proto(self) -> onnx.TypeProto:
         """The type as ONNX writes it."""
-        from onnx import TypeProto, helper
-
         if self.container is not None:
             assert isinstance(self.container, TypeProto)
             return self.container
@@ -96,8 +94,6 @@ def shown(sizes: Sequence[int | None]) -> str:
 @functools.cache
 def element_bits(elem_type: int) -> int:
     """Bits of one element of a ``TensorProto.DataType``; 0 for strings, which have no fixed width."""
-    from onnx import TensorProto
-
     name = TensorProto.DataType.Name(elem_type) if elem_type in TensorProto.DataType.values() else "UNDEFINED"
     if name.startswith("COMPLEX"):
         return int(name.removeprefix("COMPLEX"))
@@ -137,8 +133,6 @@ class ConstantReader:
         return Value("", tensor.data_type, shape, constant=True, data=data, reason=reason)
 
     def _data(self, name: str, tensor: onnx.TensorProto, elements: int) -> tuple[Any, str]:
-        from onnx import TensorProto, numpy_helper
-
         external = tensor.data_location == TensorProto.EXTERNAL
         entries = {e.key: e.value for e in tensor.external_data} if external else {}
         file = self._external_file(name, entries) if external else None

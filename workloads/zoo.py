@@ -15,13 +15,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx
+from onnx import helper
 
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.files import write_file
-
-if TYPE_CHECKING:
-    import onnx
 
 Sizes = Sequence[int | str]
 """Shape of an input or output; text is a symbolic dimension."""
@@ -43,37 +43,27 @@ class _Graph:
 
     def op(self, op_type: str, name: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
         """Any operator; its result bears its name."""
-        from onnx import helper
-
         results = [name, *outputs]
         self.nodes.append(helper.make_node(op_type, list(inputs), results, name=name, **attributes))
         return name
 
     def integers(self, name: str, values: Sequence[int]) -> str:
         """A constant list of integers."""
-        from onnx import helper
-
         self.initializers.append(helper.make_tensor(name, _INT64, [len(values)], list(values)))
         return name
 
     def weight(self, name: str, *shape: int) -> str:
         """A weight: its shape alone."""
-        from onnx import helper
-
         value = helper.make_tensor("value", self.elem_type, [1], [0.0])
         return self.op("ConstantOfShape", name, self.integers(f"{name}.shape", shape), value=value)
 
     def input(self, name: str, shape: Sizes, elem_type: int | None = None) -> str:
         """A graph input."""
-        from onnx import helper
-
         self.inputs.append(helper.make_tensor_value_info(name, elem_type or self.elem_type, list(shape)))
         return name
 
     def output(self, name: str, shape: Sizes) -> None:
         """Declare a value as a graph output."""
-        from onnx import helper
-
         self.outputs.append(helper.make_tensor_value_info(name, self.elem_type, list(shape)))
 
     def conv(
@@ -118,8 +108,6 @@ class _Graph:
 
     def model(self, default_dims: str = "") -> onnx.ModelProto:
         """The finished model; ``default_dims`` proposes sizes for its symbolic dimensions (``seq=128``)."""
-        from onnx import helper
-
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.initializers)
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(graph, producer_name="hwsim", opset_imports=opsets, ir_version=8)
@@ -199,8 +187,6 @@ def _mobilenet_v2(
         scale: width and depth multipliers; the last convolution grows with widths above 1 and never shrinks.
         strides: of the first block of each stage.
     """
-    from onnx import helper
-
     width, depth = scale
     g = _Graph(name)
     g.initializers += [helper.make_tensor(n, _FLOAT, [], [v]) for n, v in (("zero", 0.0), ("six", 6.0))]
@@ -253,8 +239,6 @@ def _resnet18(*, width: float = 1.0, resolution: int = 224, depth: float = 1.0) 
 
 def _transformer_block(*, width: int = 768, heads: int = 12, hidden: int = 3072) -> onnx.ModelProto:
     """One encoder block of BERT-base's size (Devlin et al. 2019), written out in matrix products."""
-    from onnx import helper
-
     if width % heads:
         raise HwsimError(f"width={width} is no multiple of heads={heads}.", where="zoo:transformer_block")
     g = _Graph("transformer_block", opset=20)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
 
 from hwsim.architecture import Architecture
 from hwsim.array.arithmetic import arithmetic, refuse_operands
@@ -24,9 +26,6 @@ from hwsim.workloads.onnx_file import load_model
 from hwsim.workloads.onnx_graph import ordered
 from hwsim.workloads.problem import Problem
 from hwsim.workloads.workload import Operator, Workload
-
-if TYPE_CHECKING:
-    import onnx
 
 MOST_ELEMENTS = 1 << 28
 MOST_BYTES = 8 * MOST_ELEMENTS + 2**16  # of a .npy file
@@ -65,8 +64,6 @@ class Graph:
     """
 
     def __init__(self, path: Path, workload: Workload, where: str = "") -> None:
-        import onnx
-
         self.where = where or str(path)
         self.model = load_model(path)
         graph = self.model.graph
@@ -122,8 +119,6 @@ class Graph:
 
     def fill_weights(self, rng: np.random.Generator) -> None:
         """Draw weights that the file has only the shapes of (as the zoo's), in the model and here."""
-        import onnx
-
         graph = self.model.graph
         for node in [n for n in graph.node if n.op_type == "ConstantOfShape"]:
             tensor = self.workload.tensors[node.output[0]]
@@ -173,8 +168,6 @@ class Graph:
         Raises:
             HwsimError: it cannot be read, or its shape or type is not the tensor's.
         """
-        import onnx
-
         open_regular(source, MOST_BYTES).close()
         try:
             found = np.load(source, mmap_mode="r", allow_pickle=False)
@@ -225,8 +218,6 @@ class Graph:
 
     def call(self, node: onnx.NodeProto, values: Mapping[str, Tensor]) -> Call:
         """A node with its tensors."""
-        import onnx
-
         tensors = self.workload.tensors
         first, second = FACTORS.get(node.op_type, (0, 1))
         swap = False
@@ -241,8 +232,6 @@ class Graph:
 
     def random(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
         """Random values of a tensor's type: normal for floats, the whole range for 8-bit integers."""
-        import onnx
-
         dtype = onnx.helper.tensor_dtype_to_np_dtype(self.types.get(name) or onnx.TensorProto.FLOAT)
         if dtype.kind in "iu" and dtype.itemsize == 1:
             limits = np.iinfo(dtype)
@@ -356,8 +345,6 @@ def in_numpy(graph: Graph, node: onnx.NodeProto, values: Mapping[str, Tensor]) -
     Raises:
         HwsimError: there is none, or it fails, or the result is too large.
     """
-    from onnx.reference import ReferenceEvaluator
-
     graph.check_size(node.output[0])
     model = single(graph, node, values)
     try:
@@ -372,8 +359,6 @@ def in_numpy(graph: Graph, node: onnx.NodeProto, values: Mapping[str, Tensor]) -
 
 def single(graph: Graph, node: onnx.NodeProto, values: Mapping[str, Tensor]) -> onnx.ModelProto:
     """A model of one node, its inputs fed."""
-    from onnx import helper
-
     kinds = {name: helper.np_dtype_to_tensor_dtype(np.asarray(values[name]).dtype) for name in node.input if name}
     inputs = [helper.make_tensor_value_info(n, kind, values[n].shape) for n, kind in kinds.items()]
     outputs = [helper.make_tensor_value_info(n, graph.types.get(n, 1), None) for n in node.output if n]

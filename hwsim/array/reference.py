@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from hwsim.array.operators import FACTORS, Call, Tensor
 from hwsim.errors import HwsimError
-
-if TYPE_CHECKING:
-    import onnx
 
 TOLERANCE = 1e-5
 """Largest difference of a floating-point result, relative to the largest element of the reference."""
@@ -59,8 +59,6 @@ def compare(found: Tensor, expected: Tensor, reference: str) -> Verdict:
 
 def operator_model(call: Call, opset: int) -> tuple[onnx.ModelProto, dict[str, Tensor]]:
     """A model of one operator, and what to feed it: what it multiplies first; the rest are constants."""
-    from onnx import helper, numpy_helper
-
     names = ["" if value is None else f"in{slot}" for slot, value in enumerate(call.inputs)]
     fed = FACTORS[call.op][0]
     node = helper.make_node(call.op, names, ["out"])
@@ -83,8 +81,6 @@ def operator_model(call: Call, opset: int) -> tuple[onnx.ModelProto, dict[str, T
 
 
 def _result_type(call: Call) -> int:
-    from onnx import TensorProto, helper
-
     if call.op.endswith("Integer"):
         return int(TensorProto.INT32)
     dtype = call.tensor(7).dtype if call.op.startswith("QLinear") else call.tensor(0).dtype
@@ -111,8 +107,6 @@ def run_model(model: onnx.ModelProto, feed: Mapping[str, Tensor]) -> tuple[dict[
             return dict(zip(names, found, strict=True)), f"onnxruntime {ort.__version__}"
         except Exception as error:  # a runtime's own errors, of many kinds; not every type has a kernel there
             missing = f"; onnxruntime: {str(error).splitlines()[0]}"
-    import onnx
-    from onnx.reference import ReferenceEvaluator
 
     try:
         computed = ReferenceEvaluator(model).run(names, dict(feed))

@@ -25,7 +25,6 @@ def compare(
     plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into a folder.")] = None,
 ) -> None:
     """Saved profiles side by side, in total and layer by layer."""
-
     if len(files) < 2:
         raise HwsimError("expected at least two files to compare.", where=str(files[0]))
     quiet = check_outputs(csv=csv, markdown=markdown, html=html, plots=plots)

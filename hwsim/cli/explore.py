@@ -62,7 +62,6 @@ def explore(
     markdown: Annotated[Path | None, typer.Option(help="Write the front as a Markdown table.")] = None,
 ) -> None:
     """Search a space of designs: the Pareto front of its objectives, under its constraints."""
-
     deadline = deadline_after(time_limit)
     if grid == (trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
@@ -118,7 +117,6 @@ def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, ma
 
 def _default_store(prepared: Prepared) -> Path:
     """A file of the cache, by the space's content."""
-
     name = hashlib.sha256(json.dumps(prepared.identity, sort_keys=True).encode()).hexdigest()
     folder = cache_folder() / "explore"
     try:
@@ -143,7 +141,6 @@ def _workers(prepared: Prepared, scheduler: str | None, count: int | None, deadl
 
 def _line(found: Exploration) -> str:
     """``2 failed · best energy 1.2 mJ, area 3 mm² · hypervolume 0.71``."""
-
     parts = []
     for state in ("infeasible", "failed"):
         if found.count(state):

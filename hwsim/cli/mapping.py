@@ -28,7 +28,6 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print a list in schema hwsim.evaluate/1.")] = False,
 ) -> None:
     """Cost of given mappings, as Timeloop counts them."""
-
     loaded = load_specs(specs)
     costs = []
     for spec in loaded:
@@ -58,7 +57,6 @@ def map_command(
     ] = False,
 ) -> None:
     """The best mapping of a problem, with its certificate."""
-
     quiet = check_outputs(json="-" if json else None, prove=prove)
     loaded = load_specs(specs, "problem")
     if len(loaded) != 1:

@@ -62,7 +62,6 @@ def profile(
     ] = False,
 ) -> None:
     """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
-
     quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
     with zoo_or_file(model) as path:

@@ -37,7 +37,6 @@ def score(
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
 ) -> None:
     """Points for a model by a course's rubric, and what the next band would need."""
-
     quiet = check_outputs(json="-" if json else None, csv=csv, markdown=markdown, html=html, plots=plots)
     rubrics.load_rubric(rubric)  # a wrong name before a wrong file
     others = rubrics.read_population(population) if population is not None else None

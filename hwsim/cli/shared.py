@@ -76,7 +76,6 @@ def check_outputs(**files: Path | str | None) -> bool:
     Raises:
         HwsimError: a file cannot be written, or two results go to one place.
     """
-
     given = {name: file for name, file in files.items() if file is not None}
     folder = given.pop("plots", None)
     if folder is not None and is_standard_output(folder):
@@ -95,7 +94,6 @@ def check_outputs(**files: Path | str | None) -> bool:
 
 def json_text(data: Any) -> str:
     """Data as it goes into a file or onto stdout; characters that cannot be seen are escapes, as JSON has them."""
-
     text = json.dumps(data, indent=1, ensure_ascii=False)
     if not text.replace("\n", "").isprintable():
         text = re.sub(r"[^\n -~]", lambda c: c[0] if c[0].isprintable() else json.dumps(c[0])[1:-1], text)
@@ -104,7 +102,6 @@ def json_text(data: Any) -> str:
 
 def print_json(data: Any) -> None:
     """Print data on stdout, in UTF-8 whatever the terminal's encoding."""
-
     write_file(STANDARD_OUTPUT, json_text(data))
 
 
@@ -122,7 +119,6 @@ def progress_bar(title: str = "", *, lines: bool = False) -> Iterator[Tell]:
         title: before what the caller tells.
         lines: where stderr is no terminal, print a line a minute, so that a log shows life; silent otherwise.
     """
-
     page = console(stderr=True)
     if lines and not page.is_terminal:
         yield _lines(title)
@@ -200,7 +196,6 @@ def zoo_or_file(model: str) -> Iterator[Path]:
 
 def hash_model(path: Path) -> tuple[str, str]:
     """A model's row in `hwsim.provenance.Inputs`."""
-
     return "model", file_sha256(path)
 
 
@@ -215,7 +210,6 @@ def write_plots(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         HwsimError: the folder or a file cannot be written.
     """
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

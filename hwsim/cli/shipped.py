@@ -18,7 +18,6 @@ def archs(
     name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
 ) -> None:
     """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
-
     if name is not None:
         show(terminal.architecture_tree(*load_architecture(name)))
         return
@@ -28,7 +27,6 @@ def archs(
 
 def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
     """Energy per action of every component of an architecture, with estimator and source."""
-
     architecture, table = load_architecture(arch)
     show(
         terminal.energy_table(
@@ -42,7 +40,6 @@ def zoo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path("."),
 ) -> None:
     """The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."""
-
     if not names:
         show(terminal.zoo_list(models.MODELS))
         return

@@ -73,7 +73,6 @@ def simulate(
     ] = False,
 ) -> None:
     """Run layers on the array, word by word: their true output, every access counted beside the model's, cycles."""
-
     if layer is None and (trace is not None or watch):
         raise HwsimError("a trace or the array at work can be shown of one layer: name it with --layer.")
     quiet = check_outputs(trace=trace, json=json)
@@ -115,7 +114,6 @@ def _mapped(
     problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str, name: str, use_cache: bool
 ) -> LayerCost:
     """The mapping that `profile` chooses, with its cost."""
-
     cost = map_layer((problem, architecture, energy, objective, use_cache))
     if isinstance(cost, Illegal):
         raise refusal(name, architecture, cost)
@@ -123,7 +121,6 @@ def _mapped(
 
 
 def _explained(runs: list[LayerRun]) -> bool:
-
     return all(
         compare_cycles(run.simulation, run.cost).explained
         and all(c.explained for c in compare_counts(run.simulation, run.cost))
@@ -139,7 +136,6 @@ def _network(
     rng: np.random.Generator,
 ) -> tuple[list[LayerRun], list[Verdict], list[float], dict[str, Verdict] | None]:
     """Run the whole network; its runs with verdicts and seconds, and verdicts on its outputs (None: interrupted)."""
-
     wanted = graph.layers()
     costs: dict[Problem, LayerCost] = {}
     with progress_bar("mapping") as tick:
@@ -179,7 +175,6 @@ def _layer(
     watch: bool,
 ) -> tuple[LayerRun, Verdict, float]:
     """Run one layer, trace and show it where that is asked for."""
-
     node = graph.node(name)
     problem = graph.operator(node).problems[0][0]
     cost = cost_of(problem, name)
@@ -197,7 +192,6 @@ def _trace(
     architecture: Architecture, cost: LayerCost, name: str, call: Call, target: Path | None, watch: bool
 ) -> None:
     """Run the layer word by word; write its trace, show the array."""
-
     problem = cost.problem
     if problem.macs > MOST_MACS:
         raise HwsimError(
@@ -226,7 +220,6 @@ def _trace(
 
 def _watched(machine: Machine, name: str) -> Any:
     """Run a machine with its array on the screen."""
-
     from rich.live import Live
 
     page = console()

@@ -55,7 +55,6 @@ def systolic(
     ] = None,
 ) -> None:
     """Cycles of a network on a systolic weight-stationary array, in closed form and stepped."""
-
     quiet = check_outputs(json=json, html=html)
     design, cycle_seconds = _design(arch, rows, columns, double_buffer, settings or [])
     if model is None:
@@ -89,7 +88,6 @@ def _design(
     arch: str | None, rows: int | None, columns: int | None, double_buffer: bool, settings: list[str]
 ) -> tuple[SystolicDesign, float | None]:
     """The array, and the seconds of its cycle where an architecture gives them."""
-
     if rows is None and columns is None:
         if double_buffer:
             raise HwsimError(
@@ -105,7 +103,6 @@ def _design(
 
 
 def _product(design: SystolicDesign, tokens: int | None, reduction: int | None, outputs: int | None) -> SystolicNetwork:
-
     if tokens is None:
         raise HwsimError("give a model, or --tokens of a matrix product.")
     product = MatrixProduct(tokens, reduction or design.rows, outputs or design.columns)
@@ -123,7 +120,6 @@ def _page(network: SystolicNetwork, seed: int) -> str:
 def _network(
     model: str, design: SystolicDesign, cycle_seconds: float | None, sizes: dict[str, int], layer: str | None
 ) -> SystolicNetwork:
-
     with zoo_or_file(model) as path:
         network = network_on(read_onnx(path, sizes), design, cycle_seconds)
     if not network.layers:

@@ -93,7 +93,6 @@ class _Costs:
         self._arch = arch
 
     def __call__(self, file: Path, bits: int | None = None) -> Any:
-
         architecture, energy = load_architecture(self._arch)
         if bits is not None:
             # Own prices for every width, so that widths compare.

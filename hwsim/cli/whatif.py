@@ -49,7 +49,6 @@ def whatif(
     jobs: Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")] = 1,
 ) -> None:
     """What changes if the hardware does: priced and mapped anew, side by side, layer by layer."""
-
     quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
     parsed = [parse_group(text) for text in groups]
     with zoo_or_file(model) as path:

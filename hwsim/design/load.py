@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hwsim import arch_specs
 from hwsim.architecture import Architecture
 from hwsim.design.settings import COMPONENTS, Setting, apply_settings, same_value
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.mapping import Mapping as LoopMapping
 from hwsim.objective import Objective
+from hwsim.pricing import price_architecture
 from hwsim.spec.architecture import read_nodes
 from hwsim.spec.document import Field, parse_document, read_document
 from hwsim.spec.ert import read_ert
@@ -51,8 +53,6 @@ class Spec:
 
 def shipped_architectures() -> dict[str, Path]:
     """Name → file of the architectures that come with hwsim."""
-    from hwsim import arch_specs
-
     folder = Path(next(iter(arch_specs.__path__)))
     return {p.stem: p for p in sorted(folder.glob("*.yaml")) if not p.name.endswith(".ert.yaml")}
 
@@ -218,7 +218,6 @@ def _energy(
     given = f"the ERT of {ert.file}" if ert is not None else f"the table {beside.name}" if beside.is_file() else ""
     if given and not own_prices:
         return read_ert(read_document(beside).only({"ERT"}).need("ERT") if ert is None else ert, architecture)
-    from hwsim.pricing import price_architecture
 
     classes = [d.key(key) for d in documents for key in COMPONENTS if d.has(key)]
     table: EnergyTable = price_architecture(architecture, classes, variables)

@@ -10,6 +10,8 @@ from typing import Any
 
 from hwsim.architecture import Architecture
 from hwsim.errors import HwsimError, did_you_mean
+from hwsim.pricing import class_attributes
+from hwsim.pricing.scaling import nanometres
 from hwsim.spec import nodes
 from hwsim.spec.document import Field, Tagged, describe, parse_document
 
@@ -97,8 +99,6 @@ class _Known:
     """Which attributes mean something to a node: what it says or inherits, and what its class knows."""
 
     def __init__(self, document: Field, found: Sequence[_Node]) -> None:
-        from hwsim.pricing import class_attributes
-
         classes = [document.key(key) for key in COMPONENTS if document.has(key)]
         self._inherited = {name for node in found if node.container for name in node.attributes}
         self._own: dict[int, set[str]] = {}
@@ -154,8 +154,6 @@ def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
 
 def same_value(name: str, a: Any, b: Any) -> bool:
     """Whether two values of an attribute mean the same: 32nm and 32, 16384 and 16384.0."""
-    from hwsim.pricing.scaling import nanometres
-
     if name == "technology" and nanometres(a) is not None:
         return nanometres(a) == nanometres(b)
     return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)

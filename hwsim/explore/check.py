@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hwsim import rubric as rubrics
 from hwsim.design.load import find_architecture, read_architecture, shipped_architectures
 from hwsim.design.settings import apply_settings
 from hwsim.errors import HwsimError, did_you_mean
@@ -21,6 +22,7 @@ from hwsim.explore.sampling import halton
 from hwsim.explore.space import Params, Space
 from hwsim.files import read_text
 from hwsim.provenance import file_sha256, version
+from hwsim.workloads import zoo
 
 PROBES = 16  # designs looked at to tell a fault of the space from one of a design
 MAX_ENUMERATED = 50_000  # combinations of parameters tried for constraints on parameters alone
@@ -92,8 +94,6 @@ def _job(space: Space) -> Job:
 
 def _identity(space: Space, job: Job) -> dict[str, str]:
     """By part, so that a store of another space can say what differs."""
-    from hwsim import rubric as rubrics
-
     content = space.content.model_dump(mode="json")
     parts = {name: json.dumps(value, sort_keys=True) for name, value in content.items() if name != "title"}
     parts["architecture file"] = hashlib.sha256(job.arch_text.encode()).hexdigest()
@@ -142,8 +142,6 @@ def _check_hardware(space: Space, evaluator: Evaluator, probes: Sequence[Params]
 
 
 def _check_networks(space: Space, evaluator: Evaluator, probes: Sequence[Params]) -> None:
-    from hwsim import rubric as rubrics
-
     if space.content.rubric is not None:
         try:
             rubrics.load_rubric(space.content.rubric.name)
@@ -185,8 +183,6 @@ def _check_accuracy(space: Space, evaluator: Evaluator, probes: Sequence[Params]
 
 def _check_zoo(space: Space, index: int) -> None:
     """Name and arguments of a model of the zoo, before values are asked for."""
-    from hwsim.workloads import zoo
-
     model = space.content.models[index]
     if not model.model.startswith("zoo:"):
         return

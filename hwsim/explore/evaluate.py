@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+from hwsim import rubric as rubrics
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost
 from hwsim.design.load import build_architecture, load_architecture, read_architecture
@@ -22,8 +23,12 @@ from hwsim.explore.space import Model, Params, Space, read_space
 from hwsim.footprint import area_um2, on_chip_bytes
 from hwsim.network import profile_workload
 from hwsim.provenance import file_sha256
+from hwsim.rubric import read_accuracy
 from hwsim.spec.document import Field
 from hwsim.whatif import price_note
+from hwsim.workloads import zoo
+from hwsim.workloads.memory import peak_activation_bytes
+from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.workload import Workload
 
 State = Literal["complete", "infeasible", "failed"]
@@ -167,9 +172,6 @@ class Evaluator:
         return self._workloads[key]
 
     def _read(self, model: str, dims: dict[str, int], given: dict[str, Any], where: str) -> Workload:
-        from hwsim.workloads import zoo
-        from hwsim.workloads.onnx_reader import read_onnx
-
         try:
             if model not in self.job.files:
                 name, fixed = zoo.split_name(model.removeprefix("zoo:"))
@@ -197,8 +199,6 @@ class Evaluator:
 
     def _accuracy(self, workload: Workload, params: Params) -> Decimal | None:
         """Accuracy of a network: by the space's formula, or as its file says; None where neither does."""
-        from hwsim.rubric import read_accuracy
-
         given = self.space.accuracy
         if given is not None:
             return read_accuracy(str(given.value(params)), given.where)
@@ -212,7 +212,6 @@ class Evaluator:
         choice = self.space.content.rubric
         if choice is None:
             return {}
-        from hwsim import rubric as rubrics
 
         rubric = rubrics.load_rubric(choice.name)
         points = 0.0
@@ -277,8 +276,6 @@ def hardware_figures(architecture: Architecture, energy: EnergyTable) -> dict[st
 def _network_figures(
     workloads: Sequence[Workload], weights: Sequence[float], accuracies: Sequence[Decimal | None]
 ) -> dict[str, float]:
-    from hwsim.workloads.memory import peak_activation_bytes
-
     known = [w * float(a) for w, a in zip(weights, accuracies, strict=True) if a is not None]
     mean = {"accuracy": sum(known) / sum(weights)} if len(known) == len(weights) else {}
     return mean | {

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from hwsim import arch_specs
 from hwsim.energy import Action
 from hwsim.errors import HwsimError
 from hwsim.pricing.scaling import area_scale, energy_scale, nanometres, table_file
@@ -138,8 +139,6 @@ _FIGURES = ("read", "write", "leak", "area")
 @functools.cache
 def _sram_grid() -> dict[tuple[float, int], dict[tuple[float, float], tuple[float, ...]]]:
     """(node, banks) → (width, depth) → read pJ, write pJ, leak mW, area mm²."""
-    from hwsim import arch_specs
-
     packed = Path(next(iter(arch_specs.__path__))) / "tables" / "cacti_sram.csv.gz"
     grid: dict[tuple[float, int], dict[tuple[float, float], tuple[float, ...]]] = {}
     lines = (x for x in gzip.decompress(packed.read_bytes()).decode().splitlines() if not x.startswith("#"))

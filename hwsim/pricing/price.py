@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hwsim import arch_specs
 from hwsim.architecture import Architecture
 from hwsim.energy import MAX_PRICE, Action, EnergyTable, checked_price
 from hwsim.errors import HwsimError, did_you_mean
@@ -27,8 +28,6 @@ _PART = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[(.*)\])?\s*$")
 
 @functools.cache
 def _standard() -> tuple[Field, ...]:
-    from hwsim import arch_specs
-
     folder = Path(next(iter(arch_specs.__path__))) / "components"
     return tuple(read_document(path).need("compound_components") for path in sorted(folder.glob("*.yaml")))
 

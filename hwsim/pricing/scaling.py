@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from hwsim import arch_specs
+
 
 @functools.cache
 def table_file(name: str) -> Any:
     """A YAML table of ``arch_specs/tables``."""
-    from hwsim import arch_specs
-
     return yaml.safe_load((Path(next(iter(arch_specs.__path__))) / "tables" / name).read_text())
 
 
