@@ -38,7 +38,7 @@ BUILD = ROOT / "build" / "mutants"
 TABLE = ROOT / "benchmarks" / "mutants.yaml"
 JUDGED = ROOT / "benchmarks" / "mutants_judged.yaml"
 REPORT = ROOT / "benchmarks" / "mutants.md"
-KERNELS = ("hwsim/counting.py", "hwsim/batch.py", "hwsim/mapper/labels.py", "hwsim/kernel.py")
+KERNELS = ("hwsim/counting.py", "tests/witness/batch.py", "hwsim/mapper/labels.py", "hwsim/kernel.py")
 
 
 @dataclass(frozen=True)
@@ -379,6 +379,7 @@ def _digest(paths: list[Path]) -> str:
 def _tests(stages: list[dict[str, Any]]) -> list[Path]:
     """A room's tests, and what tests share."""
     helpers = [p for p in (ROOT / "tests").glob("*.py") if not p.name.startswith("test_")]
+    helpers += sorted((ROOT / "tests" / "witness").glob("*.py"))
     data = [p for p in (ROOT / "tests" / "reference").iterdir() if p.is_file()]
     return [*helpers, *data, *(ROOT / name for stage in stages for name in _files(stage["run"]))]
 

@@ -157,15 +157,6 @@ class LayerCost(Shown):
             self.compute.name: self.compute.energy_pj
         }
 
-    @property
-    def energy_by_data_space_pj(self) -> dict[str, float]:
-        """Data space → pJ of its accesses at all levels."""
-        out = {d.name: 0.0 for d in self.problem.data_spaces}
-        for level in self.levels:
-            for name, cost in level.data_spaces.items():
-                out[name] += cost.energy_pj
-        return out
-
 
 @dataclass(frozen=True)
 class NetworkLayer(Shown):

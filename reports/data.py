@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -221,18 +221,4 @@ def profile_csv(cost: NetworkCost) -> str:
             + [by_level.get(name, 0.0) for name in levels]
             + [bool(certificate and certificate.optimal)]
         )
-    return csv_text(rows)
-
-
-def explore_csv(result: Mapping[str, Any]) -> str:
-    """A line per design of an exploration (see `hwsim.reports.html.explore`), in the order in which they were tried."""
-    trials, aims = result["trials"], [o["name"] for o in result["objectives"]]
-    figures = list(dict.fromkeys(name for t in trials for name in t.get("figures", {})))
-    rows: list[Sequence[object]] = []
-    named = [f"{o['name']} ({o['unit']})" if o["unit"] else o["name"] for o in result["objectives"]]
-    rows.append(["design", "state", "on_front", *result["params"], *named, *figures, "reason"])
-    for t in sorted(trials, key=lambda t: int(t["number"])):
-        row = [t["number"], t["state"], bool(t["on_front"]), *(t["params"].get(name, "") for name in result["params"])]
-        row += [t["objectives"].get(name, "") for name in aims]
-        rows.append([*row, *(t.get("figures", {}).get(name, "") for name in figures), t.get("reason") or ""])
     return csv_text(rows)

@@ -1,7 +1,7 @@
 """Small random designs and problems in which every switch that a constraint can set occurs, from a plain seed.
 
-Sizes are such that all mappings can be made one by one (see `tests.enumerator`). Prices are often small round numbers,
-so that many mappings tie.
+Sizes are such that all mappings can be made one by one (see `tests.witness.enumerator`). Prices are often small round
+numbers, so that many mappings tie.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hwsim.architecture import (
 )
 from hwsim.energy import Action, EnergyTable
 from hwsim.workloads.problem import DataSpace, Problem, conv, convolution, depthwise, grouped_conv, matmul
-from tests.enumerator import most_mappings
+from tests.witness.enumerator import most_mappings
 
 MOST = 3000
 """Mappings that a design may have, its capacities left aside."""

@@ -6,9 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from array_cases import nest, operands, reference
 from hypothesis import HealthCheck, given, settings
-from strategies import Mapped, mapped
 
 from hwsim.architecture import Architecture, Compute, Storage
 from hwsim.array.arithmetic import Arithmetic, Overflow, arithmetic, bits_needed, refuse_operands
@@ -20,6 +18,8 @@ from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import DataSpace, Problem, conv, matmul
+from tests.array_cases import nest, operands, reference
+from tests.strategies import Mapped, mapped
 
 EXACT = Arithmetic(floating=False)
 RANDOM = settings(

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from array_cases import nest, no_multicast, operands, read_first, refetch
 from test_array import EXACT, model_counts, presumed_counts
 
 from hwsim import counting, model
@@ -18,6 +17,7 @@ from hwsim.cost import LayerCost
 from hwsim.energy import Action, EnergyTable
 from hwsim.mapping import Mapping
 from hwsim.workloads.problem import Problem, conv, convolution, depthwise, matmul
+from tests.array_cases import nest, no_multicast, operands, read_first, refetch
 
 SOURCE = Path(counting.__file__).read_text()
 

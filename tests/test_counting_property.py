@@ -8,12 +8,12 @@ from dataclasses import asdict
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import Mapped, mapped
-from walker import walk_cost
 
 from hwsim.cost import LayerCost
 from hwsim.model import evaluate
 from hwsim.workloads.problem import DataSpace, Problem
+from tests.strategies import Mapped, mapped
+from tests.witness.walker import walk_cost
 
 RANDOM = settings(
     deadline=None,

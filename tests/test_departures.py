@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from exact_counter import Exact, exact_counts
-from walker import walk
 
 from hwsim.architecture import Architecture, Compute, Fanout, Level, Storage
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.workloads.problem import DataSpace, Problem, conv, matmul
+from tests.witness.exact_counter import Exact, exact_counts
+from tests.witness.walker import walk
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "departures.md"
 

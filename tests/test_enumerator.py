@@ -5,9 +5,6 @@ from __future__ import annotations
 from itertools import groupby
 
 import pytest
-from enumerator import enumerate_mappings, fits, space_size
-from reference_cases import ARCHITECTURES, Optimum, architecture, exhaustive
-from walker import WalkedCost, walk_cost
 
 from hwsim.architecture import (
     Architecture,
@@ -19,6 +16,9 @@ from hwsim.architecture import (
     Storage,
 )
 from hwsim.workloads.problem import DataSpace, Problem, conv, depthwise, matmul
+from tests.reference_cases import ARCHITECTURES, Optimum, architecture, exhaustive
+from tests.witness.enumerator import enumerate_mappings, fits, space_size
+from tests.witness.walker import WalkedCost, walk_cost
 
 COMPUTE = Compute("mac", "intmac")
 

@@ -12,8 +12,8 @@ from hwsim.mapper import search
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import Problem, conv, depthwise, matmul
-from tests import enumerator
 from tests.test_mapper import OBJECTIVES, small_problem
+from tests.witness import enumerator
 
 
 def design(rng: random.Random, name: str = "simple_ws"):  # type: ignore[no-untyped-def]

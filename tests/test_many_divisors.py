@@ -23,8 +23,8 @@ from hwsim.mapper import search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.workloads.problem import Problem, conv, matmul
-from tests.enumerator import OBJECTIVES
 from tests.random_designs import random_architecture, random_prices
+from tests.witness.enumerator import OBJECTIVES
 
 PER_PART = 5
 PARTS = max(1, int(os.environ.get("HWSIM_DIVISORS", "30")) // PER_PART)

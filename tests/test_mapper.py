@@ -18,11 +18,11 @@ from hwsim.mapper.space import map_space
 from hwsim.mapping import Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import Problem, conv, depthwise, matmul
-from tests import enumerator
 from tests.conftest import Run
 from tests.random_designs import random_prices
 from tests.reference_cases import architecture as reference_architecture
 from tests.reference_cases import exhaustive
+from tests.witness import enumerator
 
 OBJECTIVES: dict[str, Callable[[LayerCost], float]] = {
     "edp": lambda c: c.edp,

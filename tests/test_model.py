@@ -18,13 +18,13 @@ from hwsim.architecture import (
     LoopConstraint,
     Storage,
 )
-from hwsim.batch import evaluate_packed, pack
 from hwsim.cost import Illegal, LayerCost
 from hwsim.energy import Action, EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import MAX_COUNT, DataSpace, Problem, conv, matmul
+from tests.witness.batch import evaluate_packed, pack
 
 ALL = frozenset({"Weights", "Inputs", "Outputs"})
 #: Prices that no sum can confuse: powers of ten.

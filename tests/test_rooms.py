@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("footprint", "provenance", "trainers", "workloads"),
     ("cost", "spec"),
     ("array", "cache", "model", "pricing"),
-    ("batch", "design", "mapper"),
+    ("design", "mapper"),
     ("warm",),
     ("network",),
     ("rubric", "whatif"),
@@ -99,7 +99,7 @@ def test_only_the_cli_prints_and_exits() -> None:
 
 def test_the_array_simulator_shares_no_counting_with_the_model() -> None:
     """The independent witness: neither its imports nor theirs reach the formulas or the search."""
-    shared = ("hwsim.counting", "hwsim.model", "hwsim.batch", "hwsim.mapper")
+    shared = ("hwsim.counting", "hwsim.model", "hwsim.mapper")
     for path in sorted((ROOT / "hwsim" / "array").rglob("*.py")):
         for name in imported(path):
             assert not name.startswith(shared), f"{path.name} imports {name}"

@@ -17,8 +17,8 @@ from hwsim.mapper import search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.model import evaluate
-from tests.enumerator import OBJECTIVES, TIE, Optima, enumerate_mappings, optima
 from tests.random_designs import Design, design
+from tests.witness.enumerator import OBJECTIVES, TIE, Optima, enumerate_mappings, optima
 
 PER_PART = 10
 PARTS = max(1, int(os.environ.get("HWSIM_DESIGNS", "120")) // PER_PART)
@@ -83,7 +83,7 @@ def test_most_answers_are_proved() -> None:
 
 
 def test_prices_by_the_batch_are_the_model_s() -> None:
-    """What `optima` takes from `hwsim.batch` equals `evaluate`, mapping by mapping."""
+    """What `optima` takes from `tests.witness.batch` equals `evaluate`, mapping by mapping."""
     seen = 0
     for one in of_part(0) + of_part(1) + of_part(2):
         if (mappings := list(enumerate_mappings(one.problem, one.architecture))) and len(mappings) < 400:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from array_cases import nest
 from test_array_mutations import prices
 from trace_checker import check_trace
 
@@ -26,6 +25,7 @@ from hwsim.network import map_layer
 from hwsim.workloads import int8
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.problem import Problem
+from tests.array_cases import nest
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

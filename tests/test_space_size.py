@@ -10,7 +10,7 @@ from hwsim.design import load_architecture
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.workloads.problem import DataSpace, Problem, conv, depthwise, matmul
-from tests import enumerator
+from tests.witness import enumerator
 
 PROBLEMS = [
     conv({"C": 2, "M": 4, "P": 2, "Q": 2}),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from reference_cases import FIGURES, Case, architecture, cases
-from walker import WalkedCost, _group, _Held, walk_cost
+
+from tests.reference_cases import FIGURES, Case, architecture, cases
+from tests.witness.walker import WalkedCost, _group, _Held, walk_cost
 
 SAMPLE = cases("small_cases") + cases("cases")[::12]
 

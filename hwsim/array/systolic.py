@@ -226,11 +226,6 @@ def token_block(design: SystolicDesign, product: MatrixProduct) -> int:
     return min(product.tokens, design.accumulators)
 
 
-def tile_cycles(design: SystolicDesign, tokens: int, reduction: int, outputs: int) -> SystolicCycles:
-    """Cycles of one tile alone, ``reduction`` ≤ rows and ``outputs`` ≤ columns."""
-    return SystolicCycles(preload=reduction, fill=design.rows - 1, stream=tokens, drain=outputs - 1)
-
-
 def cycles(design: SystolicDesign, product: MatrixProduct) -> SystolicCycles:
     """Cycles of a product, tiles at the edges included; the module's text derives them."""
     across, down = math.ceil(product.outputs / design.columns), math.ceil(product.reduction / design.rows)

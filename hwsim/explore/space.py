@@ -28,7 +28,6 @@ MAX_PARAMETERS = 64
 MAX_OBJECTIVES = 4
 MAX_WHOLE = 2**53  # whole numbers up to here are exact as floats, too
 MAX_REAL = 1e300  # sums and ratios of two stay finite
-Number = int | float
 Params = dict[str, Value]
 
 

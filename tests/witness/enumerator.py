@@ -20,7 +20,7 @@ The space (perfect factorization), from what `hwsim.architecture.LoopConstraint`
 Whether tiles fit their storages is another question: `fits` answers it for one mapping.
 
 Nothing here calls the search or its helpers. Mappings are priced by `hwsim.model.evaluate`; `optima` prices them many
-at a time by `hwsim.batch`, which calls the same counting (a test compares the two).
+at a time by `tests.witness.batch`, which calls the same counting (a test compares the two).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.architecture import Architecture, Fanout, Level, Storage
-from hwsim.batch import evaluate_packed, pack
 from hwsim.energy import EnergyTable
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.workloads.problem import Problem
+from tests.witness.batch import evaluate_packed, pack
 
 Factors = tuple[int, ...]
 """The bound of one dimension at every level, outer → inner."""
