@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # LLVM's highest level takes a quarter longer to compile our kernels and does not make them faster.
 os.environ.setdefault("NUMBA_OPT", "2")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "evaluate", "load_architecture", "load_specs", "profile", "score", "search", "study"]
 
 shown.viewer = "hwsim.reports.jupyter"

@@ -64,7 +64,7 @@ def _files(folder: Traversable, path: str, kinds: tuple[str, ...]) -> Iterator[t
 
 
 def version() -> str:
-    """Version of the program with the beginning of `program_sha256`: ``0.1.0+3f2a9c1b0d12``."""
+    """Version of the program with the beginning of `program_sha256`: ``0.2.0+3f2a9c1b0d12``."""
     return f"{hwsim.__version__}+{program_sha256()[:12]}"
 
 

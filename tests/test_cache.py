@@ -338,7 +338,7 @@ VERSION = "from hwsim.provenance import program_sha256, version; print(program_s
 def test_the_program_s_hash(copy: Path) -> None:
     whole, version = run(copy, VERSION).split()
     assert (whole, version) == (provenance.program_sha256(), provenance.version())
-    assert version == f"0.1.0+{whole[:12]}"
+    assert version == f"{hwsim.__version__}+{whole[:12]}"
     seen = {whole}
     for name in (
         "hwsim/counting.py", "hwsim/mapper/exact.py", "hwsim/pricing/price.py", "hwsim/design/load.py",
