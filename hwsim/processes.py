@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+MANAGER_SECONDS = 1.0  # that a pool's own thread may take to see that its processes have ended
 
 
 def start_pool(
@@ -34,11 +35,14 @@ def start_pool(
 def end_pool(pool: ProcessPoolExecutor) -> None:
     """End the processes of a pool, whatever they are at."""
     processes = list((pool._processes or {}).values())
+    manager: Any = pool._executor_manager_thread
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.kill()
     for process in processes:
         process.join()
+    if manager is not None:  # else it may close its pipes while the interpreter, ending, writes to them
+        manager.join(MANAGER_SECONDS)
 
 
 def _begin(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

@@ -309,6 +309,18 @@ def test_a_worker_that_dies_is_one_message(tmp_path: Path, monkeypatch: pytest.M
         profile(network(tmp_path, 64, 65), jobs=2, use_cache=False)
 
 
+def test_a_pool_that_was_ended_leaves_no_thread() -> None:
+    pool = processes.start_pool(2)
+    busy = [pool.submit(time.sleep, 60) for _ in range(4)]
+    while not busy[0].running():
+        time.sleep(0.01)
+    manager = pool._executor_manager_thread
+    assert manager is not None and manager.is_alive()
+    begun = time.monotonic()
+    processes.end_pool(pool)
+    assert not manager.is_alive() and time.monotonic() - begun < GONE_SECONDS
+
+
 def _die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
