@@ -318,7 +318,8 @@ def copy(tmp_path: Path) -> Path:
     """The sources as they are installed, to be changed."""
     ignored = shutil.ignore_patterns("__pycache__")
     for room in ("hwsim", "arch_specs", "reports", "workloads"):
-        shutil.copytree(ROOT / room, tmp_path / "copy" / "hwsim" / ("" if room == "hwsim" else room), ignore=ignored)
+        place = tmp_path / "copy" / "hwsim" / ("" if room == "hwsim" else room)
+        shutil.copytree(ROOT / room, place, ignore=ignored, dirs_exist_ok=True)
     return tmp_path / "copy"
 
 

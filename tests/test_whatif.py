@@ -63,6 +63,7 @@ def test_the_same_words_change_nothing_but_the_multiplier() -> None:
         ("shared_glb.depth=[1, 2]", "number or a word"),
         ("shared_glb.depth={", "cannot be read"),
         ("glb.depth=3", "no component 'glb'"),
+        ("shared_gbl.depth=3", "Did you mean 'shared_glb'?"),
         ("shared_glb.dept=3", "Did you mean 'depth'"),
         ("shared_glb.depth=0", "at least 1"),
         ("shared_glb.depth=many", "many"),
