@@ -26,12 +26,12 @@ check: package
 
 # The search against enumeration on a thousand random designs, and its objectives against each other on networks.
 check-search: $(READY)
-	HWSIM_DESIGNS=1000 $(BIN)/python -m pytest -n auto tests/test_search_designs.py tests/test_latency_ties.py
+	HWSIM_DESIGNS=1000 $(BIN)/python -m pytest -n auto tests/mapper/test_search_designs.py tests/mapper/test_latency_ties.py
 
 # The search's tests, and two thousand problems of many divisors, with kernels that raise where they leave an array.
 check-bounds: $(READY)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck HWSIM_DIVISORS=2000 $(BIN)/python -m pytest -n auto \
-	  tests/test_many_divisors.py tests/test_search_designs.py tests/test_mapper.py tests/test_hints.py
+	  tests/mapper/test_many_divisors.py tests/mapper/test_search_designs.py tests/mapper/test_mapper.py tests/mapper/test_hints.py
 
 # The wheel in an environment of its own, among modules of others.
 check-wheel: $(READY)

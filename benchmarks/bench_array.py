@@ -158,7 +158,7 @@ def pairs_table() -> list[str]:
     """What lies between the machine and the model on the random pairs of the tests."""
     from hypothesis import HealthCheck, given, settings
 
-    from tests.array_cases import operands
+    from tests.array.array_cases import operands
     from tests.strategies import Mapped
     from tests.strategies import mapped as pairs
 

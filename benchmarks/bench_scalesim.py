@@ -20,7 +20,7 @@ from hwsim.array.systolic import SystolicDesign, cycles, matrix_product
 from hwsim.workloads import zoo
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.problem import Problem, matmul
-from tests.scalesim_cases import (
+from tests.array.scalesim_cases import (
     FILE,
     Case,
     buffers_kb,
@@ -182,7 +182,7 @@ def page() -> str:
             "T × K × N are tokens, reduction, outputs. SCALE-Sim's folds last as long as a full array's, 2·R + C + T − 2 cycles, and it",
             "reports the number of the last cycle from 0. Ours counts cycles, and at the edges shifts in only the r rows of weights",
             "that there are and waits only for the c columns that are used: Σ (R − r) and Σ (C − c) cycles less. With that every",
-            "difference is accounted for; the script and `tests/test_systolic.py` check it.",
+            "difference is accounted for; the script and `tests/array/test_systolic.py` check it.",
             "",
             "| layer | T × K × N | array | folds | SCALE-Sim | last cycle is a number | rows absent | columns absent | hwsim, single | hwsim, double-buffered |",
             "|---|---|---|---|---|---|---|---|---|---|",

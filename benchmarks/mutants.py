@@ -378,8 +378,7 @@ def _digest(paths: list[Path]) -> str:
 
 def _tests(stages: list[dict[str, Any]]) -> list[Path]:
     """A room's tests, and what tests share."""
-    helpers = [p for p in (ROOT / "tests").glob("*.py") if not p.name.startswith("test_")]
-    helpers += sorted((ROOT / "tests" / "witness").glob("*.py"))
+    helpers = [p for p in (ROOT / "tests").rglob("*.py") if not p.name.startswith("test_")]
     data = [p for p in (ROOT / "tests" / "reference").iterdir() if p.is_file()]
     return [*helpers, *data, *(ROOT / name for stage in stages for name in _files(stage["run"]))]
 

@@ -317,7 +317,7 @@ SQUARED = """
 
 @pytest.mark.parametrize("value", [".inf", ".nan", "-1", "1.0e+31", "true", "x", "[1]", "null"])
 def test_a_table_file_with_what_is_no_price(tmp_path: Path, value: str) -> None:
-    folder = Path(__file__).parent.parent / "arch_specs"
+    folder = Path(__file__).parents[2] / "arch_specs"
     (tmp_path / "a.yaml").write_text((folder / "simple_ws.yaml").read_text())
     table = (folder / "simple_ws.ert.yaml").read_text()
     assert "energy: 32.377775" in table

@@ -19,7 +19,7 @@ from hwsim.mapping import Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import Problem, conv, depthwise, matmul
 from tests.conftest import Run
-from tests.random_designs import random_prices
+from tests.mapper.random_designs import random_prices
 from tests.reference_cases import architecture as reference_architecture
 from tests.reference_cases import exhaustive
 from tests.witness import enumerator

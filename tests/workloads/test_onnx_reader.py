@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.workloads import zoo
 from hwsim.workloads.onnx_reader import read_onnx
-from tests.test_onnx_bad_input import save, value
+from tests.workloads.test_onnx_bad_input import save, value
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 

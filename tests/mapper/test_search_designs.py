@@ -17,7 +17,7 @@ from hwsim.mapper import search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.model import evaluate
-from tests.random_designs import Design, design
+from tests.mapper.random_designs import Design, design
 from tests.witness.enumerator import OBJECTIVES, TIE, Optima, enumerate_mappings, optima
 
 PER_PART = 10

@@ -12,7 +12,7 @@ from hwsim.mapper import search
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import Problem, conv, depthwise, matmul
-from tests.test_mapper import OBJECTIVES, small_problem
+from tests.mapper.test_mapper import OBJECTIVES, small_problem
 from tests.witness import enumerator
 
 

@@ -12,7 +12,7 @@ from tests.fuzz import campaign, judge, kinds
 from tests.fuzz.judge import Fault, Outcome
 from tests.fuzz.kinds import Case
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COUNT = 3000
 
 

@@ -23,7 +23,7 @@ from hwsim.mapper import search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.workloads.problem import Problem, conv, matmul
-from tests.random_designs import random_architecture, random_prices
+from tests.mapper.random_designs import random_architecture, random_prices
 from tests.witness.enumerator import OBJECTIVES
 
 PER_PART = 5

@@ -18,7 +18,7 @@ from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import DataSpace, Problem, conv, matmul
-from tests.array_cases import nest, operands, reference
+from tests.array.array_cases import nest, operands, reference
 from tests.strategies import Mapped, mapped
 
 EXACT = Arithmetic(floating=False)

@@ -17,7 +17,7 @@ from hwsim.cost import LayerCost
 from hwsim.energy import Action, EnergyTable
 from hwsim.mapping import Mapping
 from hwsim.workloads.problem import Problem, conv, convolution, depthwise, matmul
-from tests.array_cases import nest, no_multicast, operands, read_first, refetch
+from tests.array.array_cases import nest, no_multicast, operands, read_first, refetch
 
 SOURCE = Path(counting.__file__).read_text()
 

@@ -19,7 +19,7 @@ from hwsim.workloads.onnx_reader import read_onnx
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SPACE: dict[str, Any] = {
     "models": ["zoo:lenet5"],

@@ -25,7 +25,7 @@ from hwsim.network import map_layer
 from hwsim.workloads import int8
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.problem import Problem
-from tests.array_cases import nest
+from tests.array.array_cases import nest
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from hwsim.errors import HwsimError
 from hwsim.workloads.dimensions import Dimensions
 from hwsim.workloads.onnx_reader import read_onnx
-from tests.test_onnx_bad_input import save, value
+from tests.workloads.test_onnx_bad_input import save, value
 
 
 def sizes(

@@ -33,7 +33,7 @@ ENDED_SECONDS = {"SIGKILL": GONE_SECONDS, "SIGTERM": 10.0, "SIGINT": 10.0}
 #: Commands run elsewhere, on this code.
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]),
+    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]),
 }
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

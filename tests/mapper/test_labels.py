@@ -21,7 +21,7 @@ from hwsim.mapper.walk import Clock, Walk
 from hwsim.model import evaluate
 from hwsim.objective import FIGURES
 from hwsim.workloads.problem import conv
-from tests.random_designs import Design, design, random_prices
+from tests.mapper.random_designs import Design, design, random_prices
 
 
 class Complete(Walk):

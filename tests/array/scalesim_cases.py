@@ -22,7 +22,7 @@ from pathlib import Path
 
 from hwsim.array.systolic import MatrixProduct
 
-FILE = Path(__file__).parent / "reference" / "scalesim.json"
+FILE = Path(__file__).parents[1] / "reference" / "scalesim.json"
 PREFETCH_WORDS = 10
 
 

@@ -13,7 +13,7 @@ from hwsim.pricing import price_architecture
 from hwsim.pricing.estimators import Dram, Sram
 from hwsim.pricing.scaling import energy_scale
 
-POINTS = Path(__file__).parent / "reference" / "cacti_points.csv.gz"
+POINTS = Path(__file__).parents[1] / "reference" / "cacti_points.csv.gz"
 
 
 def at_node(architecture: Architecture, technology: str) -> Architecture:

@@ -14,7 +14,7 @@ from hwsim.errors import HwsimError
 from hwsim.model import evaluate
 from hwsim.spec.document import parse_document
 from tests.conftest import Run
-from tests.test_spec import ARCHITECTURE, BASE, LEGACY, MAPPING, PROBLEM
+from tests.spec.test_spec import ARCHITECTURE, BASE, LEGACY, MAPPING, PROBLEM
 
 Hwsim = Callable[..., Run]
 DIGITS = "9" * 5_000

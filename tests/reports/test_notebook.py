@@ -10,7 +10,7 @@ import hwsim
 from hwsim.errors import HwsimError
 from hwsim.workloads import zoo
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs" / "course_lab.ipynb"
 MODEL = ROOT / "workloads" / "trained" / "mit_lab1.onnx"
 
