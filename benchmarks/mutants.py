@@ -38,7 +38,6 @@ BUILD = ROOT / "build" / "mutants"
 TABLE = ROOT / "benchmarks" / "mutants.yaml"
 JUDGED = ROOT / "benchmarks" / "mutants_judged.yaml"
 REPORT = ROOT / "benchmarks" / "mutants.md"
-KERNELS = ("hwsim/counting.py", "tests/witness/batch.py", "hwsim/mapper/labels.py", "hwsim/kernel.py")
 
 
 @dataclass(frozen=True)
@@ -454,12 +453,13 @@ class Tree:
         """What the tests say of a mutant."""
         path = self.root / mutant.file
         source, status = path.read_text(encoding="utf-8"), path.stat()
+        compiled = re.search(r"^@(kernel|njit)\(", source, re.MULTILINE)  # takes time again
         seconds, verdict, by = 0.0, "survived", ""
         try:
             path.write_text(mutant.apply(source), encoding="utf-8")
-            kernels = self._kernels_without(mutant.file)
+            kernels = self._own_kernels()
             for stage, limit in zip(stages, limits, strict=True):
-                extra = 90.0 if mutant.file in KERNELS and not stage.get("plain") else 0.0  # to compile
+                extra = 90.0 if compiled and not stage.get("plain") else 0.0
                 verdict, taken, by = self.pytest(stage, limit + extra, kernels)
                 seconds += taken
                 if verdict != "survived":
@@ -469,19 +469,11 @@ class Tree:
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         return {"verdict": verdict, "seconds": round(seconds, 1), "by": by[:300]}
 
-    def _kernels_without(self, file: str) -> Path:
-        """A copy of the compiled kernels, which a mutant may write to, without those that a changed file has a part in."""
+    def _own_kernels(self) -> Path:
+        """A copy of the compiled kernels, which a mutant may write to; those of changed sources are compiled anew."""
         target = Path(f"{self.kernels}.changed")
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.kernels, target)
-        changed = file.removesuffix(".py").replace("/", ".")
-        for other in KERNELS if file in KERNELS else ():
-            text = (self.root / other).read_text(encoding="utf-8")
-            package, _, name = changed.rpartition(".")
-            uses = re.search(rf"import {changed}\b|from {changed} import|from {package} import .*\b{name}\b", text)
-            if other == file or uses:
-                for path in target.rglob(f"{Path(other).stem}.*"):
-                    path.unlink()
         return target
 
 

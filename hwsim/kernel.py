@@ -24,9 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
+import numpy.typing as npt
 from numba.core import config
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 #: ``from hwsim.mapper import labels`` or ``import hwsim.counting`` at the beginning of a line.
 _IMPORT = re.compile(

@@ -342,7 +342,7 @@ def test_the_program_s_hash(copy: Path) -> None:
     assert version == f"{hwsim.__version__}+{whole[:12]}"
     seen = {whole}
     for name in (
-        "hwsim/counting.py", "hwsim/mapper/exact.py", "hwsim/pricing/price.py", "hwsim/design/load.py",
+        "hwsim/counting/fills.py", "hwsim/mapper/exact.py", "hwsim/pricing/price.py", "hwsim/design/load.py",
         "hwsim/energy.py", "hwsim/workloads/lowering.py", "hwsim/arch_specs/tables/primitives.yaml",
         "hwsim/arch_specs/components/standard.yaml",
         "hwsim/rubrics/mit-lab1.yaml", "hwsim/explore/evaluate.py",
@@ -357,11 +357,11 @@ def test_the_program_s_hash(copy: Path) -> None:
     for name in ("cli/profile.py", "reports/terminal.py", "arch_specs/simple_ws.yaml"):
         with (copy / "hwsim" / name).open("a") as file:
             file.write("\n# changed\n")
-    (copy / "hwsim" / ".counting.py.swp").write_text("an editor's")
-    (copy / "hwsim" / "counting.py~").write_text("an editor's")
-    (copy / "hwsim" / ".counting.py").write_text("an editor's")
-    (copy / "hwsim" / "__pycache__").mkdir(exist_ok=True)
-    (copy / "hwsim" / "__pycache__" / "counting.py").write_text("compiled")
+    (copy / "hwsim" / "counting" / ".fills.py.swp").write_text("an editor's")
+    (copy / "hwsim" / "counting" / "fills.py~").write_text("an editor's")
+    (copy / "hwsim" / "counting" / ".fills.py").write_text("an editor's")
+    (copy / "hwsim" / "counting" / "__pycache__").mkdir(exist_ok=True)
+    (copy / "hwsim" / "counting" / "__pycache__" / "fills.py").write_text("compiled")
     assert run(copy, VERSION).split()[0] == whole
 
 

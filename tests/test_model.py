@@ -300,7 +300,7 @@ def test_shares_against_integers_without_end() -> None:
         of = rng.randrange(1, 2 ** rng.randrange(1, 63))
         part = rng.randrange(1, of + 1)
         whole = rng.randrange(0, 2 ** rng.randrange(1, 63))
-        assert counting._share(whole, part, of) == whole * part // of
+        assert counting.share_of(whole, part, of) == whole * part // of
 
 
 def test_dimensions_and_data_spaces_must_agree() -> None:

@@ -24,8 +24,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hwsim.counting import _distinct as _distinct_offsets
-from hwsim.counting import _linked, _offsets, nest_geometry, speed
+from hwsim.counting import distinct as _distinct_offsets
+from hwsim.counting import linked as _linked
+from hwsim.counting import nest_geometry, speed
+from hwsim.counting import offsets as _offsets
 from hwsim.kernel import kernel, njit
 
 # Float columns of a label.
