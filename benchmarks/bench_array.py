@@ -23,7 +23,7 @@ from hwsim.array.network import Graph, LayerRun, run_layer, run_network
 from hwsim.array.reference import TOLERANCE, compare, run_model
 from hwsim.array.run import Simulation, simulate
 from hwsim.cost import LayerCost
-from hwsim.design import load_architecture
+from hwsim.design import load_architecture, load_design
 from hwsim.network import map_layer
 from hwsim.workloads import int8
 from hwsim.workloads.onnx_reader import read_onnx
@@ -44,10 +44,10 @@ ARCHITECTURES = ("simple_ws", "simple_os", "eyeriss_like", "nvdla_like")
 
 def mapped(problem: Problem, arch: str) -> tuple[Architecture, LayerCost]:
     """A problem's best mapping, searched once and then cached."""
-    architecture, energy = load_architecture(arch)
-    cost = map_layer((problem, architecture, energy, "edp", True))
+    design = load_design(arch)
+    cost = map_layer(problem, design)
     assert isinstance(cost, LayerCost), cost
-    return architecture.bind(tuple(space.name for space in problem.data_spaces)), cost
+    return design.architecture.bind(tuple(space.name for space in problem.data_spaces)), cost
 
 
 def speed_table() -> list[str]:

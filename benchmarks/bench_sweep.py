@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from hwsim import network
 from hwsim.cost import Illegal, LayerCost
-from hwsim.design import load_architecture
+from hwsim.design import load_architecture, load_design
 from hwsim.design.settings import Setting
 from hwsim.mapper import search
 from hwsim.workloads import zoo
@@ -70,15 +70,15 @@ def run(name: str, designs: list[dict[str, object]], problems: list) -> list[str
     for design in designs:
         started = time.process_time()
         listed = [Setting(*target.rsplit(".", 1), value) for target, value in design.items()]
-        architecture, energy = load_architecture("simple_ws", listed, own_prices=True)
+        built = load_design("simple_ws", listed, own_prices=True)
         loading = time.process_time() - started
         for kind in spent.values():
             kind.append(loading)
         for problem in problems:
             start = time.process_time()
-            first = network.map_layer((problem, architecture, energy, "edp", False))
+            first = network.map_layer(problem, built, use_cache=False)
             middle = time.process_time()
-            second = search(problem, architecture, energy)
+            second = search(problem, built.architecture, built.energy)
             for kind, seconds in (("remembering", middle - start), ("each alone", time.process_time() - middle)):
                 spent[kind][-1] += seconds
                 worst[kind] = max(worst[kind], seconds)

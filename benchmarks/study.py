@@ -245,7 +245,7 @@ def report(points: dict[Point, Variant], checks: dict[Point, dict[str, Any]]) ->
         out += table(points, network, lambda v: f"{v.cost.energy_pj * 1e-9:.3f}")
         out += ["", "Cycles (M):", "", *table(points, network, lambda v: f"{v.cost.cycles / 1e6:.3f}")]
         out += ["", "EDP (J·cycles):", "", *table(points, network, lambda v: f"{v.cost.edp_j_cycles:.0f}")]
-        out += ["", "On-chip area (mm²):", "", *table(points, network, lambda v: f"{v.area_um2 * 1e-6:.2f}")]
+        out += ["", "On-chip area (mm²):", "", *table(points, network, lambda v: f"{v.design.area_um2 * 1e-6:.2f}")]
         out += ["", f"Million words read, filled and updated, by tensor, {BASE[1]}×{BASE[1]} PEs:", ""]
         out += traffic(points, network, [(b, BASE[1]) for b in BUFFERS_KIB], "buffer")
         out += ["", f"The same, {BASE[0]} KiB:", ""]
@@ -283,7 +283,7 @@ def main() -> None:
     rows = [
         {
             "network": name, "buffer_kib": b, "array": a, "energy_pj": v.cost.energy_pj, "cycles": v.cost.cycles,
-            "edp_j_cycles": v.cost.edp_j_cycles, "utilization": v.cost.utilization, "area_um2": v.area_um2,
+            "edp_j_cycles": v.cost.edp_j_cycles, "utilization": v.cost.utilization, "area_um2": v.design.area_um2,
             "energy_by_level_pj": energy_by_level(v.cost), "cycles_limited_by": limits(v.cost),
         }
         for (name, b, a), v in points.items()

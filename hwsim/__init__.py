@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hwsim import shown
 
 if TYPE_CHECKING:
-    from hwsim.design import load_architecture, load_specs
+    from hwsim.design import load_architecture, load_design, load_specs
     from hwsim.mapper import search
     from hwsim.model import evaluate
     from hwsim.network import profile
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 os.environ.setdefault("NUMBA_OPT", "2")
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "evaluate", "load_architecture", "load_specs", "profile", "score", "search", "study"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "load_architecture",
+    "load_design",
+    "load_specs",
+    "profile",
+    "score",
+    "search",
+    "study",
+]
 
 shown.viewer = "hwsim.reports.jupyter"
 
@@ -27,6 +37,7 @@ shown.viewer = "hwsim.reports.jupyter"
 _LAZY: dict[str, str] = {
     "evaluate": "hwsim.model",
     "load_architecture": "hwsim.design",
+    "load_design": "hwsim.design",
     "load_specs": "hwsim.design",
     "profile": "hwsim.network",
     "score": "hwsim.rubric",

@@ -121,6 +121,11 @@ class Storage:
             return None
         return math.floor(self.depth * self.block_size / Fraction(repr(self.multiple_buffering)))
 
+    @property
+    def off_chip(self) -> bool:
+        """True of a DRAM, whose class says so in its name."""
+        return "dram" in self.component.lower()
+
     @cached_property
     def min_words(self) -> int:
         """The fewest words that the tiles must fill; an unbounded memory asks for none."""

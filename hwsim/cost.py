@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from hwsim.errors import printable
 from hwsim.mapping import Mapping
+from hwsim.objective import Objective
 from hwsim.shown import Shown
 from hwsim.workloads.problem import Problem
 from hwsim.workloads.workload import Unmapped, Workload
@@ -181,7 +182,7 @@ class NetworkCost(Shown):
 
     model: str
     arch: str
-    objective: str
+    objective: Objective
     workload: Workload
     layers: tuple[NetworkLayer, ...]
     unmapped: tuple[Unmapped, ...]

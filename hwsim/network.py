@@ -5,34 +5,54 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 
 from hwsim import cache
-from hwsim.architecture import Architecture
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
-from hwsim.design import load_architecture
-from hwsim.energy import EnergyTable
+from hwsim.design import load_design
 from hwsim.errors import HwsimError
+from hwsim.hardware import Design
 from hwsim.mapping import Mapping as LoopNest
-from hwsim.objective import Objective
+from hwsim.objective import EDP, Objective
 from hwsim.workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.problem import Problem
 from hwsim.workloads.workload import Layer, Workload
 
 Progress = Callable[[int, int, str], None]
-Job = tuple[Problem, Architecture, EnergyTable, str, bool]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One problem to be mapped; ``use_cache``: look for the mapping on disk first, and keep it there."""
+
+    problem: Problem
+    design: Design
+    objective: Objective
+    use_cache: bool = True
+
+    @property
+    def topic(self) -> Hashable:
+        """What jobs have in common whose best mappings are hints for one another."""
+        return self.problem, tuple(x.name for x in self.design.architecture.levels), str(self.objective)
+
+    @property
+    def key(self) -> str:
+        """What its result is cached under."""
+        return cache.key(self.problem, self.design.architecture, self.design.energy, str(self.objective))
+
 
 # What was best lately for a problem on designs with the same levels, latest first: hints for the next design.
-_HINTS: dict[object, list[LoopNest]] = {}
+_HINTS: dict[Hashable, list[LoopNest]] = {}
 _MOST_PROBLEMS = 1024
 _MOST_HINTS = 8
 
 
-def _remember(topic: object, mapping: LoopNest) -> None:
+def _remember(topic: Hashable, mapping: LoopNest) -> None:
     hints = _HINTS.pop(topic, [])
     if len(_HINTS) >= _MOST_PROBLEMS:
         del _HINTS[next(iter(_HINTS))]
@@ -52,33 +72,37 @@ def deadline_after(seconds: float | None) -> float:
     return time.monotonic() + seconds
 
 
-def map_layer(job: Job, deadline: float = math.inf) -> LayerCost | Illegal:
+def map_layer(
+    problem: Problem,
+    design: Design,
+    objective: str | Objective = EDP,
+    *,
+    use_cache: bool = True,
+    deadline: float = math.inf,
+) -> LayerCost | Illegal:
     """Best mapping of one problem, from the cache where it is known.
 
     What was best for the problem on other designs makes the search faster, and does not change what it finds.
 
     Args:
-        job: problem, architecture, energy, objective, whether to use the cache.
+        problem / design: what is mapped, on what.
+        objective: see `hwsim.objective.Objective.parse`.
+        use_cache: look for the mapping on disk first, and keep it there.
         deadline: in seconds of `time.monotonic`, when the best mapping so far is taken.
     """
+    job = Job(problem, design, Objective.parse(objective), use_cache)
     known = _known(job)
     return known if known is not None else _search(job, deadline)
 
 
 def _known(job: Job) -> LayerCost | None:
     """The cached best mapping."""
-    problem, architecture, energy, objective, use_cache = job
-    if not use_cache:
+    if not job.use_cache:
         return None
-    known = cache.load(cache.key(problem, architecture, energy, objective), problem)
+    known = cache.load(job.key, job.problem)
     if known is not None:
-        _remember(_topic(job), known.mapping)
+        _remember(job.topic, known.mapping)
     return known
-
-
-def _topic(job: Job) -> object:
-    problem, architecture, _, objective, _ = job
-    return problem, tuple(x.name for x in architecture.levels), objective
 
 
 def _search(job: Job, deadline: float = math.inf) -> LayerCost | Illegal:
@@ -86,16 +110,15 @@ def _search(job: Job, deadline: float = math.inf) -> LayerCost | Illegal:
     from hwsim import processes, warm
     from hwsim.mapper import search
 
-    problem, architecture, energy, objective, use_cache = job
     warm.start()
     limit = None if math.isinf(deadline) else max(0.0, deadline - time.monotonic())
-    hints = _HINTS.get(_topic(job), ())
+    hints, design = _HINTS.get(job.topic, ()), job.design
     with processes.interrupt_ends():
-        cost = search(problem, architecture, energy, objective, time_limit=limit, hints=hints)
+        cost = search(job.problem, design.architecture, design.energy, job.objective, time_limit=limit, hints=hints)
         if isinstance(cost, LayerCost):
-            _remember(_topic(job), cost.mapping)
-            if use_cache:
-                cache.store(cache.key(problem, architecture, energy, objective), cost)
+            _remember(job.topic, cost.mapping)
+            if job.use_cache:
+                cache.store(job.key, cost)
     return cost
 
 
@@ -171,9 +194,8 @@ def _refuse(layer: Layer, reason: Illegal, where: str) -> HwsimError:
 
 def profile_workload(
     workload: Workload,
-    architecture: Architecture,
-    energy: EnergyTable,
-    objective: str = "edp",
+    design: Design,
+    objective: str | Objective = EDP,
     *,
     jobs: int = 1,
     use_cache: bool = True,
@@ -182,9 +204,9 @@ def profile_workload(
 ) -> NetworkCost:
     """Cost of a network that was read already; see `profile`."""
     deadline = deadline_after(time_limit)
-    objective = str(Objective.parse(objective))
+    goal, architecture = Objective.parse(objective), design.architecture
     layers = workload.layers()
-    todo = [(layer.problem, architecture, energy, objective, use_cache) for layer in layers]
+    todo = [Job(layer.problem, design, goal, use_cache) for layer in layers]
     costs = _map_all(todo, [layer.name for layer in layers], jobs, progress, deadline)
     mapped = []
     for layer, cost in zip(layers, costs, strict=True):
@@ -196,7 +218,7 @@ def profile_workload(
     return NetworkCost(
         model=workload.name,
         arch=architecture.name,
-        objective=objective,
+        objective=goal,
         workload=workload,
         layers=tuple(mapped),
         unmapped=workload.unmapped(),
@@ -217,7 +239,7 @@ def profile_workload(
 def profile(
     path: str | Path,
     arch: str | Path = "simple_ws",
-    objective: str = "edp",
+    objective: str | Objective = EDP,
     *,
     dims: Mapping[str, int] | None = None,
     jobs: int = 1,
@@ -241,15 +263,8 @@ def profile(
     Raises:
         HwsimError: a file, name or size is wrong, or a layer fits no mapping.
     """
-    architecture, energy = load_architecture(arch)
+    design = load_design(arch)
     workload = read_onnx(path, dict(dims or {}))
     return profile_workload(
-        workload,
-        architecture,
-        energy,
-        objective,
-        jobs=jobs,
-        use_cache=use_cache,
-        time_limit=time_limit,
-        progress=progress,
+        workload, design, objective, jobs=jobs, use_cache=use_cache, time_limit=time_limit, progress=progress
     )

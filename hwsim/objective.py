@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import HwsimError, did_you_mean
 
@@ -46,14 +46,16 @@ class Objective:
     figures: tuple[Figure, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Objective:
-        """An objective from its text: ``edp``, ``energy``, ``latency``, or several with commas.
+    def parse(cls, text: str | Objective) -> Objective:
+        """An objective from its text: ``edp``, ``energy``, ``latency``, or several with commas; itself where it is one.
 
         ``latency`` means ``latency,energy``, and ``energy`` means ``energy,latency``.
 
         Raises:
             HwsimError: a figure that does not exist, or one twice.
         """
+        if isinstance(text, Objective):
+            return text
         names = [name.strip() for name in text.split(",")]
         for name in names:
             if name not in FIGURES:
@@ -67,9 +69,15 @@ class Objective:
             names.append(FIGURES[names[0]].tie)
         return cls(tuple(FIGURES[name] for name in names))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Objective.parse, (str(self),)
+
     def __str__(self) -> str:
         """The shortest text that means this objective."""
         first = self.figures[0]
         if [x.name for x in self.figures] == [first.name, *([first.tie] if first.tie else [])]:
             return first.name
         return ",".join(x.name for x in self.figures)
+
+
+EDP = Objective.parse("edp")

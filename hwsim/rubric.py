@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from hwsim.cost import NetworkCost
-from hwsim.design import load_architecture
+from hwsim.design import load_design
 from hwsim.errors import HwsimError, did_you_mean, shown_value
 from hwsim.files import read_text
 from hwsim.network import profile_workload
@@ -384,7 +384,7 @@ def score(
     """
     chosen = load_rubric(rubric)
     given = None if accuracy is None else read_accuracy(str(accuracy), "--accuracy")
-    hardware = load_architecture(arch or chosen.arch) if needs_mapping(chosen) or arch else None
+    hardware = load_design(arch or chosen.arch) if needs_mapping(chosen) or arch else None
     workload = model if isinstance(model, Workload) else read_onnx(model, {})
     source = "given by --accuracy"
     if given is None:
@@ -394,7 +394,7 @@ def score(
         given = None if stated is None else read_accuracy(stated, where)
     if dataset is not None:
         workload = replace(workload, metadata=workload.metadata | {"dataset": dataset})
-    cost = profile_workload(workload, *hardware, jobs=jobs, progress=progress) if hardware is not None else None
+    cost = profile_workload(workload, hardware, jobs=jobs, progress=progress) if hardware is not None else None
     return grade(chosen, Facts(given, source, workload, cost, population or {}))
 
 

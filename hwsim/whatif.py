@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwsim.architecture import Architecture
 from hwsim.cost import LayerCost, NetworkCost
-from hwsim.design import load_architecture
+from hwsim.design import load_design
 from hwsim.design.settings import Setting
-from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
-from hwsim.footprint import area_um2
+from hwsim.hardware import Design
 from hwsim.network import profile_workload
+from hwsim.objective import EDP, Objective
 from hwsim.shown import Shown
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.workload import Workload
@@ -29,18 +28,13 @@ class Variant:
     Attributes:
         name: ``as is``, the settings, or ``all together``.
         settings: what differs from the architecture as it is.
-        architecture / energy / cost: the design, its prices, and the network on it.
-        area_um2: of all components whose area is known.
-        no_area: components whose area is not known (off-chip memory).
+        design / cost: the design, and the network on it.
     """
 
     name: str
     settings: tuple[Setting, ...]
-    architecture: Architecture
-    energy: EnergyTable
+    design: Design
     cost: NetworkCost
-    area_um2: float
-    no_area: tuple[str, ...]
 
     def __repr__(self) -> str:
         return f"Variant({self.name}: {self.cost!r})"
@@ -52,7 +46,7 @@ class Study(Shown, list[Variant]):
     @property
     def prices(self) -> str:
         """Where the prices of all columns come from, in a sentence."""
-        return f"All columns are priced by hwsim's own estimates{_not_by(self[0].energy)}."
+        return f"All columns are priced by hwsim's own estimates{_not_by(self[0].design)}."
 
     def __repr__(self) -> str:
         return f"Study({', '.join(repr(v) for v in self)})"
@@ -78,7 +72,7 @@ def study(
     model: Workload | str | Path,
     arch: str,
     groups: Sequence[str | tuple[Setting, ...]],
-    objective: str = "edp",
+    objective: str | Objective = EDP,
     *,
     jobs: int = 1,
     use_cache: bool = True,
@@ -102,35 +96,32 @@ def study(
     """
     workload = model if isinstance(model, Workload) else read_onnx(model, {})
     wanted = columns([parse_group(group) if isinstance(group, str) else group for group in groups])
-    designs = [load_architecture(arch, settings, own_prices=True) for _, settings in wanted]
+    designs = [load_design(arch, settings, own_prices=True) for _, settings in wanted]
     out = Study()
-    for (name, settings), (architecture, energy) in zip(wanted, designs, strict=True):
+    for (name, settings), design in zip(wanted, designs, strict=True):
         tell = None if progress is None else lambda done, total, _, name=name: progress(done, total, name)
         try:
-            cost = profile_workload(
-                workload, architecture, energy, objective, jobs=jobs, use_cache=use_cache, progress=tell
-            )
+            cost = profile_workload(workload, design, objective, jobs=jobs, use_cache=use_cache, progress=tell)
         except HwsimError as error:
             raise HwsimError(error.message, where=f"{name}: {error.where}") from error
-        area, unknown = area_um2(architecture, energy)
-        out.append(Variant(name, settings, architecture, energy, cost, area, unknown))
+        out.append(Variant(name, settings, design, cost))
     return out
 
 
-def _not_by(energy: EnergyTable) -> str:
-    return f", not by {energy.instead_of}, which holds for the design as it is alone" if energy.instead_of else ""
+def _not_by(design: Design) -> str:
+    return f", not by {design.instead_of}, which holds for the design as it is alone" if design.instead_of else ""
 
 
-def price_note(energy: EnergyTable, unchanged: Callable[[], NetworkCost | None]) -> tuple[str, ...]:
+def price_note(design: Design, unchanged: Callable[[], NetworkCost | None]) -> tuple[str, ...]:
     """What to say where a changed design is priced by another source than the design as it is; else nothing.
 
     Args:
-        energy: prices of the changed design.
+        design: the changed design.
         unchanged: cost of the design as it is, on hwsim's own estimates too; None where there is none.
     """
-    if not energy.instead_of:
+    if not design.instead_of:
         return ()
-    said = f"priced by hwsim's own estimates{_not_by(energy)}"
+    said = f"priced by hwsim's own estimates{_not_by(design)}"
     cost = unchanged()
     if cost is not None:
         figures = f"{cost.energy_pj * 1e-6:,.4g} µJ and {cost.cycles:,} cycles"

@@ -85,7 +85,7 @@ def from_variants(variants: Sequence[Variant]) -> list[Column]:
             v.cost.cycles,
             v.cost.utilization,
             v.cost.peak_activation_bytes,
-            v.area_um2,
+            v.design.area_um2,
             {
                 x.name: LayerColumn(
                     x.count,

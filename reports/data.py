@@ -21,7 +21,7 @@ def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any
         "schema": "hwsim.profile/1",
         "model": cost.model,
         "arch": cost.arch,
-        "objective": cost.objective,
+        "objective": str(cost.objective),
         "totals": {
             "macs": cost.macs,
             "params": cost.params,
@@ -165,7 +165,7 @@ def whatif_data(variants: Study) -> dict[str, Any]:
         "schema": "hwsim.whatif/1",
         "model": variants[0].cost.model,
         "arch": variants[0].cost.arch,
-        "objective": variants[0].cost.objective,
+        "objective": str(variants[0].cost.objective),
         "notes": [variants.prices],
         "columns": [
             {
@@ -175,8 +175,8 @@ def whatif_data(variants: Study) -> dict[str, Any]:
                 "cycles": v.cost.cycles,
                 "edp_j_cycles": v.cost.edp_j_cycles,
                 "utilization": v.cost.utilization,
-                "area_um2": v.area_um2,
-                "area_without": list(v.no_area),
+                "area_um2": v.design.area_um2,
+                "area_without": list(v.design.no_area),
                 "peak_activation_bytes": v.cost.peak_activation_bytes,
                 "layers": [
                     {

@@ -107,7 +107,7 @@ def _study_rows(study: Study, *, layers: bool = False) -> list[Row]:
             "cycles": v.cost.cycles,
             "edp_j_cycles": v.cost.edp_j_cycles,
             "utilization": v.cost.utilization,
-            "area_um2": v.area_um2,
+            "area_um2": v.design.area_um2,
         }
         for v in study
     ]
@@ -213,8 +213,8 @@ def _study_html(variants: Study) -> str:
         }
         row |= {"cycles": cost.cycles, "Δ ": _change(cost.cycles, base.cycles)}
         row |= {"EDP (J·cycles)": cost.edp_j_cycles, "Δ  ": _change(cost.edp_j_cycles, base.edp_j_cycles)}
-        rows.append(row | {"area (mm²)": v.area_um2 * 1e-6, "utilization (%)": 100 * cost.utilization})
-    without = variants[0].no_area
+        rows.append(row | {"area (mm²)": v.design.area_um2 * 1e-6, "utilization (%)": 100 * cost.utilization})
+    without = variants[0].design.no_area
     note = f"Area without {', '.join(without)}. " if without else ""
     title = f"{base.model} on {base.arch}, every layer mapped anew at its least {base.objective}"
     return html_table(title, {}, rows, note + variants.prices)

@@ -17,6 +17,7 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
 from hwsim.energy import EnergyTable
 from hwsim.errors import printable
+from hwsim.hardware import Design
 from hwsim.reports import units
 from hwsim.reports.columns import METRICS, Column, component_names, layer_names
 from hwsim.reports.figures import gap
@@ -263,8 +264,9 @@ def certificate_line(cost: LayerCost) -> Text:
     )
 
 
-def architecture_tree(architecture: Architecture, energy: EnergyTable) -> RenderableType:
+def architecture_tree(design: Design) -> RenderableType:
     """The hierarchy of an architecture, and what every action costs, with its source."""
+    architecture = design.architecture
     root = node = Tree(line(architecture.name, "bold") + line(f" {' '.join(architecture.description.split())}"))
     for level in architecture.levels:
         if isinstance(level, Fanout):
@@ -276,7 +278,7 @@ def architecture_tree(architecture: Architecture, energy: EnergyTable) -> Render
             f"{level.name} ({level.component}): {words} of {level.datawidth} bits, {level.block_size} per access{keep}"
         )
     node.add(f"{architecture.compute.name} ({architecture.compute.component})")
-    return Group(root, energy_table(energy))
+    return Group(root, energy_table(design.energy))
 
 
 def energy_table(energy: EnergyTable, title: str = "energy per action") -> Table:
@@ -462,7 +464,7 @@ def whatif_report(variants: Study) -> RenderableType:
         ("energy", [(v.cost.energy_pj, units.energy(v.cost.energy_pj)) for v in variants]),
         ("cycles", [(v.cost.cycles, units.count(v.cost.cycles)) for v in variants]),
         ("EDP (J·cycles)", [(v.cost.edp_j_cycles, f"{v.cost.edp_j_cycles:.4g}") for v in variants]),
-        ("area on chip (mm²)", [(v.area_um2, f"{v.area_um2 * 1e-6:.3f}") for v in variants]),
+        ("area on chip (mm²)", [(v.design.area_um2, f"{v.design.area_um2 * 1e-6:.3f}") for v in variants]),
     ]
     for name, values in rows:
         totals.add_row(name, *(_change(value, values[0][0], shown) for value, shown in values))
@@ -492,5 +494,5 @@ def whatif_report(variants: Study) -> RenderableType:
         totals,
         layers,
         line(f"Percentages of a layer are of its EDP. {variants.prices}", style="dim"),
-        line(f"No area is known for {', '.join(base.no_area)}." if base.no_area else "", style="dim"),
+        line(f"No area is known for {', '.join(base.design.no_area)}." if base.design.no_area else "", style="dim"),
     )

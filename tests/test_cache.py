@@ -30,6 +30,7 @@ from hwsim.architecture import (
 from hwsim.energy import Action, EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.files import cache_folder
+from hwsim.hardware import Design
 from hwsim.mapper import search
 from hwsim.network import map_layer
 from hwsim.workloads.problem import Problem, conv, matmul
@@ -205,12 +206,12 @@ def test_an_entry_is_the_whole_cost(folder: Path) -> None:
         cost = search(problem, SMALL, PRICES, "energy")
         name = cache.key(problem, SMALL, PRICES, "energy")
         assert cache.load(name, problem) is None
-        assert map_layer((problem, SMALL, PRICES, "energy", True)) == replace(
+        assert map_layer(problem, Design(SMALL, PRICES), "energy") == replace(
             cost,
             certificate=cache.load(name, problem).certificate,  # type: ignore[union-attr, arg-type]
         )
         again = cache.load(name, problem)
-        assert again is not None and again == map_layer((problem, SMALL, PRICES, "energy", True))
+        assert again is not None and again == map_layer(problem, Design(SMALL, PRICES), "energy")
     assert len(list(folder.iterdir())) == 2
 
 
@@ -224,8 +225,7 @@ def test_what_is_not_proved_is_not_kept(folder: Path) -> None:
 
 
 def test_no_cache_neither_looks_nor_keeps(folder: Path) -> None:
-    job = (conv({"C": 2}), SMALL, PRICES, "edp")
-    map_layer((*job, False))
+    map_layer(conv({"C": 2}), Design(SMALL, PRICES), use_cache=False)
     assert not folder.exists()
 
 
@@ -244,20 +244,20 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_entry_is_searched_again(folder: Path, damage: str) -> None:
-    job = (conv({"C": 2, "M": 3}), SMALL, PRICES, "edp", True)
-    first = map_layer(job)
+    job = (conv({"C": 2, "M": 3}), Design(SMALL, PRICES))
+    first = map_layer(*job)
     (entry,) = folder.iterdir()
     content = entry.read_bytes()
     entry.write_bytes(DAMAGES[damage](content))
     assert entry.read_bytes() != content and cache.load(entry.stem, job[0]) is None
-    again = map_layer(job)
+    again = map_layer(*job)
     assert (again.cycles, again.energy_pj, again.mapping) == (first.cycles, first.energy_pj, first.mapping)  # type: ignore[union-attr]
     assert cache.load(entry.stem, job[0]) == again
 
 
 def test_an_entry_with_its_fields_in_another_order_is_whole(folder: Path) -> None:
-    job = (conv({"C": 2, "M": 3}), SMALL, PRICES, "edp", True)
-    first = map_layer(job)
+    job = (conv({"C": 2, "M": 3}), Design(SMALL, PRICES))
+    first = map_layer(*job)
     (entry,) = folder.iterdir()
     data = json.loads(entry.read_text())
     data["cost"] = dict(reversed(data["cost"].items()))
@@ -267,7 +267,7 @@ def test_an_entry_with_its_fields_in_another_order_is_whole(folder: Path) -> Non
 
 def test_an_entry_under_another_key_does_not_count(folder: Path) -> None:
     problem = conv({"C": 2, "M": 3})
-    map_layer((problem, SMALL, PRICES, "edp", True))
+    map_layer(problem, Design(SMALL, PRICES))
     (entry,) = folder.iterdir()
     other = cache.key(problem, SMALL, PRICES, "latency")
     shutil.copy(entry, folder / f"{other}.json")
@@ -276,7 +276,7 @@ def test_an_entry_under_another_key_does_not_count(folder: Path) -> None:
 
 @pytest.mark.parametrize("what", ["a file", "read-only", "gone", "no home"])
 def test_a_cache_that_cannot_be_used_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    job = (conv({"C": 2, "M": 3}), SMALL, PRICES, "edp", True)
+    job = (conv({"C": 2, "M": 3}), Design(SMALL, PRICES))
     if what == "a file":
         folder.write_text("")
     elif what == "no home":
@@ -288,13 +288,13 @@ def test_a_cache_that_cannot_be_used_is_no_error(folder: Path, monkeypatch: pyte
 
         monkeypatch.setattr(Path, "home", no_home)
     else:
-        map_layer(job)
+        map_layer(*job)
         if what == "gone":
             shutil.rmtree(folder)
         else:
             folder.chmod(0o500)
-    cost = map_layer(job)
-    assert cost == replace(search(*job[:4]), certificate=cost.certificate)  # type: ignore[union-attr, arg-type]
+    cost = map_layer(*job)
+    assert cost == replace(search(job[0], SMALL, PRICES), certificate=cost.certificate)  # type: ignore[union-attr, arg-type]
     if what == "read-only":
         folder.chmod(0o700)
     if what == "gone":
@@ -306,7 +306,7 @@ def test_a_full_disk_leaves_no_half_entry(folder: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    map_layer((conv({"C": 2, "M": 3}), SMALL, PRICES, "edp", True))
+    map_layer(conv({"C": 2, "M": 3}), Design(SMALL, PRICES))
     assert not list(folder.iterdir())
 
 
@@ -392,9 +392,9 @@ def test_a_changed_program_does_not_reuse_results(copy: Path, tmp_path: Path) ->
         target.parent.mkdir(exist_ok=True)
         shutil.copy2(file, target)
     code = (
-        "from hwsim.network import map_layer; from hwsim.design import load_architecture; "
+        "from hwsim.network import map_layer; from hwsim.design import load_design; "
         "from hwsim.workloads.problem import conv; "
-        "design = load_architecture('simple_ws'); cost = map_layer((conv({'C': 2}), *design, 'edp', True)); "
+        "cost = map_layer(conv({'C': 2}), load_design('simple_ws')); "
         "print(cost.compute.energy_pj, cost.energy_pj)"
     )
     settings = {"HWSIM_CACHE_DIR": str(tmp_path / "cache")}

@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "kernel", "mapping", "processes", "shown"),
     ("hwsim", "arch_specs"),  # the package's top, which names what shows results; data
     ("architecture", "counting", "energy", "files", "objective"),
-    ("footprint", "provenance", "trainers", "workloads"),
+    ("hardware", "provenance", "trainers", "workloads"),
     ("cost", "spec"),
     ("array", "cache", "model", "pricing"),
     ("design", "mapper"),

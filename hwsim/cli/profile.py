@@ -21,7 +21,7 @@ from hwsim.cli.shared import (
     zoo_or_file,
 )
 from hwsim.cost import NetworkCost, NetworkLayer
-from hwsim.design import load_architecture
+from hwsim.design import load_design
 from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.files import write_file
@@ -63,15 +63,14 @@ def profile(
 ) -> None:
     """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
     quiet = check_outputs(json=json, csv=csv, markdown=markdown, html=html, plots=plots)
-    architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
+    design = load_design(arch, [Setting.parse(text) for text in settings or []])
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
         hashed = hash_model(path) if html is not None else ("", "")
     with progress_bar("mapping") as progress:
         cost = profile_workload(
             workload,
-            architecture,
-            energy,
+            design,
             objective,
             jobs=jobs,
             use_cache=not no_cache,
@@ -79,10 +78,10 @@ def profile(
             progress=progress,
         )
         notes = price_note(
-            energy,
+            design,
             lambda: profile_workload(
                 workload,
-                *load_architecture(arch, own_prices=True),
+                load_design(arch, own_prices=True),
                 objective,
                 jobs=jobs,
                 use_cache=not no_cache,
@@ -91,7 +90,7 @@ def profile(
         )
     cost = replace(cost, notes=(*cost.notes, *notes))
     if json is not None:
-        write_file(json, json_text(data.profile_data(cost, architecture)))
+        write_file(json, json_text(data.profile_data(cost, design.architecture)))
     if csv is not None:
         write_file(csv, data.profile_csv(cost))
     if markdown is not None:
@@ -99,21 +98,21 @@ def profile(
     if plots is not None:
         from hwsim.reports.plots import profile_plots
 
-        write_plots(plots, profile_plots(cost, architecture))
+        write_plots(plots, profile_plots(cost, design.architecture))
     if html is not None:
         from hwsim.reports.html.profile import profile_page
 
         options = [("--arch", arch), ("--objective", objective), ("--dim", dim), ("--set", settings)]
         inputs = Inputs(
             command("profile", model, options=options),
-            (hashed, ("architecture and prices", design_sha256(architecture, energy))),
+            (hashed, ("architecture and prices", design_sha256(design.architecture, design.energy))),
             (("objective", objective), *sizes(dim)),
         )
-        write_file(html, profile_page(cost, architecture, inputs))
+        write_file(html, profile_page(cost, design.architecture, inputs))
     if layer is not None:
         chosen = _layer(cost, layer)
         title = f"{chosen.name} ({chosen.op}, ×{chosen.count}) on {cost.arch}"
-        shown = [terminal.layer_report(chosen.cost, architecture, title), *(terminal.note(n) for n in notes)]
+        shown = [terminal.layer_report(chosen.cost, design.architecture, title), *(terminal.note(n) for n in notes)]
     else:
         shown = [terminal.profile_table(cost)]
     if not quiet:

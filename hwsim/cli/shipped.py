@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwsim.cli.shared import show
-from hwsim.design import load_architecture, shipped_architectures
+from hwsim.design import load_design, shipped_architectures
 from hwsim.errors import visible
 from hwsim.reports import terminal
 from hwsim.workloads import zoo as models
@@ -19,20 +19,17 @@ def archs(
 ) -> None:
     """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
     if name is not None:
-        show(terminal.architecture_tree(*load_architecture(name)))
+        show(terminal.architecture_tree(load_design(name)))
         return
-    found = [load_architecture(known)[0] for known in shipped_architectures()]
+    found = [load_design(known).architecture for known in shipped_architectures()]
     show(terminal.architecture_list(found))
 
 
 def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
     """Energy per action of every component of an architecture, with estimator and source."""
-    architecture, table = load_architecture(arch)
-    show(
-        terminal.energy_table(
-            table, title=f"energy per action of {architecture.name}, pJ (leak: per cycle and instance)"
-        )
-    )
+    design = load_design(arch)
+    title = f"energy per action of {design.name}, pJ (leak: per cycle and instance)"
+    show(terminal.energy_table(design.energy, title=title))
 
 
 def zoo(

@@ -30,9 +30,8 @@ from hwsim.cli.shared import (
     zoo_or_file,
 )
 from hwsim.cost import Illegal, LayerCost
-from hwsim.design import load_architecture
+from hwsim.design import Design, load_design
 from hwsim.design.settings import Setting
-from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
 from hwsim.network import map_layer
@@ -78,15 +77,15 @@ def simulate(
     quiet = check_outputs(trace=trace, json=json)
     if quiet and watch:
         raise HwsimError("the array is shown on standard output; write the result into a file.", where="--watch")
-    architecture, energy = load_architecture(arch, [Setting.parse(text) for text in settings or []])
-    rng = np.random.default_rng(seed)
+    design = load_design(arch, [Setting.parse(text) for text in settings or []])
+    architecture, rng = design.architecture, np.random.default_rng(seed)
     with zoo_or_file(model) as path:
         workload = read_onnx(path, dims(dim or []))
         graph = Graph(path, workload, model)
         graph.fill_weights(rng)
 
     def cost_of(problem: Problem, name: str) -> LayerCost:
-        return _mapped(problem, architecture, energy, objective, name, not no_cache)
+        return _mapped(problem, design, objective, name, not no_cache)
 
     if layer is None:
         runs, verdicts, seconds, final = _network(graph, architecture, cost_of, input, rng)
@@ -110,13 +109,11 @@ def simulate(
         raise typer.Exit(1)
 
 
-def _mapped(
-    problem: Problem, architecture: Architecture, energy: EnergyTable, objective: str, name: str, use_cache: bool
-) -> LayerCost:
+def _mapped(problem: Problem, design: Design, objective: str, name: str, use_cache: bool) -> LayerCost:
     """The mapping that `profile` chooses, with its cost."""
-    cost = map_layer((problem, architecture, energy, objective, use_cache))
+    cost = map_layer(problem, design, objective, use_cache=use_cache)
     if isinstance(cost, Illegal):
-        raise refusal(name, architecture, cost)
+        raise refusal(name, design.architecture, cost)
     return cost
 
 

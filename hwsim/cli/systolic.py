@@ -11,7 +11,7 @@ import typer
 from hwsim.array.systolic import MatrixProduct, SystolicDesign, systolic_design
 from hwsim.array.systolic_network import SystolicNetwork, layer_on, network_on, step_network
 from hwsim.cli.shared import check_outputs, dims, json_text, progress_bar, show, zoo_or_file
-from hwsim.design import load_architecture
+from hwsim.design import load_design
 from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.files import write_file
@@ -93,8 +93,8 @@ def _design(
             raise HwsimError(
                 "it goes with --rows and --columns; in a file, multiple_buffering says it.", where="--double-buffer"
             )
-        architecture, _ = load_architecture(arch or DEFAULT_ARCH, [Setting.parse(text) for text in settings])
-        return systolic_design(architecture), architecture.cycle_seconds
+        design = load_design(arch or DEFAULT_ARCH, [Setting.parse(text) for text in settings])
+        return systolic_design(design.architecture), design.architecture.cycle_seconds
     if rows is None or columns is None:
         raise HwsimError(f"--{'rows' if rows is None else 'columns'} is missing: an array of your own needs both.")
     if arch is not None or settings:

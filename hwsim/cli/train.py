@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hwsim.cli.shared import progress_bar, show
-from hwsim.design import load_architecture
+from hwsim.design import load_design
 from hwsim.design.settings import word_settings
 from hwsim.errors import HwsimError
 from hwsim.network import profile_workload
@@ -93,12 +93,12 @@ class _Costs:
         self._arch = arch
 
     def __call__(self, file: Path, bits: int | None = None) -> Any:
-        architecture, energy = load_architecture(self._arch)
+        design = load_design(self._arch)
         if bits is not None:
             # Own prices for every width, so that widths compare.
-            architecture, energy = load_architecture(self._arch, word_settings(architecture, bits), own_prices=True)
+            design = load_design(self._arch, word_settings(design.architecture, bits), own_prices=True)
         workload = read_onnx(file, {})
-        cost = profile_workload(workload, architecture, energy)
+        cost = profile_workload(workload, design)
         return Figures(
             energy_pj=cost.energy_pj,
             cycles=cost.cycles,

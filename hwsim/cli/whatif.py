@@ -71,7 +71,10 @@ def whatif(
         from hwsim.reports.html.columns import whatif_page
 
         options = [("--arch", arch), ("--objective", objective), ("--dim", dim), ("--set", groups)]
-        designs = [(f"{v.name}: architecture and prices", design_sha256(v.architecture, v.energy)) for v in variants]
+        designs = [
+            (f"{v.name}: architecture and prices", design_sha256(v.design.architecture, v.design.energy))
+            for v in variants
+        ]
         facts = (("objective", objective), *sizes(dim))
         inputs = Inputs(command("whatif", model, options=options), (hashed, *designs), facts)
         write_file(html, whatif_page(variants, inputs))

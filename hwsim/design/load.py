@@ -13,6 +13,7 @@ from hwsim.architecture import Architecture
 from hwsim.design.settings import COMPONENTS, Setting, apply_settings, same_value
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError, did_you_mean
+from hwsim.hardware import Design
 from hwsim.mapping import Mapping as LoopMapping
 from hwsim.objective import Objective
 from hwsim.pricing import price_architecture
@@ -43,12 +44,21 @@ class Spec:
     """
 
     name: str
-    architecture: Architecture
-    energy: EnergyTable
+    design: Design
     problem: Problem
     mapping: LoopMapping | None = None
     places: dict[str, Field] = field(default_factory=dict)
     objective: Objective | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The design's."""
+        return self.design.architecture
+
+    @property
+    def energy(self) -> EnergyTable:
+        """The design's prices."""
+        return self.design.energy
 
 
 def shipped_architectures() -> dict[str, Path]:
@@ -76,7 +86,13 @@ def find_architecture(arch: str | os.PathLike[str]) -> Path:
 def load_architecture(
     arch: str | os.PathLike[str], settings: Sequence[Setting] = (), *, own_prices: bool = False
 ) -> tuple[Architecture, EnergyTable]:
-    """An architecture and its prices, by shipped name or file.
+    """The two parts of `load_design`, as `hwsim.evaluate` and `hwsim.search` take them."""
+    design = load_design(arch, settings, own_prices=own_prices)
+    return design.architecture, design.energy
+
+
+def load_design(arch: str | os.PathLike[str], settings: Sequence[Setting] = (), *, own_prices: bool = False) -> Design:
+    """An architecture with its prices, by shipped name or file.
 
     The prices are the file's ``ERT``, that of ``NAME.ert.yaml`` beside it, or hwsim's own estimates.
 
@@ -89,11 +105,11 @@ def load_architecture(
     Raises:
         HwsimError: the file cannot be read or has a fault, or a setting names no component.
     """
-    return build_architecture(_anchored(_read(find_architecture(arch))), settings, own_prices=own_prices)
+    return build_design(_anchored(_read(find_architecture(arch))), settings, own_prices=own_prices)
 
 
 def read_architecture(arch: str | os.PathLike[str], text: str | None = None) -> Field:
-    """The document of an architecture, of which `build_architecture` makes as many designs as are wanted.
+    """The document of an architecture, of which `build_design` makes as many designs as are wanted.
 
     Args:
         arch: shipped name or file.
@@ -105,17 +121,15 @@ def read_architecture(arch: str | os.PathLike[str], text: str | None = None) -> 
     return _anchored(_read(find_architecture(arch)) if text is None else _known(parse_document(text, os.fspath(arch))))
 
 
-def build_architecture(
-    document: Field, settings: Sequence[Setting] = (), *, own_prices: bool = False
-) -> tuple[Architecture, EnergyTable]:
-    """An architecture and its prices from a document; see `load_architecture`."""
+def build_design(document: Field, settings: Sequence[Setting] = (), *, own_prices: bool = False) -> Design:
+    """An architecture with its prices from a document; see `load_design`."""
     path = Path(document.file)
     if not settings:
-        return _architecture([document], path, own_prices=own_prices)
+        return _priced([document], path, own_prices=own_prices)
     changed = apply_settings(document, settings)
     if not own_prices and _same(changed, document):
-        return _architecture([changed], path)
-    return _architecture([changed], path, own_prices=True)
+        return _priced([changed], path)
+    return _priced([changed], path, own_prices=True)
 
 
 def _same(changed: Field, document: Field) -> bool:
@@ -124,8 +138,8 @@ def _same(changed: Field, document: Field) -> bool:
     An attribute that is new says nothing new where neither the model nor any price takes notice.
     """
     path = Path(document.file)
-    now, _ = _design([changed], path)
-    then, _ = _design([document], path)
+    now, _ = _architecture([changed], path)
+    then, _ = _architecture([document], path)
     if now != then:
         return False
     more = False
@@ -135,7 +149,7 @@ def _same(changed: Field, document: Field) -> bool:
         more = more or len(a.attributes) > len(b.attributes)
     if not more:
         return True
-    own, before = (_architecture([d], path, own_prices=True)[1] for d in (changed, document))
+    own, before = (_priced([d], path, own_prices=True).energy for d in (changed, document))
     return (own.actions, own.area_um2) == (before.actions, before.area_um2)
 
 
@@ -190,12 +204,12 @@ def _variables(documents: list[Field]) -> Mapping[str, Any]:
     return Scope(fields)
 
 
-def _architecture(documents: list[Field], path: Path, *, own_prices: bool = False) -> tuple[Architecture, EnergyTable]:
-    architecture, variables = _design(documents, path)
-    return architecture, _energy(documents, architecture, variables, own_prices)
+def _priced(documents: list[Field], path: Path, *, own_prices: bool = False) -> Design:
+    architecture, variables = _architecture(documents, path)
+    return Design(architecture, _energy(documents, architecture, variables, own_prices))
 
 
-def _design(documents: list[Field], path: Path) -> tuple[Architecture, Mapping[str, Any]]:
+def _architecture(documents: list[Field], path: Path) -> tuple[Architecture, Mapping[str, Any]]:
     """The architecture without its prices, and the variables that expressions may read."""
     top = _part(documents, "architecture")
     assert top is not None
@@ -233,18 +247,18 @@ def _spec(document: Field, documents: list[Field], *, with_mapping: bool) -> Spe
         own = [d for d in documents if not d.has("arch")] + [
             Field({k: v for k, v in d.plain.items() if k != "arch"}, d.file, d.path) for d in documents if d.has("arch")
         ]
-        architecture, energy = _architecture([_read(path), *own], path)
+        design = _priced([_read(path), *own], path)
     else:
-        architecture, energy = _architecture(documents, Path(document.file))
+        design = _priced(documents, Path(document.file))
     problem_field = _part(documents, "problem")
     if problem_field is None:
         document.fail("'problem' is missing.")
     problem = read_problem(problem_field, _variables(documents))
-    architecture.bind(tuple(x.name for x in problem.data_spaces))
+    design.architecture.bind(tuple(x.name for x in problem.data_spaces))
     if not with_mapping:
-        return Spec(document.file, architecture, energy, problem, objective=_objective(documents))
-    mapping, places = read_mapping(document.key("mapping"), architecture, problem)
-    return Spec(document.file, architecture, energy, problem, mapping, places)
+        return Spec(document.file, design, problem, objective=_objective(documents))
+    mapping, places = read_mapping(document.key("mapping"), design.architecture, problem)
+    return Spec(document.file, design, problem, mapping, places)
 
 
 #: Timeloop's metrics by the names of hwsim's figures.

@@ -286,7 +286,7 @@ def _check_hardware_alone(space: Space, evaluator: Evaluator) -> None:
     for free in space.grid():
         try:
             params = space.complete(free)
-            names = {**params, **hardware_figures(*evaluator.design(params))}
+            names = {**params, **hardware_figures(evaluator.design(params))}
             if all(c.violation(names) == 0 for c in alone):
                 return
         except HwsimError:

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hwsim import rubric as rubrics
-from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost
-from hwsim.design.load import build_architecture, load_architecture, read_architecture
+from hwsim.design.load import build_design, load_design, read_architecture
 from hwsim.design.settings import Setting
-from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.explore.domain import Value
 from hwsim.explore.formula import Comparison, Formula
 from hwsim.explore.space import Model, Params, Space, read_space
-from hwsim.footprint import area_um2, on_chip_bytes
+from hwsim.hardware import Design
 from hwsim.network import profile_workload
 from hwsim.provenance import file_sha256
 from hwsim.rubric import read_accuracy
@@ -116,18 +114,16 @@ class Evaluator:
     def _evaluate(self, params: Params, state: _Progress) -> Outcome:
         """In stages, cheapest first; every constraint is checked as soon as all that it reads is known."""
         state.learn({})
-        architecture, energy = self.design(params)
-        state.learn(hardware_figures(architecture, energy))
+        design = self.design(params)
+        state.learn(hardware_figures(design))
         models = self.space.content.models
         workloads = [self.workload(k, model, params) for k, model in enumerate(models)]
         weights = [model.weight for model in models]
         accuracies = [self._accuracy(workload, params) for workload in workloads]
         state.learn(_network_figures(workloads, weights, accuracies))
         objective = self.space.content.mapping_objective
-        costs = [profile_workload(workload, architecture, energy, objective) for workload in workloads]
-        state.learn(
-            _cost_figures(costs, weights, architecture.compute_instances) | self._points(costs, weights, accuracies)
-        )
+        costs = [profile_workload(workload, design, objective) for workload in workloads]
+        state.learn(_cost_figures(costs, weights, design.compute_instances) | self._points(costs, weights, accuracies))
         objectives = {
             x.name: formula.number(state.names)
             for x, formula in zip(self.space.objectives, self.space.objective_formulas, strict=True)
@@ -138,25 +134,25 @@ class Evaluator:
         """The changes to the architecture that parameters drive."""
         return [Setting(component, name, f.value(params)) for (component, name), f in self.space.settings.items()]
 
-    def design(self, params: Params) -> tuple[Architecture, EnergyTable]:
+    def design(self, params: Params) -> Design:
         """The changed architecture, priced by hwsim's own estimators whatever table comes with it."""
-        return build_architecture(self.document, self.settings(params), own_prices=True)
+        return build_design(self.document, self.settings(params), own_prices=True)
 
     def price_notes(self) -> tuple[str, ...]:
         """What to say where the designs' prices are not those of the architecture as it is.
 
         With networks that parameters shape there is no one cost of the design as it is.
         """
-        architecture, energy = load_architecture(self.job.arch, own_prices=True)
+        design = load_design(self.job.arch, own_prices=True)
 
         def unchanged() -> NetworkCost | None:
             try:
                 workloads = [self.workload(k, model, {}) for k, model in enumerate(self.space.content.models)]
-                return profile_workload(workloads[0], architecture, energy, self.space.content.mapping_objective)
+                return profile_workload(workloads[0], design, self.space.content.mapping_objective)
             except HwsimError:
                 return None
 
-        return price_note(energy, unchanged)
+        return price_note(design, unchanged)
 
     def workload(self, index: int, model: Model, params: Params) -> Workload:
         """The network of a model with the sizes and arguments that parameters give it."""
@@ -264,12 +260,12 @@ def _whole(formula: Formula, params: Params) -> int:
     return int(value)
 
 
-def hardware_figures(architecture: Architecture, energy: EnergyTable) -> dict[str, float]:
+def hardware_figures(design: Design) -> dict[str, float]:
     """The figures that need no network."""
     return {
-        "area": area_um2(architecture, energy)[0],
-        "on_chip_bytes": on_chip_bytes(architecture),
-        "compute_instances": architecture.compute_instances,
+        "area": design.area_um2,
+        "on_chip_bytes": design.on_chip_bytes,
+        "compute_instances": design.compute_instances,
     }
 
 

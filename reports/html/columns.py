@@ -35,10 +35,10 @@ def whatif_page(variants: Study, inputs: Inputs) -> str:
     nests: dict[str, list[tuple[str, str]]] = {}
     for v in variants:
         for layer in v.cost.layers:
-            nests.setdefault(layer.name, []).append((v.name, loop_nest(layer.cost, v.architecture)))
+            nests.setdefault(layer.name, []).append((v.name, loop_nest(layer.cost, v.design.architecture)))
     notes = [variants.prices]
-    if base.no_area:
-        notes.append(f"No area is known for {', '.join(base.no_area)}.")
+    if base.design.no_area:
+        notes.append(f"No area is known for {', '.join(base.design.no_area)}.")
     return columns_page(
         from_variants(variants),
         f"{base.cost.model}: what if",

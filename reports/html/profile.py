@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost, NetworkLayer
+from hwsim.objective import Objective
 from hwsim.provenance import Inputs
 from hwsim.reports import units
 from hwsim.reports.figures import (
@@ -26,8 +27,8 @@ FIGURE_NAMES = {"edp": "energy × delay", "energy": "energy", "latency": "cycles
 DEAREST = 7
 
 
-def _aim(objective: str) -> str:
-    return ", then ".join(FIGURE_NAMES[name] for name in objective.split(","))
+def _aim(objective: Objective) -> str:
+    return ", then ".join(FIGURE_NAMES[name] for name in str(objective).split(","))
 
 
 def profile_page(cost: NetworkCost, architecture: Architecture, inputs: Inputs) -> str:

@@ -18,7 +18,7 @@ from hwsim.array.network import Graph, LayerRun, run_layer, run_network
 from hwsim.array.operators import Call
 from hwsim.array.reference import check_operator, compare, operator_model, run_model
 from hwsim.cost import LayerCost
-from hwsim.design import load_architecture
+from hwsim.design import load_design
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.network import map_layer
@@ -140,17 +140,17 @@ def test_int8_networks_equal_onnxruntime_and_the_model(name: str, images: int, t
     model = int8.NETWORKS[name]()
     path.write_bytes(model.SerializeToString())
     graph = Graph(path, read_onnx(path))
-    architecture, energy = load_architecture("simple_ws")
+    design = load_design("simple_ws")
     costs: dict[Problem, LayerCost] = {}
     for problem in set(graph.layers().values()):
-        cost = map_layer((problem, architecture, energy, "edp", True))
+        cost = map_layer(problem, design)
         assert isinstance(cost, LayerCost)
         costs[problem] = cost
     rng = np.random.default_rng(1)
     seen = set()
     for _ in range(images):
         feed = graph.feed("random", rng)
-        *runs, outputs = run_network(graph, architecture, costs, feed)
+        *runs, outputs = run_network(graph, design.architecture, costs, feed)
         assert [run.name for run in runs if isinstance(run, LayerRun)] == list(graph.layers())
         for run in runs:
             assert isinstance(run, LayerRun)

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from hwsim import processes
 from hwsim.cli.signals import signals_end
-from hwsim.design import load_architecture
+from hwsim.design import load_design
 from hwsim.errors import HwsimError
 from hwsim.network import profile, profile_workload
 from hwsim.workloads import zoo
@@ -370,15 +370,15 @@ def test_a_time_limit_is_for_all_layers(tmp_path: Path, monkeypatch: pytest.Monk
         time.sleep(time_limit)
         return search(*args, **options)
 
-    design = load_architecture("simple_ws")
+    design = load_design("simple_ws")
     workload = read_onnx(network(tmp_path, 64, 65, 66, 67, 68))
-    profile_workload(workload, *design, use_cache=False)
+    profile_workload(workload, design, use_cache=False)
     monkeypatch.setattr("hwsim.mapper.search", slow)
     begun = time.monotonic()
-    profile_workload(workload, *design, jobs=jobs, use_cache=False, time_limit=2.0)
+    profile_workload(workload, design, jobs=jobs, use_cache=False, time_limit=2.0)
     assert 1.9 < time.monotonic() - begun < 2.0 + 2.5
     with pytest.raises(HwsimError, match="time limit"):
-        profile_workload(workload, *design, time_limit=float("nan"))
+        profile_workload(workload, design, time_limit=float("nan"))
 
 
 def test_a_run_that_is_out_of_time_is_resumed(hwsim: Hwsim, tmp_path: Path) -> None:

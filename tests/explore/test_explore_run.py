@@ -88,7 +88,7 @@ def test_figures_agree_with_independent_runs(tmp_path: Path) -> None:
     figures = outcome.figures
     assert outcome.state == "complete" and outcome.params["pes"] == 32
     assert (figures["energy"], figures["latency"]) == (column.cost.energy_pj, column.cost.cycles)
-    assert (figures["area"], figures["edp"]) == (column.area_um2, column.cost.edp_j_cycles)
+    assert (figures["area"], figures["edp"]) == (column.design.area_um2, column.cost.edp_j_cycles)
     assert figures["utilization"] == pytest.approx(column.cost.utilization)
     assert figures["seconds"] == pytest.approx(column.cost.cycles * 1e-9)
     # a layer of E pJ in t cycles of 1 ns takes E / (1000 t) W

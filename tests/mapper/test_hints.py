@@ -8,6 +8,7 @@ from hwsim import network
 from hwsim.cost import Illegal, LayerCost
 from hwsim.design import load_architecture
 from hwsim.design.settings import Setting
+from hwsim.hardware import Design
 from hwsim.mapper import search
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
@@ -154,7 +155,7 @@ def test_the_order_of_designs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -
     seen = []
     for order in (range(4), range(3, -1, -1)):
         monkeypatch.setattr(network, "_HINTS", {})
-        costs = {k: network.map_layer((problem, *designs[k], "edp", False)) for k in order}
+        costs = {k: network.map_layer(problem, Design(*designs[k]), use_cache=False) for k in order}
         seen.append([result(costs[k]) for k in range(4)])
         assert sum(map(len, network._HINTS.values())) <= network._MOST_HINTS
     assert seen[0] == seen[1]

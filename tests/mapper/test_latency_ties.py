@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hwsim.design import load_architecture, shipped_architectures
+from hwsim.hardware import Design
 from hwsim.network import profile_workload
 from hwsim.objective import FIGURES
 from hwsim.workloads import zoo
@@ -24,7 +25,7 @@ MODELS = ["lenet5", *(["resnet18"] if "HWSIM_DESIGNS" in os.environ else [])]
 def test_no_other_objective_is_as_fast_and_cheaper(model: str, arch: str, tmp_path: Path) -> None:
     workload = read_onnx(zoo.write(model, tmp_path / "m.onnx"))
     design = load_architecture(arch)
-    found = {name: profile_workload(workload, *design, name, use_cache=False) for name in FIGURES}
+    found = {name: profile_workload(workload, Design(*design), name, use_cache=False) for name in FIGURES}
     for others in ("edp", "energy"):
         for fast, other in zip(found["latency"].layers, found[others].layers, strict=True):
             assert fast.cost.cycles <= other.cost.cycles, (fast.name, others)

@@ -211,9 +211,10 @@ architecture:
   - !Component {name: rf, class: smartbuffer_RF, attributes: {depth: 16, width: 16, technology: 45nm}}
   - !Component {name: mac, class: intmac, attributes: {technology: 45nm}}
 """
-    from hwsim.design.load import build_architecture
+    from hwsim.design.load import build_design
 
-    architecture, own = build_architecture(parse_document(rf, "rf.yaml"))
+    built = build_design(parse_document(rf, "rf.yaml"))
+    architecture, own = built.architecture, built.energy
     address = 4  # bits for 16 rows
     share = 16 / 32 * (16 / 64) ** 0.78
     assert own.price("rf", "read") == pytest.approx(share * (32 * 0.009 + 64 * 0.02947) + 0.21 * address / 32)
