@@ -1,38 +1,18 @@
-"""What a mapping is chosen for: a figure that decides, and figures that break ties."""
+"""What a mapping is chosen for: a figure that decides, and figures that break ties (`hwsim.figure` has them all)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hwsim import figure
 from hwsim.errors import HwsimError, did_you_mean
+from hwsim.figure import Aim
 
-if TYPE_CHECKING:
-    from hwsim.cost import LayerCost
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a mapping; less is better.
-
-    Attributes:
-        tie: the figure that breaks ties unless the user names one (``""``: none does).
-    """
-
-    name: str
-    unit: str
-    of: Callable[[LayerCost], float]
-    tie: str = ""
-
-
-FIGURES = {
-    x.name: x
-    for x in (
-        Figure("edp", "pJ·cycles", lambda cost: cost.edp),
-        Figure("energy", "pJ", lambda cost: cost.energy_pj, tie="latency"),
-        Figure("latency", "cycles", lambda cost: float(cost.cycles), tie="energy"),
-    )
+#: What a search can minimise; `Figure` is what it calls one.
+Figure = Aim
+FIGURES: dict[str, Aim] = {
+    x.aim.name: x.aim for x in map(figure.FIGURES.get, ("edp", "energy", "latency")) if x and x.aim
 }
 
 
@@ -43,7 +23,7 @@ class Objective:
     Equal means within a relative 10⁻⁹, as sums of energies are exact to some 10⁻¹⁴ only.
     """
 
-    figures: tuple[Figure, ...]
+    figures: tuple[Aim, ...]
 
     @classmethod
     def parse(cls, text: str | Objective) -> Objective:

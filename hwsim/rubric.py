@@ -22,7 +22,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from hwsim.cost import NetworkCost
 from hwsim.design import load_design
 from hwsim.errors import HwsimError, did_you_mean, shown_value
+from hwsim.figure import Figure, Source, graded
 from hwsim.files import read_text
+from hwsim.hardware import Design
 from hwsim.network import profile_workload
 from hwsim.shown import Shown
 from hwsim.spec.document import read_document
@@ -35,24 +37,16 @@ FOLDER = Path(__file__).parent / "rubrics"
 MAX_POPULATION_BYTES = 10_000_000
 MOST_FIGURE = Decimal("1e30")
 
-Figure = Literal[
-    "accuracy", "error", "parameters", "macs", "energy", "latency", "edp", "peak_activation", "utilization"
-]  # fmt: skip
-#: figure → (unit shown, factor from the unit of `Facts`)
-UNITS: dict[str, tuple[str, Decimal]] = {
-    "accuracy": ("%", Decimal(100)),
-    "error": ("%", Decimal(100)),
-    "parameters": ("", Decimal(1)),
-    "macs": ("", Decimal(1)),
-    "energy": ("mJ", Decimal("1e-9")),
-    "latency": ("M cycles", Decimal("1e-6")),
-    "edp": ("J·cycles", Decimal(1)),
-    "peak_activation": ("MB", Decimal("1e-6")),
-    "utilization": ("%", Decimal(100)),
-}
-_NEEDS_MAPPING = {"energy", "latency", "edp", "utilization"}
+
+def _known_figure(name: str) -> str:
+    known = graded()
+    if name not in known:
+        raise ValueError(f"expected one of {', '.join(known)}, found '{name}'.{did_you_mean(name, known)}")
+    return name
 
 
+#: The name of a figure, as rubrics call it.
+FigureName = Annotated[str, AfterValidator(_known_figure)]
 #: Numbers of a rubric: as many digits as figures have, so that none fills a page.
 _Bound = Annotated[Decimal, Field(max_digits=45, decimal_places=15, allow_inf_nan=False)]
 _Points = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6, allow_inf_nan=False)]
@@ -67,7 +61,7 @@ class _Strict(BaseModel):
 
 
 class Limit(_Strict):
-    """One bound on a figure, in the figure's unit (`UNITS`)."""
+    """One bound on a figure, in the figure's unit (`hwsim.figure.Figure.bound_unit`)."""
 
     below: _Bound | None = None
     at_most: _Bound | None = None
@@ -106,7 +100,7 @@ class Hard(Limit):
     """A bound that must hold."""
 
     name: _Name
-    figure: Figure
+    figure: FigureName
 
 
 class _Banded(_Strict):
@@ -126,7 +120,7 @@ class _Banded(_Strict):
 class Criterion(_Banded):
     """Points for a figure."""
 
-    figure: Figure
+    figure: FigureName
 
 
 class Rank(_Banded):
@@ -164,6 +158,7 @@ class Facts:
         workload: the network.
         cost: its cost on the rubric's architecture; None where no criterion asks for it.
         population: figure → values of the models it is ranked against.
+        design: what ``cost`` is on; None where no criterion asks for it.
     """
 
     accuracy: Decimal | None
@@ -171,29 +166,37 @@ class Facts:
     workload: Workload
     cost: NetworkCost | None
     population: Mapping[str, tuple[Decimal, ...]]
+    design: Design | None = None
+
+    def subject(self, figure: Figure) -> Any:
+        """What a figure is computed of; None where it is not known."""
+        return {"hardware": self.design, "network": self, "mapping": self.cost}[figure.known_from]
 
     def figure(self, name: str) -> Decimal | None:
-        """A figure in its unit; None where it is not known."""
-        if name in ("accuracy", "error"):
-            if self.accuracy is None:
-                return None
-            return 100 * (self.accuracy if name == "accuracy" else 1 - self.accuracy)
-        raw: dict[str, Callable[[], int | float]] = {
-            "parameters": lambda: self.workload.params,
-            "macs": lambda: self.workload.macs,
-            "peak_activation": self._peak,
-        }
-        if self.cost is not None:
-            cost = self.cost
-            raw |= {
-                "energy": lambda: cost.energy_pj,
-                "latency": lambda: cost.cycles,
-                "edp": lambda: cost.edp_j_cycles,
-                "utilization": lambda: cost.utilization,
-            }
-        return Decimal(str(raw[name]())) * UNITS[name][1] if name in raw else None
+        """A figure, by rubrics' name for it, in the unit of bounds; None where it is not known."""
+        figure = graded()[name]
+        subject = self.subject(figure)
+        value = None if subject is None else figure.of(subject)
+        return None if value is None else figure.bound(value)
 
-    def _peak(self) -> int:
+    @property
+    def macs(self) -> int:
+        """Of one inference."""
+        return self.workload.macs
+
+    @property
+    def params(self) -> int:
+        """The network's parameters."""
+        return self.workload.params
+
+    @property
+    def weight_bytes(self) -> int:
+        """Its weights as stored."""
+        return self.workload.weight_bytes
+
+    @property
+    def peak_activation_bytes(self) -> int:
+        """The largest input plus output of a layer."""
         return peak_activation_bytes(self.workload)
 
 
@@ -276,11 +279,16 @@ def load_rubric(name: str) -> Rubric:
     return validated(Rubric, read_document(file).value, str(file), (Band, Hard, Criterion))
 
 
-def needs_mapping(rubric: Rubric) -> bool:
-    """True where a criterion asks for energy or cycles."""
+def needs(rubric: Rubric, source: Source) -> bool:
+    """True where a criterion asks for a figure that is known from this."""
     parts: tuple[Variant, ...] = (rubric, *rubric.datasets.values())
-    figures = {x.figure for p in parts for x in p.hard_constraints} | {x.figure for p in parts for x in p.criteria}
-    return bool(figures & _NEEDS_MAPPING)
+    asked = {x.figure for p in parts for x in p.hard_constraints} | {x.figure for p in parts for x in p.criteria}
+    return any(graded()[name].known_from == source for name in asked)
+
+
+def needs_mapping(rubric: Rubric) -> bool:
+    """True where a criterion asks for what only mappings tell: energy, cycles …"""
+    return needs(rubric, "mapping")
 
 
 def read_accuracy(text: str, where: str) -> Decimal:
@@ -384,7 +392,8 @@ def score(
     """
     chosen = load_rubric(rubric)
     given = None if accuracy is None else read_accuracy(str(accuracy), "--accuracy")
-    hardware = load_design(arch or chosen.arch) if needs_mapping(chosen) or arch else None
+    mapped = needs_mapping(chosen) or arch is not None
+    hardware = load_design(arch or chosen.arch) if mapped or needs(chosen, "hardware") else None
     workload = model if isinstance(model, Workload) else read_onnx(model, {})
     source = "given by --accuracy"
     if given is None:
@@ -394,17 +403,17 @@ def score(
         given = None if stated is None else read_accuracy(stated, where)
     if dataset is not None:
         workload = replace(workload, metadata=workload.metadata | {"dataset": dataset})
-    cost = profile_workload(workload, hardware, jobs=jobs, progress=progress) if hardware is not None else None
-    return grade(chosen, Facts(given, source, workload, cost, population or {}))
+    cost = profile_workload(workload, hardware, jobs=jobs, progress=progress) if hardware and mapped else None
+    return grade(chosen, Facts(given, source, workload, cost, population or {}, hardware))
 
 
 def _hard(hard: Hard, facts: Facts) -> HardOutcome:
-    value, unit = facts.figure(hard.figure), UNITS[hard.figure][0]
+    value, unit = facts.figure(hard.figure), graded()[hard.figure].bound_unit
     return HardOutcome(hard.name, value, unit, hard.text(unit), value is not None and hard.holds(value))
 
 
 def _mark(criterion: Criterion, facts: Facts) -> Mark:
-    value, unit = facts.figure(criterion.figure), UNITS[criterion.figure][0]
+    value, unit = facts.figure(criterion.figure), graded()[criterion.figure].bound_unit
     return _banded(criterion.name, value, unit, criterion.bands, _limited_by(criterion.figure, facts))
 
 
@@ -437,19 +446,13 @@ def _edges(bands: tuple[Band, ...], unit: str) -> tuple[tuple[str, Decimal], ...
     return tuple((band.text(unit), band.points) for band in bands)
 
 
-def _limited_by(figure: str, facts: Facts) -> str | None:
+def _limited_by(name: str, facts: Facts) -> str | None:
     """The layer that takes the most of a figure."""
-    by_layer: dict[str, float] = {}
-    if figure in ("energy", "latency", "edp") and facts.cost is not None:
-        for layer in facts.cost.layers:
-            each = layer.cost.cycles if figure == "latency" else layer.cost.energy_pj
-            by_layer[layer.name] = layer.count * each
-    elif figure == "macs":
-        by_layer = {op.name: op.repeats * sum(n * p.macs for p, n in op.problems) for op in facts.workload.operators}
-    elif figure == "parameters":
-        by_layer = {op.name: op.weight_elements for op in facts.workload.operators}
-    total = sum(by_layer.values())
+    figure = graded()[name]
+    subject = facts.subject(figure)
+    parts = {} if subject is None or figure.parts is None else figure.parts(subject)
+    total = sum(parts.values())
     if not total:
         return None
-    name = max(by_layer, key=lambda k: by_layer[k])
-    return f"{name} takes {100 * by_layer[name] / total:.0f}%"
+    most = max(parts, key=lambda k: parts[k])
+    return f"{most} takes {100 * parts[most] / total:.0f}%"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
-from hwsim.reports import units
+from hwsim.figure import Figure, compared
 from hwsim.reports.table import csv_text
 from hwsim.whatif import Variant, limited_by
 
@@ -30,20 +31,39 @@ class LayerColumn:
 
 @dataclass(frozen=True)
 class Column:
-    """One design with one network; ``area_um2`` is None where it is not known."""
+    """One design with one network.
+
+    Attributes:
+        figures: name → value of the figures of `hwsim.figure.compared`; None where one is not known.
+    """
 
     name: str
-    energy_pj: float
-    cycles: int
-    utilization: float
-    peak_activation_bytes: int
-    area_um2: float | None
+    figures: Mapping[str, float | None]
     layers: dict[str, LayerColumn] = field(default_factory=dict)
+
+    def of(self, figure: Figure) -> float | None:
+        """A figure's value; None where it is not known."""
+        return self.figures.get(figure.name)
+
+    def _known(self, name: str) -> float:
+        value = self.figures[name]
+        assert value is not None, name
+        return value
+
+    @property
+    def energy_pj(self) -> float:
+        """Of one inference."""
+        return self._known("energy")
+
+    @property
+    def cycles(self) -> float:
+        """Of one inference."""
+        return self._known("latency")
 
     @property
     def edp_j_cycles(self) -> float:
         """Energy–delay product in J·cycles."""
-        return self.energy_pj * 1e-12 * self.cycles
+        return self._known("edp")
 
     def by_component_pj(self) -> dict[str, float]:
         """Component → pJ of the whole network."""
@@ -54,25 +74,18 @@ class Column:
         return out
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One figure of a column: less is better, except where ``more`` says otherwise."""
-
-    name: str
-    unit: str
-    value: Callable[[Column], float | None]
-    shown: Callable[[float], str]
-    more: bool = False
+def figures_of(variant: Variant) -> dict[str, float | None]:
+    """The figures of `hwsim.figure.compared` of a network on a design."""
+    known = {"hardware": variant.design, "network": variant.cost, "mapping": variant.cost}
+    values = {x.name: x.of(known[x.known_from]) for x in compared()}
+    return {name: float(v) if isinstance(v, Decimal) else v for name, v in values.items()}
 
 
-METRICS = (
-    Metric("energy", "pJ", lambda c: c.energy_pj, units.energy),
-    Metric("cycles", "cycles", lambda c: c.cycles, units.count),
-    Metric("EDP", "J·cycles", lambda c: c.edp_j_cycles, units.edp),
-    Metric("area on chip", "µm²", lambda c: c.area_um2, lambda v: f"{v * 1e-6:.3f} mm²"),
-    Metric("utilization", "share", lambda c: c.utilization, units.percent, more=True),
-    Metric("peak activation", "bytes", lambda c: c.peak_activation_bytes, units.size),
-)
+def known_figures(columns: Sequence[Column]) -> list[Figure]:
+    """The figures that are known of any column."""
+    return [x for x in compared() if any(c.of(x) is not None for c in columns)]
+
+
 SAME = 5e-4  # smaller changes are not shown
 
 
@@ -81,11 +94,7 @@ def from_variants(variants: Sequence[Variant]) -> list[Column]:
     return [
         Column(
             v.name,
-            v.cost.energy_pj,
-            v.cost.cycles,
-            v.cost.utilization,
-            v.cost.peak_activation_bytes,
-            v.design.area_um2,
+            figures_of(v),
             {
                 x.name: LayerColumn(
                     x.count,
@@ -134,11 +143,11 @@ def gains_and_costs(column: Column, base: Column) -> tuple[list[str], list[str]]
     """What got better and what it cost, in words: ``cycles −43.2%``."""
     better: list[str] = []
     worse: list[str] = []
-    for metric in METRICS:
-        share = change(metric.value(column), metric.value(base))
+    for figure in compared():
+        share = change(column.of(figure), base.of(figure))
         if share is not None:
-            good = (share > 0) == metric.more
-            (better if good else worse).append(f"{metric.name} {percent_change(share)}")
+            good = (share > 0) == figure.more
+            (better if good else worse).append(f"{figure.title} {percent_change(share)}")
     return better, worse
 
 
@@ -151,10 +160,10 @@ def columns_csv(columns: Sequence[Column]) -> str:
         + [f"{name}_pj" for name in components]
     )
     for column in columns:
-        whole = column.by_component_pj()
+        whole, area = column.by_component_pj(), column.figures.get("area")
         rows.append(
-            [column.name, "", 1, column.cycles, column.utilization, column.energy_pj, column.energy_pj * column.cycles]
-            + ["" if column.area_um2 is None else column.area_um2, ""]
+            [column.name, "", 1, column.cycles, column.figures["utilization"], column.energy_pj]
+            + [column.energy_pj * column.cycles, "" if area is None else area, ""]
             + [whole.get(name, 0.0) for name in components]
         )
     for column in columns:

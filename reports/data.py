@@ -9,10 +9,12 @@ from typing import Any
 
 from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
+from hwsim.figure import FIGURES, compared
+from hwsim.reports.columns import figures_of
 from hwsim.reports.table import csv_text
 from hwsim.rubric import Score
 from hwsim.spec import mapping_to_timeloop
-from hwsim.whatif import Study, limited_by
+from hwsim.whatif import Study, Variant, limited_by
 
 
 def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any]:
@@ -33,7 +35,8 @@ def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any
             "peak_activation_bytes": cost.peak_activation_bytes,
             "peak_live_bytes": cost.peak_live_bytes,
             "peak_live_bytes_best_order": cost.peak_live_bytes_best_order,
-        },
+        }
+        | _more_figures(cost),
         "layers": [
             {
                 "name": layer.name,
@@ -171,13 +174,7 @@ def whatif_data(variants: Study) -> dict[str, Any]:
             {
                 "name": v.name,
                 "settings": [str(s) for s in v.settings],
-                "energy_pj": v.cost.energy_pj,
-                "cycles": v.cost.cycles,
-                "edp_j_cycles": v.cost.edp_j_cycles,
-                "utilization": v.cost.utilization,
-                "area_um2": v.design.area_um2,
-                "area_without": list(v.design.no_area),
-                "peak_activation_bytes": v.cost.peak_activation_bytes,
+                **_figures(v),
                 "layers": [
                     {
                         "name": layer.name,
@@ -194,6 +191,22 @@ def whatif_data(variants: Study) -> dict[str, Any]:
             for v in variants
         ],
     }
+
+
+def _figures(variant: Variant) -> dict[str, Any]:
+    """The figures of a design with a network by their names in files, the components without an area after the area."""
+    found = figures_of(variant)
+    out: dict[str, Any] = {}
+    for name in ("energy", "latency", "edp", "utilization", "area"):
+        out[FIGURES[name].key] = found.pop(name)
+    out["area_without"] = list(variant.design.no_area)
+    return out | {FIGURES[name].key: value for name, value in found.items()}
+
+
+def _more_figures(cost: NetworkCost) -> dict[str, Any]:
+    """Figures of designs side by side that the totals do not have yet, so that `compare` finds them."""
+    said = ("energy", "latency", "edp", "utilization", "peak_activation_bytes")
+    return {x.key: x.of(cost) for x in compared() if x.name not in said and x.known_from != "hardware"}
 
 
 def _number(value: Decimal | None) -> int | float | None:

@@ -12,14 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hwsim.explore.check import Prepared
-from hwsim.explore.figures import FIGURES
 from hwsim.explore.run import Exploration
-from hwsim.reports import units
+from hwsim.figure import FIGURES, explored
 from hwsim.reports.table import csv_text
 from hwsim.reports.terminal import line, note
+from hwsim.reports.units import quantity
 
-#: Figures by the names that other results give them.
-_LONG = {"energy": "energy_pj", "latency": "cycles", "edp": "edp_j_cycles", "area": "area_um2"}
 SHOWN = 40  # designs of the front in the terminal
 
 
@@ -56,7 +54,7 @@ def page_data(found: Exploration, prepared: Prepared, command: str) -> dict[str,
                 "state": t.outcome.state,
                 "params": t.outcome.params,
                 "objectives": t.outcome.objectives,
-                "figures": {_LONG.get(name, name): value for name, value in t.outcome.figures.items()},
+                "figures": {FIGURES[name].key: value for name, value in t.outcome.figures.items()},
                 "on_front": t.number in front,
                 "reason": t.outcome.reason,
             }
@@ -100,7 +98,7 @@ def explore_csv(found: Exploration) -> str:
     """A line per trial: state, parameters, objectives, figures with their units, reason."""
     rows: list[Sequence[object]] = []
     params, objectives = list(found.space.content.parameters), [x.name for x in found.space.objectives]
-    others = [name for name in FIGURES if name not in objectives]
+    others = [name for name in explored() if name not in objectives]
     titles = [f"{n} ({FIGURES[n].unit})" if FIGURES[n].unit else n for n in others]
     units_of = [f"{x.name} ({x.unit})" if x.unit else x.name for x in found.space.objectives]
     rows.append(["trial", "state", "on_front", *params, *units_of, *titles, "reason"])
@@ -115,18 +113,6 @@ def explore_csv(found: Exploration) -> str:
             + [o.reason or ""]
         )
     return csv_text(rows)
-
-
-def quantity(value: float, unit: str) -> str:
-    """A figure in a unit that people read."""
-    scaled = {"pJ": units.energy, "s": units.seconds, "bytes": units.size, "share": units.percent}
-    if unit in scaled:
-        return scaled[unit](value)
-    if unit == "µm²":
-        return f"{value / 1e6:.4g} mm²"
-    if unit in ("cycles", "") and abs(value) >= 1000:
-        return f"{units.count(value)} {unit}".strip()
-    return f"{value:.4g} {unit}".strip()
 
 
 def explore_report(found: Exploration) -> RenderableType:

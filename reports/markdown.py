@@ -9,10 +9,9 @@ from typing import Any
 from hwsim.cost import NetworkCost
 from hwsim.errors import printable
 from hwsim.reports import units
-from hwsim.reports.columns import METRICS, Column, change, layer_names, percent_change
-from hwsim.reports.html.explore import shown as figure_text
-from hwsim.reports.html.score import figure
+from hwsim.reports.columns import Column, change, known_figures, layer_names, percent_change
 from hwsim.reports.terminal import layer_cells, proof
+from hwsim.reports.units import graded
 from hwsim.rubric import Score
 from hwsim.whatif import limited_by
 
@@ -52,15 +51,16 @@ def _notes(notes: Sequence[str]) -> str:
 def columns_markdown(columns: Sequence[Column], notes: Sequence[str] = ()) -> str:
     """A row per design with changes against the first, and a row per layer; then notes."""
     base = columns[0]
-    known = [m for m in METRICS if any(m.value(c) is not None for c in columns)]
+    known = known_figures(columns)
     rows = []
     for column in columns:
         cells = [column.name]
-        for metric in known:
-            value = metric.value(column)
-            cells.append("not known" if value is None else _changed(metric.shown(value), value, metric.value(base)))
+        for figure in known:
+            value = column.of(figure)
+            shown = "not known" if value is None else units.number(value, figure.unit)
+            cells.append(shown if value is None else _changed(shown, value, base.of(figure)))
         rows.append(cells)
-    titles = ["design", *(f"{m.name} (J·cycles)" if m.name == "EDP" else m.name for m in known)]
+    titles = ["design", *map(units.title, known)]
     out = table(titles, rows, range(1, len(titles)))
     layers = []
     for name in layer_names(columns):
@@ -86,11 +86,11 @@ def _changed(shown: str, value: float, base: float | None) -> str:
 def score_markdown(score: Score) -> str:
     """Points in a line, and a row per hard constraint and criterion."""
     rows = [
-        [f"{h.name} (must)", figure(h.value, h.unit), h.limit, "met" if h.met else "broken", ""] for h in score.hard
+        [f"{h.name} (must)", graded(h.value, h.unit), h.limit, "met" if h.met else "broken", ""] for h in score.hard
     ]
     for mark in score.marks:
         points = f"{mark.points.normalize():f} / {mark.max_points.normalize():f}"
-        rows.append([mark.name, figure(mark.value, mark.unit), mark.band or "none", points, mark.next_band or ""])
+        rows.append([mark.name, graded(mark.value, mark.unit), mark.band or "none", points, mark.next_band or ""])
     said = (
         f"{_cell(score.facts.workload.name)}: {score.points.normalize():f} of {score.max_points.normalize():f} points "
         f"by {_cell(score.rubric.name)}.\n\n"
@@ -106,7 +106,7 @@ def explore_markdown(result: Mapping[str, Any]) -> str:
     rows = [
         [str(t["number"])]
         + [str(t["params"].get(name, "")) for name in params]
-        + [figure_text(t["objectives"][o["name"]], o["unit"]) for o in aims]
+        + [units.quantity(t["objectives"][o["name"]], o["unit"]) for o in aims]
         for t in front
     ]
     head = ["design", *params, *(o["name"] for o in aims)]

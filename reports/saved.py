@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hwsim.errors import HwsimError, shown_value
+from hwsim.figure import compared
 from hwsim.files import read_text
 from hwsim.reports.columns import Column, LayerColumn
 from hwsim.spec.validation import validated
@@ -37,6 +38,7 @@ class _Part(BaseModel):
 
 
 class _Totals(_Part):
+    model_config = ConfigDict(extra="allow")  # figures that a later row of `hwsim.figure` brings
     macs: _Count
     params: _Count
     cycles: _Count
@@ -47,6 +49,17 @@ class _Totals(_Part):
     peak_activation_bytes: _Count
     peak_live_bytes: _Count
     peak_live_bytes_best_order: _Count | None
+
+    def figures(self) -> dict[str, float | None]:
+        """The figures of `hwsim.figure.compared` that the file has."""
+        return {x.name: getattr(self, x.key, None) for x in compared()}
+
+    @model_validator(mode="after")
+    def _numbers(self) -> _Totals:
+        for name, value in self.figures().items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+                raise ValueError(f"{name} should be a number of 0 or more, found {shown_value(value)}")
+        return self
 
     @model_validator(mode="after")
     def _agrees(self) -> _Totals:
@@ -119,11 +132,7 @@ def read_profiles(files: Sequence[Path]) -> list[Column]:
     return [
         Column(
             name,
-            p.totals.energy_pj,
-            p.totals.cycles,
-            p.totals.utilization,
-            p.totals.peak_activation_bytes,
-            None,
+            p.totals.figures(),
             {
                 x.name: LayerColumn(
                     x.count, x.energy_pj, x.cycles, x.utilization, x.energy_by_level_pj, optimal=x.optimal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Literal
 
 from rich import box
@@ -19,10 +18,10 @@ from hwsim.energy import EnergyTable
 from hwsim.errors import printable
 from hwsim.hardware import Design
 from hwsim.reports import units
-from hwsim.reports.columns import METRICS, Column, component_names, layer_names
+from hwsim.reports.columns import Column, component_names, from_variants, known_figures, layer_names
 from hwsim.reports.figures import gap
 from hwsim.rubric import Score
-from hwsim.whatif import Study, limited_by
+from hwsim.whatif import Study
 from hwsim.workloads.problem import Problem
 
 _SHADES = ("cyan", "green", "yellow", "magenta", "blue", "red", "white")
@@ -343,13 +342,6 @@ def front_table(points: Sequence[LayerCost], title: str) -> RenderableType:
     return Group(table, line("From least energy to fewest cycles; nothing in between is better in both.", style="dim"))
 
 
-def _figure(value: Decimal | None, unit: str) -> str:
-    if value is None:
-        return "not known"
-    text = f"{value:,.0f}" if value == value.to_integral_value() else f"{value:.4g}"
-    return f"{text}{unit}" if unit.startswith("%") else f"{text} {unit}".rstrip()
-
-
 def score_report(score: Score) -> RenderableType:
     """A score: points first, then each hard constraint and criterion with what more points would need."""
     facts, rubric = score.facts, score.rubric
@@ -363,11 +355,11 @@ def score_report(score: Score) -> RenderableType:
         table.add_column(title, justify="right" if title in ("figure", "points") else "left")
     for hard in score.hard:
         met = line("met", style="green") if hard.met else line("broken: no points in all", style="bold red")
-        table.add_row(f"{hard.name} (must)", _figure(hard.value, hard.unit), hard.limit, "", met, "")
+        table.add_row(f"{hard.name} (must)", units.graded(hard.value, hard.unit), hard.limit, "", met, "")
     for mark in score.marks:
         given = f"{mark.points.normalize():f} / {mark.max_points.normalize():f}"
         row = (mark.band or "none", given, mark.next_band or "", mark.limited_by or "")
-        table.add_row(mark.name, _figure(mark.value, mark.unit), *row)
+        table.add_row(mark.name, units.graded(mark.value, mark.unit), *row)
     notes = [line(note, style="dim") for note in rubric.notes]
     return Group(headline, about, table, *notes, line(f"rubric: {rubric.source}", style="dim"))
 
@@ -420,79 +412,62 @@ def _change(value: float, base: float, shown: str) -> Text:
 
 def columns_report(columns: Sequence[Column]) -> RenderableType:
     """Saved profiles side by side: a row per figure, then every layer; changes are against the first."""
-    base = columns[0]
-    totals, layers = Table(box=box.SIMPLE_HEAD, padding=(0, 1)), Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    totals.add_column("")
-    layers.add_column("layer")
-    for column in columns:
-        totals.add_column(line(column.name), justify="right")
-        layers.add_column(line(f"{column.name}: energy, cycles"), justify="right")
-    for metric in METRICS:
-        values = [metric.value(c) for c in columns]
-        first = values[0]
-        if all(v is None for v in values):
-            continue
-        cells = []
-        for value in values:
-            shown = "not known" if value is None else metric.shown(value)
-            plain = metric.more or value is None or first is None
-            cells.append(line(shown) if plain else _change(value or 0.0, first or 0.0, shown))
-        totals.add_row(f"EDP ({metric.unit})" if metric.name == "EDP" else metric.name, *cells)
-    for component in component_names(columns):
-        spent = [c.by_component_pj().get(component) for c in columns]
-        cells = [line() if v is None else _change(v, spent[0] or 0.0, units.energy(v)) for v in spent]
-        totals.add_row(line(f"  energy in {component}", style="dim"), *cells)
-    for name in layer_names(columns):
-        found, first_layer = [c.layers.get(name) for c in columns], base.layers.get(name)
-        before = first_layer.edp if first_layer else 0.0
-        cells = [
-            line("–") if x is None else _change(x.edp, before, f"{units.energy(x.energy_pj)}, {units.count(x.cycles)}")
-            for x in found
-        ]
-        layers.add_row(line(name), *cells)
-    return Group(totals, layers, line("Percentages of a layer are of its EDP, against the first column.", style="dim"))
+    said = "Percentages of a layer are of its EDP, against the first column."
+    return Group(_totals_beside(columns), _layers_beside(columns), line(said, style="dim"))
 
 
 def whatif_report(variants: Study) -> RenderableType:
     """Columns side by side: the totals, then every layer with what limits it before and after."""
-    base = variants[0]
-    totals = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    totals.add_column("")
-    for v in variants:
-        totals.add_column(v.name, justify="right")
-    rows: list[tuple[str, list[tuple[float, str]]]] = [
-        ("energy", [(v.cost.energy_pj, units.energy(v.cost.energy_pj)) for v in variants]),
-        ("cycles", [(v.cost.cycles, units.count(v.cost.cycles)) for v in variants]),
-        ("EDP (J·cycles)", [(v.cost.edp_j_cycles, f"{v.cost.edp_j_cycles:.4g}") for v in variants]),
-        ("area on chip (mm²)", [(v.design.area_um2, f"{v.design.area_um2 * 1e-6:.3f}") for v in variants]),
-    ]
-    for name, values in rows:
-        totals.add_row(name, *(_change(value, values[0][0], shown) for value, shown in values))
-    totals.add_row("utilization", *(units.percent(v.cost.utilization) for v in variants))
-    levels = list(dict.fromkeys(n for v in variants for x in v.cost.layers for n in x.cost.energy_by_level_pj))
-    for level in levels:
-        spent = [sum(x.count * x.cost.energy_by_level_pj.get(level, 0.0) for x in v.cost.layers) for v in variants]
-        changes = (_change(value, spent[0], units.energy(value)) for value in spent)
-        totals.add_row(line(f"  energy in {level}", style="dim"), *changes)
-    layers = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
-    layers.add_column("layer")
-    layers.add_column("×", justify="right")
-    for v in variants:
-        layers.add_column(f"{v.name}: energy, cycles, limited by", justify="right")
-    for index, layer in enumerate(base.cost.layers):
-        cells = []
-        for v in variants:
-            cost = v.cost.layers[index].cost
-            shown = f"{units.energy(cost.energy_pj)}, {units.count(cost.cycles)}, {limited_by(cost)}"
-            cells.append(_change(cost.edp, layer.cost.edp, shown))
-        layers.add_row(layer.name, str(layer.count), *cells)
+    base, columns = variants[0], from_variants(variants)
+    head = f"{base.cost.model} on {base.cost.arch}, every layer mapped anew at its least {base.cost.objective}"
+    said = [f"Percentages of a layer are of its EDP. {variants.prices}"]
+    said += [f"No area is known for {', '.join(base.design.no_area)}."] if base.design.no_area else []
     return Group(
-        line(
-            f"{base.cost.model} on {base.cost.arch}, every layer mapped anew at its least {base.cost.objective}",
-            style="bold",
-        ),
-        totals,
-        layers,
-        line(f"Percentages of a layer are of its EDP. {variants.prices}", style="dim"),
-        line(f"No area is known for {', '.join(base.design.no_area)}." if base.design.no_area else "", style="dim"),
+        line(head, style="bold"),
+        _totals_beside(columns),
+        _layers_beside(columns),
+        *(line(text, style="dim") for text in said),
     )
+
+
+def _totals_beside(columns: Sequence[Column]) -> Table:
+    """A row per figure that any column has, and per component."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("")
+    for column in columns:
+        table.add_column(line(column.name), justify="right")
+    for figure in known_figures(columns):
+        values = [column.of(figure) for column in columns]
+        first, cells = values[0], []
+        for value in values:
+            shown = "not known" if value is None else units.number(value, figure.unit)
+            plain = figure.more or value is None or first is None
+            cells.append(line(shown) if plain else _change(value or 0.0, first or 0.0, shown))
+        table.add_row(units.title(figure), *cells)
+    for component in component_names(columns):
+        spent = [column.by_component_pj().get(component) for column in columns]
+        cells = [line() if v is None else _change(v, spent[0] or 0.0, units.energy(v)) for v in spent]
+        table.add_row(line(f"  energy in {component}", style="dim"), *cells)
+    return table
+
+
+def _layers_beside(columns: Sequence[Column]) -> Table:
+    """A row per layer of any column."""
+    limits = ", limited by" if any(x.limited_by for c in columns for x in c.layers.values()) else ""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("layer")
+    table.add_column("×", justify="right")
+    for column in columns:
+        table.add_column(line(f"{column.name}: energy, cycles{limits}"), justify="right")
+    for name in layer_names(columns):
+        found = [column.layers.get(name) for column in columns]
+        before = found[0].edp if found[0] else 0.0
+        cells = []
+        for layer in found:
+            if layer is None:
+                cells.append(line("–"))
+                continue
+            parts = [units.energy(layer.energy_pj), units.count(layer.cycles), *filter(None, [layer.limited_by])]
+            cells.append(_change(layer.edp, before, ", ".join(parts)))
+        table.add_row(line(name), str(next(x.count for x in found if x)), *cells)
+    return table

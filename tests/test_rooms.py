@@ -13,7 +13,7 @@ from benchmarks import shape
 ROOT = Path(__file__).parent.parent
 #: From the ground up. A room is a package of hwsim or a module at its top; those of one floor do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "kernel", "mapping", "processes", "shown"),
+    ("errors", "figure", "kernel", "mapping", "processes", "shown"),
     ("hwsim", "arch_specs"),  # the package's top, which names what shows results; data
     ("architecture", "counting", "energy", "files", "objective"),
     ("hardware", "provenance", "trainers", "workloads"),

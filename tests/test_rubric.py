@@ -11,10 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from hwsim.cost import NetworkCost
+from hwsim.design import load_design
 from hwsim.errors import HwsimError
+from hwsim.figure import graded
 from hwsim.network import profile
 from hwsim.rubric import (
-    UNITS,
     Facts,
     Limit,
     Score,
@@ -272,12 +273,18 @@ def test_figures_in_their_units(cost: NetworkCost, monkeypatch: pytest.MonkeyPat
         "peak_activation": ("1.234567", "MB"),
         "utilization": ("37.5", "%"),
     }
-    assert {name: (facts.figure(name), UNITS[name][0]) for name in UNITS} == {
+    known = graded()
+    assert {name: (facts.figure(name), known[name].bound_unit) for name in wanted} == {
         name: (Decimal(value), unit) for name, (value, unit) in wanted.items()
     }
     without = Facts(None, "test", cost.workload, None, {})
-    known = {name for name in UNITS if without.figure(name) is not None}
-    assert known == {"parameters", "macs", "peak_activation"}
+    assert {name for name in known if without.figure(name) is not None} == {
+        *("parameters", "macs", "peak_activation", "weight_bytes"),
+    }
+    assert facts.figure("area") is None
+    published, own = load_design("simple_ws"), load_design("simple_ws", own_prices=True)  # the first says no areas
+    assert replace(facts, design=published).figure("area") is None
+    assert replace(facts, design=own).figure("area") == Decimal(str(own.area_um2)) / 10**6
 
 
 def own(tmp_path: Path, text: str) -> str:
@@ -287,8 +294,8 @@ def own(tmp_path: Path, text: str) -> str:
 
 
 def test_which_rubrics_need_mappings(tmp_path: Path) -> None:
-    for figure in UNITS:
-        needs = figure in ("energy", "latency", "edp", "utilization")
+    for figure in graded():
+        needs = figure in ("energy", "latency", "seconds", "edp", "power", "peak_power", "utilization")
         band, limit = "{below: 1, points: 1}", f"{{name: a, figure: {figure}, below: 1}}"
         criterion = f"{{name: a, figure: {figure}, bands: [{band}]}}"
         for text in (

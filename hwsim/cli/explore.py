@@ -27,8 +27,8 @@ from hwsim.explore.workers import Processes, Workers
 from hwsim.files import cache_folder, write_file
 from hwsim.network import deadline_after
 from hwsim.reports import exploration
-from hwsim.reports.exploration import quantity
 from hwsim.reports.markdown import explore_markdown
+from hwsim.reports.units import quantity
 
 
 def explore(

@@ -15,11 +15,11 @@ from hwsim import rubric as rubrics
 from hwsim.design.load import find_architecture, read_architecture, shipped_architectures
 from hwsim.design.settings import apply_settings
 from hwsim.errors import HwsimError, did_you_mean
-from hwsim.explore.evaluate import Evaluator, Job, hardware_figures
-from hwsim.explore.figures import FIGURES
+from hwsim.explore.evaluate import Evaluator, Job, figures
 from hwsim.explore.formula import Comparison
 from hwsim.explore.sampling import halton
 from hwsim.explore.space import Params, Space
+from hwsim.figure import explored
 from hwsim.files import read_text
 from hwsim.provenance import file_sha256, version
 from hwsim.workloads import zoo
@@ -214,7 +214,7 @@ def _check_contradictions(space: Space) -> None:
     """Bounds on the same expression should leave something between them, and figures their natural range."""
     lower: dict[str, list[_End]] = {}
     upper: dict[str, list[_End]] = {}
-    for name, figure in FIGURES.items():
+    for name, figure in explored().items():
         lower[name], upper[name] = [_End(0.0, False)], [_End(figure.most, False)]
     for comparison in space.comparisons:
         bounded = _bound(comparison)
@@ -251,7 +251,7 @@ def _bound(comparison: Comparison) -> tuple[str, str, float] | None:
 
 def _check_parameters_alone(space: Space) -> None:
     """Constraints that read no figure should hold for some design of the space."""
-    alone = [c for c in space.comparisons if not c.names & FIGURES.keys()]
+    alone = [c for c in space.comparisons if not c.names & explored().keys()]
     if not alone:
         return
     needed = set().union(*(c.names for c in alone))
@@ -277,16 +277,16 @@ def _check_parameters_alone(space: Space) -> None:
 
 def _check_hardware_alone(space: Space, evaluator: Evaluator) -> None:
     """Constraints that read the hardware's figures alone should hold for some design, where few have to be built."""
-    known = {name for name, figure in FIGURES.items() if figure.known_from == "hardware"} | set(
+    known = {name for name, figure in explored().items() if figure.known_from == "hardware"} | set(
         space.content.parameters
     )
-    alone = [c for c in space.comparisons if c.names <= known and c.names & FIGURES.keys()]
+    alone = [c for c in space.comparisons if c.names <= known and c.names & explored().keys()]
     if not alone or space.grid_size > MAX_BUILT:
         return
     for free in space.grid():
         try:
             params = space.complete(free)
-            names = {**params, **hardware_figures(evaluator.design(params))}
+            names = {**params, **figures("hardware", evaluator.design(params))}
             if all(c.violation(names) == 0 for c in alone):
                 return
         except HwsimError:

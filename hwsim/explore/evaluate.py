@@ -18,6 +18,8 @@ from hwsim.errors import HwsimError
 from hwsim.explore.domain import Value
 from hwsim.explore.formula import Comparison, Formula
 from hwsim.explore.space import Model, Params, Space, read_space
+from hwsim.explore.weighted import Costs, Networks
+from hwsim.figure import Source, explored
 from hwsim.hardware import Design
 from hwsim.network import profile_workload
 from hwsim.provenance import file_sha256
@@ -25,7 +27,6 @@ from hwsim.rubric import read_accuracy
 from hwsim.spec.document import Field
 from hwsim.whatif import price_note
 from hwsim.workloads import zoo
-from hwsim.workloads.memory import peak_activation_bytes
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.workload import Workload
 
@@ -42,7 +43,7 @@ class Outcome:
         state: ``complete``; ``infeasible`` where a constraint is broken; ``failed`` where it cannot be built or
             some layer fits no mapping.
         params: all parameters, tied ones too.
-        figures: those that were computed, in the units of `FIGURES`.
+        figures: those that were computed, in the units of `hwsim.figure.FIGURES`.
         objectives: name → value; empty unless complete.
         violation: sum over the broken constraints of by how much, as a share; 0 unless infeasible.
         reason: why it is infeasible or failed.
@@ -115,15 +116,17 @@ class Evaluator:
         """In stages, cheapest first; every constraint is checked as soon as all that it reads is known."""
         state.learn({})
         design = self.design(params)
-        state.learn(hardware_figures(design))
+        state.learn(figures("hardware", design))
         models = self.space.content.models
         workloads = [self.workload(k, model, params) for k, model in enumerate(models)]
         weights = [model.weight for model in models]
         accuracies = [self._accuracy(workload, params) for workload in workloads]
-        state.learn(_network_figures(workloads, weights, accuracies))
+        networks = (workloads, weights, accuracies)
+        state.learn(figures("network", Networks(*networks)))
         objective = self.space.content.mapping_objective
         costs = [profile_workload(workload, design, objective) for workload in workloads]
-        state.learn(_cost_figures(costs, weights, design.compute_instances) | self._points(costs, weights, accuracies))
+        points = self._points(design, costs, weights, accuracies)
+        state.learn(figures("mapping", Costs(*networks, costs, design, points)))
         objectives = {
             x.name: formula.number(state.names)
             for x, formula in zip(self.space.objectives, self.space.objective_formulas, strict=True)
@@ -202,22 +205,25 @@ class Evaluator:
         return None if stated is None else read_accuracy(stated, f"{workload.name}: metadata test_accuracy")
 
     def _points(
-        self, costs: Sequence[NetworkCost], weights: Sequence[float], accuracies: Sequence[Decimal | None]
-    ) -> dict[str, float]:
-        """The weighted mean of the models' points."""
+        self,
+        design: Design,
+        costs: Sequence[NetworkCost],
+        weights: Sequence[float],
+        accuracies: Sequence[Decimal | None],
+    ) -> float | None:
+        """The weighted mean of the models' points; None without a rubric."""
         choice = self.space.content.rubric
         if choice is None:
-            return {}
-
+            return None
         rubric = rubrics.load_rubric(choice.name)
         points = 0.0
         for cost, weight, accuracy in zip(costs, weights, accuracies, strict=True):
             workload = cost.workload
             if choice.dataset is not None:
                 workload = replace(workload, metadata=workload.metadata | {"dataset": choice.dataset})
-            facts = rubrics.Facts(accuracy, "", workload, cost, {})
+            facts = rubrics.Facts(accuracy, "", workload, cost, {}, design)
             points += weight * float(rubrics.grade(rubric, facts).points)
-        return {"points": points / sum(weights)}
+        return points / sum(weights)
 
 
 class _Progress:
@@ -260,41 +266,7 @@ def _whole(formula: Formula, params: Params) -> int:
     return int(value)
 
 
-def hardware_figures(design: Design) -> dict[str, float]:
-    """The figures that need no network."""
-    return {
-        "area": design.area_um2,
-        "on_chip_bytes": design.on_chip_bytes,
-        "compute_instances": design.compute_instances,
-    }
-
-
-def _network_figures(
-    workloads: Sequence[Workload], weights: Sequence[float], accuracies: Sequence[Decimal | None]
-) -> dict[str, float]:
-    known = [w * float(a) for w, a in zip(weights, accuracies, strict=True) if a is not None]
-    mean = {"accuracy": sum(known) / sum(weights)} if len(known) == len(weights) else {}
-    return mean | {
-        "macs": sum(w * x.macs for w, x in zip(weights, workloads, strict=True)),
-        "params": sum(x.params for x in workloads),
-        "weight_bytes": sum(x.weight_bytes for x in workloads),
-        "peak_activation_bytes": max(peak_activation_bytes(x) for x in workloads),
-    }
-
-
-def _cost_figures(costs: Sequence[NetworkCost], weights: Sequence[float], instances: int) -> dict[str, float]:
-    """Sums are weighted by the models' weights; see `FIGURES`."""
-    energy_pj = sum(w * x.energy_pj for w, x in zip(weights, costs, strict=True))
-    cycles = sum(w * x.cycles for w, x in zip(weights, costs, strict=True))
-    seconds = cycles * costs[0].cycle_seconds
-    macs = sum(w * x.macs for w, x in zip(weights, costs, strict=True))
-    layers = [(layer.cost.energy_pj, layer.cost.cycles * cost.cycle_seconds) for cost in costs for layer in cost.layers]
-    return {
-        "energy": energy_pj,
-        "latency": cycles,
-        "seconds": seconds,
-        "edp": energy_pj * 1e-12 * cycles,
-        "power": energy_pj * 1e-12 / seconds if seconds else 0.0,
-        "peak_power": max((e * 1e-12 / s for e, s in layers if s), default=0.0),
-        "utilization": macs / (cycles * instances) if cycles else 0.0,
-    }
+def figures(known_from: Source, subject: Any) -> dict[str, float]:
+    """The figures of a subject (see `hwsim.figure.Figure.of`); those that it does not tell are left out."""
+    values = {name: x.of(subject) for name, x in explored().items() if x.known_from == known_from}
+    return {name: value for name, value in values.items() if value is not None and not isinstance(value, Decimal)}

@@ -10,9 +10,16 @@ from functools import lru_cache
 from typing import Any
 
 from hwsim.errors import HwsimError, did_you_mean
-from hwsim.explore.figures import UNITS
 from hwsim.spec.expression import CONSTANTS, evaluate_tree, free_names, parse
 
+#: Names that bounds may be written with: ``area <= 2.5 * mm2``.
+UNITS: dict[str, float] = {
+    "pJ": 1.0, "nJ": 1e3, "uJ": 1e6, "mJ": 1e9, "J": 1e12,
+    "um2": 1.0, "mm2": 1e6,
+    "W": 1.0, "mW": 1e-3, "uW": 1e-6,
+    "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9,
+    "B": 1, "kB": 1000, "MB": 10**6, "KiB": 1024, "MiB": 2**20,
+}  # fmt: skip
 _SIGNS: dict[type[ast.cmpop], str] = {ast.LtE: "<=", ast.Lt: "<", ast.GtE: ">=", ast.Gt: ">"}
 _GIVEN = {**CONSTANTS, **UNITS}
 _parsed = lru_cache(maxsize=4096)(parse)

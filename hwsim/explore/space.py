@@ -16,8 +16,8 @@ from pydantic import Field as PydanticField
 
 from hwsim.errors import HwsimError
 from hwsim.explore.domain import Domain, Value
-from hwsim.explore.figures import FIGURES, UNITS
-from hwsim.explore.formula import Comparison, Formula
+from hwsim.explore.formula import UNITS, Comparison, Formula
+from hwsim.figure import explored
 from hwsim.objective import Objective as MappingObjective
 from hwsim.spec.document import Field, read_document
 from hwsim.spec.expression import CONSTANTS, FUNCTIONS
@@ -153,10 +153,10 @@ class Objective(_Strict):
             return value
         value = dict(value)
         text = value.get("expression", value.get("name"))
-        figure = FIGURES.get(text) if isinstance(text, str) else None
+        figure = explored().get(text) if isinstance(text, str) else None
         value.setdefault("expression", text)
         value.setdefault("name", text)
-        value.setdefault("direction", figure.direction if figure else "minimise")
+        value.setdefault("direction", "maximise" if figure and figure.more else "minimise")
         value.setdefault("unit", figure.unit if figure else "")
         spelling = {"minimize": "minimise", "min": "minimise", "maximize": "maximise", "max": "maximise"}
         if isinstance(value["direction"], str):
@@ -348,8 +348,8 @@ def read_space(document: Field) -> Space:
         for part in Comparison.read(text, f"{file}: constraints[{k}]")
     )
     for comparison in comparisons:
-        comparison.left.check(names | FIGURES.keys(), "figure or parameter")
-        comparison.right.check(names | FIGURES.keys(), "figure or parameter")
+        comparison.left.check(names | explored().keys(), "figure or parameter")
+        comparison.right.check(names | explored().keys(), "figure or parameter")
     space = Space(file, content, tuple(domains), _tied(content, file), settings, comparisons)
     _check_objectives(space)
     _check_models(space)
@@ -357,13 +357,13 @@ def read_space(document: Field) -> Space:
 
 
 def _check_names(content: SpaceFile, file: str) -> None:
-    taken = {**FIGURES, **UNITS, **FUNCTIONS, **CONSTANTS}
+    taken = {**explored(), **UNITS, **FUNCTIONS, **CONSTANTS}
     for name in content.parameters:
         where = f"{file}: parameters.{name}"
         if not name.isidentifier() or keyword.iskeyword(name):
             raise HwsimError("a parameter's name should be a word of letters, digits and _.", where=where)
         if name in taken:
-            what = "a figure" if name in FIGURES else "a unit" if name in UNITS else "a function or constant"
+            what = "a figure" if name in explored() else "a unit" if name in UNITS else "a function or constant"
             raise HwsimError(f"'{name}' is the name of {what}; choose another.", where=where)
     seen: set[str] = set()
     for k, objective in enumerate(content.objectives):
@@ -406,13 +406,14 @@ def _check_objectives(space: Space) -> None:
     names = space.content.parameters
     for formula in space.objective_formulas:
         if formula.text in names or (isinstance(formula.text, str) and not formula.names):
+            known = ", ".join(explored())
             raise HwsimError(
-                f"'{formula.text}' is no figure; objectives are figures ({', '.join(FIGURES)}) or expressions of them.",
+                f"'{formula.text}' is no figure; objectives are figures ({known}) or expressions of them.",
                 where=formula.where,
             )
-        formula.check(names.keys() | FIGURES.keys(), "figure")
-        if not formula.names & FIGURES.keys():
-            raise HwsimError(f"'{formula.text}' reads no figure: {', '.join(FIGURES)}.", where=formula.where)
+        formula.check(names.keys() | explored().keys(), "figure")
+        if not formula.names & explored().keys():
+            raise HwsimError(f"'{formula.text}' reads no figure: {', '.join(explored())}.", where=formula.where)
     if space.content.rubric is None:
         for formula in space.objective_formulas:
             _needs_no_points(formula.names, formula.where)

@@ -9,13 +9,12 @@ from hwsim.errors import shorten
 from hwsim.provenance import Inputs
 from hwsim.reports import units
 from hwsim.reports.columns import (
-    METRICS,
     Column,
-    Metric,
     change,
     component_names,
     from_variants,
     gains_and_costs,
+    known_figures,
     layer_names,
     percent_change,
 )
@@ -82,10 +81,6 @@ def columns_page(
     return page.render()
 
 
-def _known(columns: Sequence[Column]) -> list[Metric]:
-    return [m for m in METRICS if any(m.value(c) is not None for c in columns)]
-
-
 def _claim(columns: Sequence[Column]) -> str:
     base = columns[0]
     best = min(columns[1:], key=lambda c: c.edp_j_cycles)
@@ -104,13 +99,13 @@ def _claim(columns: Sequence[Column]) -> str:
 def _headline(columns: Sequence[Column]) -> list[tuple[str, str, str]]:
     """The best of every figure, and whose it is."""
     out = []
-    for metric in _known(columns):
-        values = [(v, c.name) for c in columns if (v := metric.value(c)) is not None]
-        value, name = max(values, key=lambda p: p[0]) if metric.more else min(values, key=lambda p: p[0])
+    for figure in known_figures(columns):
+        values = [(v, c.name) for c in columns if (v := c.of(figure)) is not None]
+        value, name = max(values, key=lambda p: p[0]) if figure.more else min(values, key=lambda p: p[0])
         same = all(change(v, value) is None for v, _ in values)
-        unit = " J·cycles" if metric.name == "EDP" else ""
-        word = "best" if metric.more else "least"
-        out.append((f"{word} {metric.name}", metric.shown(value) + unit, "the same in all" if same else name))
+        word = "best" if figure.more else "least"
+        shown = units.quantity(value, figure.unit).removesuffix(f" {figure.title}")
+        out.append((f"{word} {figure.title}", shown, "the same in all" if same else name))
     return out
 
 
@@ -128,17 +123,17 @@ def _heads(columns: Sequence[Column]) -> list[str]:
 
 
 def _totals(page: Page, columns: Sequence[Column]) -> Section:
-    base, known = columns[0], _known(columns)
+    base, known = columns[0], known_figures(columns)
     rows, words = [], []
     for head, column in zip(_heads(columns), columns, strict=True):
         cells = [head]
-        for metric in known:
-            value = metric.value(column)
-            shown = "not known" if value is None else metric.shown(value)
-            cells.append(_with_change(shown, change(value, metric.value(base)), metric.more))
+        for figure in known:
+            value = column.of(figure)
+            shown = "not known" if value is None else units.number(value, figure.unit)
+            cells.append(_with_change(shown, change(value, base.of(figure)), figure.more))
         rows.append(cells)
     titles = [("design", "nowrap")]
-    titles += [(f"{m.name} (J·cycles)" if m.name == "EDP" else m.name, "r") for m in known]
+    titles += [(units.title(figure), "r") for figure in known]
     lead = f"Percentages are changes against {text(base.name)}."
     body = table(titles, rows, classes="full")
     for head, column in list(zip(_heads(columns), columns, strict=True))[1:]:

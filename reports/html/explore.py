@@ -14,16 +14,17 @@ The result is a plain dict::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from hwsim.errors import shorten
+from hwsim.figure import FIGURES
 from hwsim.provenance import Inputs
-from hwsim.reports import units
 from hwsim.reports.html.charts import decades, rounded
 from hwsim.reports.html.page import Cell, Chart, Page, Section, label, sortable, table, text
 from hwsim.reports.scales import axis_scale
+from hwsim.reports.units import quantity
 
 Trial = Mapping[str, Any]
 MAX_ROWS = 2000  # designs in table and parallel coordinates: those of the front, then in order
@@ -31,17 +32,6 @@ FEW = 12  # different values of a parameter that stand at equal distances
 LINES = 300  # designs off the front that parallel coordinates draw
 SPAN = 15  # ratio of the most to the least from which an axis is logarithmic
 PAIRS = 3  # pairs of objectives that are drawn
-#: figure of a trial → (name, unit)
-FIGURES = {
-    "energy_pj": ("energy", "pJ"),
-    "cycles": ("cycles", "cycles"),
-    "seconds": ("latency", "s"),
-    "edp_j_cycles": ("EDP", "J·cycles"),
-    "area_um2": ("area", "µm²"),
-    "utilization": ("utilization", "share"),
-    "on_chip_bytes": ("on-chip memory", "bytes"),
-    "peak_activation_bytes": ("peak activation", "bytes"),
-}
 
 
 def explore_page(result: Mapping[str, Any], inputs: Inputs | None = None) -> str:
@@ -81,23 +71,6 @@ def explore_page(result: Mapping[str, Any], inputs: Inputs | None = None) -> str
     return page.render()
 
 
-def shown(value: Any, unit: str) -> str:
-    """A figure with its unit, as people write it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    known: dict[str, Callable[[float], str]] = {
-        "pJ": units.energy,
-        "s": units.seconds,
-        "bytes": units.size,
-        "share": units.percent,
-        "µm²": lambda v: f"{v * 1e-6:.4g} mm²",
-        "J·cycles": lambda v: f"{units.edp(v)} J·cycles",
-    }
-    if unit in known:
-        return known[unit](value)
-    return f"{units.count(value)} {unit}".rstrip()
-
-
 def _less(objective: Mapping[str, str]) -> bool:
     return not objective["direction"].startswith("max")
 
@@ -129,7 +102,7 @@ def _claim(result: Mapping[str, Any], complete: Sequence[Trial]) -> str:
     parts = []
     for objective in result["objectives"]:
         best = _best(complete, objective)
-        value = shown(best["objectives"][objective["name"]], objective["unit"])
+        value = quantity(best["objectives"][objective["name"]], objective["unit"])
         word = "least" if _less(objective) else "most"
         parts.append(f"{word} {text(objective['name'])} is <b>{text(value)}</b> with {text(_params(best))}")
     return f"{said} The {'; the '.join(parts)}."
@@ -144,7 +117,7 @@ def _headline(result: Mapping[str, Any], complete: Sequence[Trial]) -> list[tupl
     ]
     for objective in result["objectives"] if complete else ():
         best = _best(complete, objective)
-        value = shown(best["objectives"][objective["name"]], objective["unit"])
+        value = quantity(best["objectives"][objective["name"]], objective["unit"])
         out.append(
             (f"{'least' if _less(objective) else 'most'} {objective['name']}", value, f"design {best['number']}")
         )
@@ -156,7 +129,7 @@ def _headline(result: Mapping[str, Any], complete: Sequence[Trial]) -> list[tupl
 
 def _hover(trial: Trial, objectives: Sequence[Mapping[str, str]]) -> str:
     lines = [f"<b>design {trial['number']}</b>{' on the front' if trial['on_front'] else ''}"]
-    lines += [f"{label(o['name'])}: {label(shown(trial['objectives'][o['name']], o['unit']))}" for o in objectives]
+    lines += [f"{label(o['name'])}: {label(quantity(trial['objectives'][o['name']], o['unit']))}" for o in objectives]
     lines += [f"{label(n)} = {label(_value(v))}" for n, v in trial["params"].items()]
     return "<br>".join(lines)
 
@@ -360,7 +333,7 @@ class _Coordinate:
         self.name = name
         if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
             order = sorted(set(values))
-            self.low, self.high = ((shown(v, unit) if unit else _value(v)) for v in (order[0], order[-1]))
+            self.low, self.high = ((quantity(v, unit) if unit else _value(v)) for v in (order[0], order[-1]))
             if len(order) > FEW or unit:
                 span = (order[-1] - order[0]) or 1.0
                 self.heights = [rounded((v - order[0]) / span) for v in values]
@@ -403,7 +376,7 @@ def _table(
         row = [Cell(str(trial["number"]), trial["number"]), Cell(front, 0 if trial["on_front"] else 1)]
         for o in objectives:
             value = trial["objectives"][o["name"]]
-            row.append(Cell(text(shown(value, o["unit"])), value))
+            row.append(Cell(text(quantity(value, o["unit"])), value))
         for name in params:
             value = trial["params"].get(name, "")
             row.append(Cell(text(_value(value)), value if isinstance(value, int | float) else str(value)))
@@ -416,12 +389,12 @@ def _table(
 
 def _detail(trial: Trial, objectives: Sequence[Mapping[str, str]]) -> str:
     front = "on the Pareto front" if trial["on_front"] else "not on the Pareto front"
-    aims = [[text(o["name"]), text(shown(trial["objectives"][o["name"]], o["unit"]))] for o in objectives]
+    aims = [[text(o["name"]), text(quantity(trial["objectives"][o["name"]], o["unit"]))] for o in objectives]
     chosen = [[text(name), text(_value(value))] for name, value in trial["params"].items()]
-    figures = []
+    figures, known = [], {x.key: (x.title, x.unit) for x in FIGURES.values()}
     for key, value in trial.get("figures", {}).items():
-        name, unit = FIGURES.get(key, (key.replace("_", " "), ""))
-        figures.append([text(name), text("not known" if value is None else shown(value, unit))])
+        title, unit = known.get(key, (key.replace("_", " "), ""))
+        figures.append([text(title), text("not known" if value is None else quantity(value, unit))])
     parts = (("Parameters", chosen), ("Objectives", aims), ("Figures", figures))
     body = "".join(f"<h3>{title}</h3>{table([('', 'nowrap'), ('', 'r')], rows)}" for title, rows in parts if rows)
     return f'<h2 id="drawer-title">Design {trial["number"]}</h2><p class="muted">{front}</p>{body}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost, NetworkLayer
-from hwsim.objective import Objective
+from hwsim.objective import FIGURES, Objective
 from hwsim.provenance import Inputs
 from hwsim.reports import units
 from hwsim.reports.figures import (
@@ -23,12 +23,11 @@ from hwsim.reports.palette import component_roles
 from hwsim.reports.terminal import shape
 from hwsim.whatif import limited_by
 
-FIGURE_NAMES = {"edp": "energy × delay", "energy": "energy", "latency": "cycles"}
 DEAREST = 7
 
 
 def _aim(objective: Objective) -> str:
-    return ", then ".join(FIGURE_NAMES[name] for name in str(objective).split(","))
+    return ", then ".join(FIGURES[name].words for name in str(objective).split(","))
 
 
 def profile_page(cost: NetworkCost, architecture: Architecture, inputs: Inputs) -> str:

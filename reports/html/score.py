@@ -6,17 +6,10 @@ from decimal import Decimal
 
 from hwsim.provenance import Inputs
 from hwsim.reports.html.page import Page, Section, table, text
+from hwsim.reports.units import graded
 from hwsim.rubric import Mark, Score
 
 WORDS = 17  # percent of a bar's width that the words at a band's edge take
-
-
-def figure(value: Decimal | None, unit: str) -> str:
-    """A figure in its unit, as people write it."""
-    if value is None:
-        return "not known"
-    shown = f"{value:,.0f}" if value == value.to_integral_value() else f"{value:.4g}"
-    return f"{shown}{unit}" if unit.startswith("%") else f"{shown} {unit}".rstrip()
 
 
 def score_page(score: Score, inputs: Inputs) -> str:
@@ -27,7 +20,7 @@ def score_page(score: Score, inputs: Inputs) -> str:
         title=f"{facts.workload.name}: {score.points.normalize():f} of {score.max_points.normalize():f} points",
         subtitle=f"{rubric.title}{where}",
         claim=_claim(score),
-        figures=[(m.name, figure(m.value, m.unit), _points(m)) for m in score.marks],
+        figures=[(m.name, graded(m.value, m.unit), _points(m)) for m in score.marks],
         inputs=inputs,
         notes=[f"Accuracy: {facts.accuracy_source}.", *rubric.notes, f"Rubric: {rubric.source}"],
     )
@@ -47,7 +40,7 @@ def _points(mark: Mark) -> str:
 def _claim(score: Score) -> str:
     broken = [h for h in score.hard if not h.met]
     if broken:
-        names = ", ".join(f"{h.name} is {figure(h.value, h.unit)}, it must be {h.limit}" for h in broken)
+        names = ", ".join(f"{h.name} is {graded(h.value, h.unit)}, it must be {h.limit}" for h in broken)
         return f'<span class="bad">No points:</span> {text(names)}.'
     points = f"<b>{score.points.normalize():f} of {score.max_points.normalize():f} points</b>"
     open_marks = [m for m in score.marks if m.next_band]
@@ -59,7 +52,7 @@ def _claim(score: Score) -> str:
     by = f" ({text(nearest.limited_by)})" if nearest.limited_by else ""
     return (
         f"{points}. Most is still to be had for <b>{text(nearest.name)}</b>: "
-        f"{text(nearest.next_band or '')}, it is {text(figure(nearest.value, nearest.unit))}{by}."
+        f"{text(nearest.next_band or '')}, it is {text(graded(nearest.value, nearest.unit))}{by}."
     )
 
 
@@ -67,7 +60,7 @@ def _hard(score: Score) -> Section:
     rows = []
     for hard in score.hard:
         met = '<span class="good">✓ met</span>' if hard.met else '<span class="bad">✗ broken: no points in all</span>'
-        rows.append([text(hard.name), text(figure(hard.value, hard.unit)), text(hard.limit), met])
+        rows.append([text(hard.name), text(graded(hard.value, hard.unit)), text(hard.limit), met])
     head = [("constraint", "nowrap"), ("figure", "r"), ("must be", "r"), ("", "nowrap")]
     return Section("hard", "Hard constraints", table(head, rows))
 
@@ -85,7 +78,7 @@ def _bar(mark: Mark) -> str:
             f'<span class="edge{won}" style="left:{left:.2f}%;padding-top:{3 + 18 * line}px">'
             f"<b>{points.normalize():f}</b> {text(band)}</span>"
         )
-    said = f'<span class="muted">{text(figure(mark.value, mark.unit))}</span>'
+    said = f'<span class="muted">{text(graded(mark.value, mark.unit))}</span>'
     return (
         f'<div class="criterion"><h3>{text(mark.name)} {said} '
         f'<span class="given">{_points(mark)}</span></h3>'
@@ -98,7 +91,7 @@ def _more(score: Score) -> Section:
     rows = [
         [
             text(m.name),
-            text(figure(m.value, m.unit)),
+            text(graded(m.value, m.unit)),
             text(m.band or "none"),
             f"{m.points.normalize():f} / {m.max_points.normalize():f}",
             text(m.next_band or "nothing: this is the best band"),
