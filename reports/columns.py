@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from hwsim.figure import Figure, compared
-from hwsim.reports.table import csv_text
+from hwsim.reports.table import Rows
 from hwsim.whatif import Variant, limited_by
 
 
@@ -151,10 +151,10 @@ def gains_and_costs(column: Column, base: Column) -> tuple[list[str], list[str]]
     return better, worse
 
 
-def columns_csv(columns: Sequence[Column]) -> str:
+def columns_rows(columns: Sequence[Column]) -> Rows:
     """A line per layer and column, after one line per column for the whole network; figures of one occurrence."""
     components = component_names(columns)
-    rows: list[Sequence[object]] = []
+    rows: Rows = []
     rows.append(
         ["column", "layer", "count", "cycles", "utilization", "energy_pj", "edp_pj_cycles", "area_um2", "limited_by"]
         + [f"{name}_pj" for name in components]
@@ -173,4 +173,4 @@ def columns_csv(columns: Sequence[Column]) -> str:
                 + ["", layer.limited_by]
                 + [layer.by_component_pj.get(c, 0.0) for c in components]
             )
-    return csv_text(rows)
+    return rows

@@ -10,8 +10,8 @@ from typing import Any
 from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
 from hwsim.figure import FIGURES, compared
-from hwsim.reports.columns import figures_of
-from hwsim.reports.table import csv_text
+from hwsim.reports.columns import Column, figures_of
+from hwsim.reports.table import Rows
 from hwsim.rubric import Score
 from hwsim.spec import mapping_to_timeloop
 from hwsim.whatif import Study, Variant, limited_by
@@ -146,16 +146,16 @@ def score_data(score: Score) -> dict[str, Any]:
     }
 
 
-def score_csv(score: Score) -> str:
+def score_rows(score: Score) -> Rows:
     """A line per criterion and hard constraint (no points of its own), figures in the unit beside them."""
-    rows: list[Sequence[object]] = []
+    rows: Rows = []
     rows.append(["name", "value", "unit", "band", "points", "max_points", "next_band", "limited_by", "met"])
     for hard in score.hard:
         rows.append([hard.name, _text(hard.value), hard.unit, hard.limit, "", "", "", "", hard.met])
     for mark in score.marks:
         given = [mark.band or "", _text(mark.points), _text(mark.max_points), mark.next_band or ""]
         rows.append([mark.name, _text(mark.value), mark.unit, *given, mark.limited_by or "", ""])
-    return csv_text(rows)
+    return rows
 
 
 def _text(value: Decimal | None) -> str:
@@ -193,6 +193,33 @@ def whatif_data(variants: Study) -> dict[str, Any]:
     }
 
 
+def compare_data(columns: Sequence[Column], notes: Sequence[str]) -> dict[str, Any]:
+    """Saved profiles side by side in schema ``hwsim.compare/1``; a figure that is not known is null."""
+    return {
+        "schema": "hwsim.compare/1",
+        "notes": list(notes),
+        "columns": [
+            {
+                "name": column.name,
+                **{figure.key: column.of(figure) for figure in compared()},
+                "layers": [
+                    {
+                        "name": name,
+                        "count": layer.count,
+                        "cycles": layer.cycles,
+                        "energy_pj": layer.energy_pj,
+                        "energy_by_level_pj": layer.by_component_pj,
+                        "utilization": layer.utilization,
+                        "optimal": layer.optimal,
+                    }
+                    for name, layer in column.layers.items()
+                ],
+            }
+            for column in columns
+        ],
+    }
+
+
 def _figures(variant: Variant) -> dict[str, Any]:
     """The figures of a design with a network by their names in files, the components without an area after the area."""
     found = figures_of(variant)
@@ -215,10 +242,10 @@ def _number(value: Decimal | None) -> int | float | None:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def profile_csv(cost: NetworkCost) -> str:
+def profile_rows(cost: NetworkCost) -> Rows:
     """One line per distinct layer, units in the column names; figures are of one occurrence."""
     levels = list(dict.fromkeys(name for layer in cost.layers for name in layer.cost.energy_by_level_pj))
-    rows: list[Sequence[object]] = []
+    rows: Rows = []
     rows.append(
         ["name", "op", "problem", "dims", "count", "macs", "cycles", "utilization", "energy_pj"]
         + [f"{name}_pj" for name in levels]
@@ -234,4 +261,4 @@ def profile_csv(cost: NetworkCost) -> str:
             + [by_level.get(name, 0.0) for name in levels]
             + [bool(certificate and certificate.optimal)]
         )
-    return csv_text(rows)
+    return rows

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rich import box
@@ -14,11 +16,52 @@ from rich.text import Text
 from hwsim.explore.check import Prepared
 from hwsim.explore.run import Exploration
 from hwsim.figure import FIGURES, explored
-from hwsim.reports.table import csv_text
+from hwsim.reports.formats import Report
+from hwsim.reports.html.explore import explore_page
+from hwsim.reports.markdown import explore_markdown
+from hwsim.reports.plots import explore_plots
+from hwsim.reports.table import Rows
 from hwsim.reports.terminal import line, note
 from hwsim.reports.units import quantity
 
 SHOWN = 40  # designs of the front in the terminal
+
+
+@dataclass(frozen=True)
+class ExploreReport(Report):
+    """What an exploration found; ``command`` makes it again."""
+
+    found: Exploration
+    prepared: Prepared
+    command: str
+
+    @cached_property
+    def _page_data(self) -> dict[str, Any]:
+        return page_data(self.found, self.prepared, self.command)
+
+    def shown(self) -> list[RenderableType]:
+        """How many trials came to what, and the designs of the front."""
+        return [explore_report(self.found)]
+
+    def data(self) -> dict[str, Any]:
+        """In schema ``hwsim.explore/1``."""
+        return explore_data(self.found)
+
+    def rows(self) -> Rows:
+        """A row per trial."""
+        return explore_rows(self.found)
+
+    def markdown(self) -> str:
+        """A row per design of the front."""
+        return explore_markdown(self._page_data)
+
+    def page(self) -> str:
+        """Front, parallel coordinates, all designs."""
+        return explore_page(self._page_data)
+
+    def plots(self) -> Mapping[str, bytes]:
+        """The front, and the hypervolume over the trials."""
+        return explore_plots(self._page_data)
 
 
 def explore_data(found: Exploration) -> dict[str, Any]:
@@ -94,9 +137,9 @@ def _box(found: Exploration) -> dict[str, Any] | None:
     }
 
 
-def explore_csv(found: Exploration) -> str:
+def explore_rows(found: Exploration) -> Rows:
     """A line per trial: state, parameters, objectives, figures with their units, reason."""
-    rows: list[Sequence[object]] = []
+    rows: Rows = []
     params, objectives = list(found.space.content.parameters), [x.name for x in found.space.objectives]
     others = [name for name in explored() if name not in objectives]
     titles = [f"{n} ({FIGURES[n].unit})" if FIGURES[n].unit else n for n in others]
@@ -112,7 +155,7 @@ def explore_csv(found: Exploration) -> str:
             + [o.figures.get(n, "") for n in others]
             + [o.reason or ""]
         )
-    return csv_text(rows)
+    return rows
 
 
 def explore_report(found: Exploration) -> RenderableType:

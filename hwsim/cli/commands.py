@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
 import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
+
+from hwsim.cli.groups import OPTIONAL, spread
 
 #: Name → where its function is, and the first line of its help.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -58,18 +61,39 @@ def function(name: str) -> Any:
     return getattr(import_module(f"hwsim.cli.{module}"), within)
 
 
+def valued(words: list[str], options: Collection[str]) -> list[str]:
+    """A command line where options that stand alone have the value ``-``, which is standard output.
+
+    What follows such an option is an argument of the command, so that ``--json FILE`` never takes a file that is to be
+    read for one that is to be written; ``--json=FILE`` names the file, and ``--json -`` says what is meant anyway.
+    """
+    out: list[str] = []
+    for k, word in enumerate(words):
+        if word == "--":
+            return out + words[k:]
+        if word == "-" and out and k and words[k - 1] in options:
+            continue
+        out.append(f"{word}=-" if word in options else word)
+    return out
+
+
 class Later(TyperCommand):
     """A command whose function and options are loaded when it is run or asked for its help."""
 
-    def make_context(self, *args: Any, **options: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """See `click.Command.make_context`."""
-        return self._loaded.make_context(*args, **options)
+        return self._loaded.make_context(info_name, valued(args, self._may_stand_alone), parent, **extra)
+
+    @property
+    def _may_stand_alone(self) -> set[str]:
+        """Options whose value may be left out."""
+        return {name for x in self._loaded.params if getattr(x, "metavar", None) == OPTIONAL for name in x.opts}
 
     @functools.cached_property
     def _loaded(self) -> Any:
         assert self.name is not None
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(self.name)(function(self.name))
+        app.command(self.name)(spread(function(self.name)))
         return typer.main.get_command(app)
 
 

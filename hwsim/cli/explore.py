@@ -7,112 +7,122 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hwsim import provenance
-from hwsim.cli.shared import check_outputs, print_json, progress_bar, show, write_plots
+from hwsim.cli.groups import Group
+from hwsim.cli.options import OutputsOrShown
+from hwsim.cli.shared import progress_bar
 from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName, sampling
 from hwsim.explore.check import Prepared, prepare
 from hwsim.explore.evaluate import Evaluator
 from hwsim.explore.run import Exploration
 from hwsim.explore.run import explore as run
-from hwsim.explore.space import load_space
+from hwsim.explore.space import Space, load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import Processes, Workers
-from hwsim.files import cache_folder, write_file
+from hwsim.files import cache_folder
 from hwsim.network import deadline_after
-from hwsim.reports import exploration
-from hwsim.reports.markdown import explore_markdown
+from hwsim.reports.exploration import ExploreReport
 from hwsim.reports.units import quantity
 
 
-def explore(
-    space: Annotated[Path, typer.Argument(help="Space file (.yaml): models, parameters, constraints, objectives.")],
-    trials: Annotated[int | None, typer.Option(min=1, max=100_000, help="Distinct designs to look at.")] = None,
-    grid: Annotated[bool, typer.Option("--grid", help="Look at every design of the grid.")] = False,
-    sampler: Annotated[SamplerName, typer.Option(help="Who proposes designs, with --trials.")] = SamplerName.nsga2,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Processes; as many as cores unless given.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")] = 0,
+@dataclass(frozen=True)
+class WhatToLookAt(Group):
+    """Which designs of the space, and in what order."""
+
+    trials: Annotated[int | None, typer.Option(min=1, max=100_000, help="Distinct designs to look at.")] = None
+    grid: Annotated[bool, typer.Option("--grid", help="Look at every design of the grid.")] = False
+    sampler: Annotated[SamplerName, typer.Option(help="Who proposes designs, with --trials.")] = SamplerName.nsga2
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")] = 0
+
+    def of_space(self, space: Space) -> tuple[sampling.Sampler, int]:
+        """Who proposes designs of a space, and how many are wanted."""
+        if self.grid:
+            space.check_grid()
+            return sampling.Grid(space), int(space.grid_size)
+        return sampling.make_sampler(space, self.sampler, self.seed), self.trials or 0
+
+    @property
+    def words(self) -> list[tuple[str, object]]:
+        """The options that decide the result, for the command that makes it again."""
+        if self.grid:
+            return [("--grid", True)]
+        return [("--trials", self.trials), ("--sampler", self.sampler.value), ("--seed", self.seed)]
+
+
+@dataclass(frozen=True)
+class Evaluating(Group):
+    """Who evaluates the designs, for how long, and where outcomes are kept."""
+
+    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Processes; as many as cores unless given.")] = (
+        None
+    )
     store: Annotated[
         Path | None,
         typer.Option(help="SQLite file that keeps every outcome; the same command resumes. In the cache unless given."),
-    ] = None,
+    ] = None
     scheduler: Annotated[
         str | None, typer.Option(help="Evaluate on a Dask cluster, tcp://HOST:PORT, instead of here.")
-    ] = None,
+    ] = None
     time_limit: Annotated[
         float | None,
         typer.Option(
             min=0, help="Seconds for the whole run; what was found until then is shown, and the same command resumes."
         ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.explore/1.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write a line per trial.")] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a page with front, parallel coordinates, all designs.")
-    ] = None,
-    plots: Annotated[Path | None, typer.Option(help="Write the figures as PNG and SVG into this folder.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the front as a Markdown table.")] = None,
+    ] = None
+
+    def started(self, prepared: Prepared, deadline: float) -> Workers:
+        """The workers."""
+        if self.scheduler is None:
+            return Processes(prepared.job, self.workers or os.cpu_count() or 1, deadline)
+        if self.workers is not None:
+            raise HwsimError("the cluster has its own workers; say --workers or --scheduler.", where="hwsim explore")
+        from hwsim.explore.cluster import Cluster
+
+        return Cluster(prepared.job, self.scheduler, deadline)
+
+
+def explore(
+    space: Annotated[Path, typer.Argument(help="Space file (.yaml): models, parameters, constraints, objectives.")],
+    look: WhatToLookAt,
+    by: Evaluating,
+    outputs: OutputsOrShown,
 ) -> None:
     """Search a space of designs: the Pareto front of its objectives, under its constraints."""
-    deadline = deadline_after(time_limit)
-    if grid == (trials is not None):
+    deadline = deadline_after(by.time_limit)
+    if look.grid == (look.trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
-    quiet = check_outputs(json="-" if json else None, csv=csv, html=html, markdown=markdown, plots=plots)
     loaded = load_space(space)
-    chosen: sampling.Sampler = sampling.Grid(loaded)
-    if grid:
-        loaded.check_grid()
-    else:
-        chosen = sampling.make_sampler(loaded, sampler, seed)
-    wanted = trials or int(loaded.grid_size)
+    sampler, wanted = look.of_space(loaded)
     prepared = prepare(loaded)
-    target = store or _default_store(prepared)
+    target = by.store or _default_store(prepared)
     with Store(target, prepared.identity) as kept, progress_bar(lines=True) as bar:
         for line in kept.damage:
             print(f"hwsim: {target}: {line}; what is missing is evaluated again.", file=sys.stderr)
-        working = _workers(prepared, scheduler, workers, deadline)
+        workers = by.started(prepared, deadline)
         found = run(
-            loaded, kept, chosen, working, wanted, tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now))
+            loaded,
+            kept,
+            sampler,
+            workers,
+            wanted,
+            tell=lambda now: bar(len(now.trials), now.wanted, lambda: _line(now)),
         )
     if not found.ended:
         found = replace(found, notes=Evaluator(prepared.job).price_notes())
-    if csv is not None:
-        write_file(csv, exploration.explore_csv(found))
-    if html is not None or plots is not None or markdown is not None:
-        options = [("--grid", grid), ("--trials", trials)] + (
-            [] if grid else [("--sampler", sampler.value), ("--seed", seed)]
-        )
-        again = provenance.command("explore", str(space), options=options)
-        _write_pages(exploration.page_data(found, prepared, again), html, plots, markdown)
-    if json:
-        print_json(exploration.explore_data(found))
-    elif not quiet:
-        show(exploration.explore_report(found))
+    again = provenance.command("explore", str(space), options=look.words)
+    outputs.write(ExploreReport(found, prepared, again))
     if found.ended:
         command = shlex.join(["hwsim", *sys.argv[1:]])
         kept_in = f"{len(found.trials)} outcomes are kept in {target}"
         print(f"hwsim: {found.ended}; {kept_in}. Resume: {command}", file=sys.stderr)
         raise typer.Exit(130 if found.ended == "interrupted" else 0)
-
-
-def _write_pages(data: dict[str, Any], html: Path | None, plots: Path | None, markdown: Path | None) -> None:
-    from hwsim.reports.html.explore import explore_page
-    from hwsim.reports.plots import explore_plots
-
-    if html is not None:
-        write_file(html, explore_page(data))
-    if plots is not None:
-        write_plots(plots, explore_plots(data))
-    if markdown is not None:
-        write_file(markdown, explore_markdown(data))
 
 
 def _default_store(prepared: Prepared) -> Path:
@@ -126,17 +136,6 @@ def _default_store(prepared: Prepared) -> Path:
             f"the cache folder cannot be made: {error.strerror}. Name a --store.", where=str(folder)
         ) from error
     return folder / f"{name[:32]}.sqlite"
-
-
-def _workers(prepared: Prepared, scheduler: str | None, count: int | None, deadline: float) -> Workers:
-    if scheduler is not None:
-        if count is not None:
-            raise HwsimError("the cluster has its own workers; say --workers or --scheduler.", where="hwsim explore")
-        from hwsim.explore.cluster import Cluster
-
-        return Cluster(prepared.job, scheduler, deadline)
-
-    return Processes(prepared.job, count or os.cpu_count() or 1, deadline)
 
 
 def _line(found: Exploration) -> str:

@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 from hwsim import warm
-from hwsim.cli.shared import ObjectiveText, check_outputs, console, json_text, print_json, show
+from hwsim.cli.options import JsonOrShown, ObjectiveOrNone
+from hwsim.cli.shared import check_outputs, console, show
 from hwsim.cost import Illegal
-from hwsim.design import load_specs
+from hwsim.design import Spec, load_specs
 from hwsim.errors import HwsimError
-from hwsim.files import write_file
+from hwsim.files import is_standard_output, write_file
 from hwsim.mapper import pareto, search
 from hwsim.mapper.size import space_size
 from hwsim.mapper.space import map_space
 from hwsim.model import evaluate as evaluate_mapping
+from hwsim.objective import EDP, Objective
 from hwsim.reports import data, terminal
+from hwsim.reports.table import json_text
 
 
 def evaluate(
     specs: Annotated[list[Path], typer.Argument(help="Files with architecture, problem, mapping (together or apart).")],
-    json: Annotated[bool, typer.Option("--json", help="Print a list in schema hwsim.evaluate/1.")] = False,
+    json: JsonOrShown = None,
 ) -> None:
     """Cost of given mappings, as Timeloop counts them."""
+    quiet = check_outputs(json=json)
     loaded = load_specs(specs)
     costs = []
     for spec in loaded:
         assert spec.mapping is not None
         costs.append(evaluate_mapping(spec.problem, spec.architecture, spec.mapping, spec.energy))
-    if json:
-        print_json([data.evaluate_data(c, s.architecture) for c, s in zip(costs, loaded, strict=True)])
+    if json is not None:
+        found = [data.evaluate_data(c, s.architecture) for c, s in zip(costs, loaded, strict=True)]
+        write_file(json, json_text(found))
+    if quiet:
         return
     for spec, cost in zip(loaded, costs, strict=True):
         if isinstance(cost, Illegal):
             place = spec.places[cost.level].where if cost.level in spec.places else f"{spec.name}: mapping"
             raise HwsimError(f"the mapping is illegal: {terminal.why(cost)}", where=place)
-        show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
+        show(terminal.layer_report(cost, spec.architecture, _title(spec)))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search found: as data and as the terminal shows it; ``illegal`` where no mapping is legal."""
+
+    data: dict[str, Any]
+    shown: RenderableType
+    illegal: Illegal | None = None
 
 
 def map_command(
     specs: Annotated[list[Path], typer.Argument(help="Files with architecture and problem (together or apart).")],
-    objective: ObjectiveText = "",
-    json: Annotated[bool, typer.Option("--json", help="Print the result in schema hwsim.map/1.")] = False,
+    objective: ObjectiveOrNone = None,
+    json: JsonOrShown = None,
     prove: Annotated[Path | None, typer.Option(help="Write mapping and certificate as JSON.")] = None,
     time_limit: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which the best so far is shown.")
@@ -57,44 +73,54 @@ def map_command(
     ] = False,
 ) -> None:
     """The best mapping of a problem, with its certificate."""
-    quiet = check_outputs(json="-" if json else None, prove=prove)
-    loaded = load_specs(specs, "problem")
-    if len(loaded) != 1:
-        raise HwsimError(f"expected one problem, found {len(loaded)}.", where=", ".join(s.name for s in loaded))
-    spec = loaded[0]
-    objective = objective or str(spec.objective or "edp")
+    quiet = check_outputs(json=json, prove=prove)
+    spec = _one(load_specs(specs, "problem"))
     warm.start()
-    if front:
-        points = pareto(spec.problem, spec.architecture, spec.energy, time_limit=time_limit)
-        if isinstance(points, Illegal):
-            raise HwsimError(f"no mapping is legal: {terminal.why(points)}", where=spec.name)
-        if prove is not None or json:
-            result = {"schema": "hwsim.map/1", "front": [data.map_data(x, spec.architecture) for x in points]}
-            if prove is not None:
-                write_file(prove, json_text(result))
-            if json:
-                print_json(result)
-        if not quiet:
-            show(terminal.front_table(points, f"{spec.name} on {spec.architecture.name}"))
+    found = _front(spec, time_limit) if front else _best(spec, objective or spec.objective or EDP, time_limit)
+    for target in (prove, json):
+        if target is not None:
+            write_file(target, json_text(found.data))
+    if json is not None and is_standard_output(json):
         return
+    if found.illegal is not None:
+        raise HwsimError(f"no mapping is legal: {terminal.why(found.illegal)}", where=spec.name)
+    if not quiet:
+        show(found.shown)
+
+
+def _one(specs: Sequence[Spec]) -> Spec:
+    if len(specs) != 1:
+        raise HwsimError(f"expected one problem, found {len(specs)}.", where=", ".join(s.name for s in specs))
+    return specs[0]
+
+
+def _title(spec: Spec) -> str:
+    return f"{spec.name} on {spec.architecture.name}"
+
+
+def _front(spec: Spec, time_limit: float | None) -> _Found:
+    """Every trade of energy for cycles."""
+    points = pareto(spec.problem, spec.architecture, spec.energy, time_limit=time_limit)
+    if isinstance(points, Illegal):
+        raise HwsimError(f"no mapping is legal: {terminal.why(points)}", where=spec.name)
+    found = {"schema": "hwsim.map/1", "front": [data.map_data(x, spec.architecture) for x in points]}
+    return _Found(found, terminal.front_table(points, _title(spec)))
+
+
+def _best(spec: Spec, objective: Objective, time_limit: float | None) -> _Found:
+    """The best mapping."""
     with _search_line(objective) as tell:
         cost = search(spec.problem, spec.architecture, spec.energy, objective, time_limit=time_limit, progress=tell)
-    if not isinstance(cost, Illegal) and cost.certificate is not None:
+    if isinstance(cost, Illegal):
+        return _Found(data.map_data(cost, spec.architecture), "", cost)
+    if cost.certificate is not None:
         size = space_size(map_space(spec.problem, spec.architecture)) or 0
         cost = replace(cost, certificate=replace(cost.certificate, space_size=size))
-    result = data.map_data(cost, spec.architecture)
-    if prove is not None:
-        write_file(prove, json_text(result))
-    if json:
-        print_json(result)
-    elif isinstance(cost, Illegal):
-        raise HwsimError(f"no mapping is legal: {terminal.why(cost)}", where=spec.name)
-    elif not quiet:
-        show(terminal.layer_report(cost, spec.architecture, f"{spec.name} on {spec.architecture.name}"))
+    return _Found(data.map_data(cost, spec.architecture), terminal.layer_report(cost, spec.architecture, _title(spec)))
 
 
 @contextmanager
-def _search_line(objective: str) -> Iterator[Callable[[float, float, float], None]]:
+def _search_line(objective: Objective) -> Iterator[Callable[[float, float, float], None]]:
     """A line on stderr with the best so far and how far it may be from the optimum; gone when the search ends."""
     with console(stderr=True).status("searching") as status:
         yield lambda best, bound, gap: status.update(

@@ -1,44 +1,21 @@
-"""What the commands share: output, progress, options that several take."""
+"""What the commands share: output and progress; options are in `hwsim.cli.options`."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from hwsim.errors import HwsimError, printable
-from hwsim.files import STANDARD_OUTPUT, check_writable, is_standard_output, write_file
-from hwsim.objective import Objective
-from hwsim.provenance import file_sha256
-from hwsim.workloads import zoo
-
-
-def _objective(text: str) -> str:
-    return str(Objective.parse(text)) if text else ""
-
-
-#: ``--objective``: its text, the shortest that means the same.
-ObjectiveText = Annotated[
-    str,
-    typer.Option(
-        "--objective",
-        metavar="FIGURE[,FIGURE]",
-        callback=_objective,
-        help="What a mapping minimises: edp, energy, latency; with commas, the next one breaks ties.",
-    ),
-]
+from hwsim.files import check_writable, is_standard_output, write_file
 
 PAGE_WIDTH = 170  # columns where the output is no terminal
 
@@ -92,19 +69,6 @@ def check_outputs(**files: Path | str | None) -> bool:
     return "-" in taken
 
 
-def json_text(data: Any) -> str:
-    """Data as it goes into a file or onto stdout; characters that cannot be seen are escapes, as JSON has them."""
-    text = json.dumps(data, indent=1, ensure_ascii=False)
-    if not text.replace("\n", "").isprintable():
-        text = re.sub(r"[^\n -~]", lambda c: c[0] if c[0].isprintable() else json.dumps(c[0])[1:-1], text)
-    return text + "\n"
-
-
-def print_json(data: Any) -> None:
-    """Print data on stdout, in UTF-8 whatever the terminal's encoding."""
-    write_file(STANDARD_OUTPUT, json_text(data))
-
-
 LINE_SECONDS = 60.0  # between two lines of progress where stderr is no terminal
 
 #: called with (done, of how many, what is being done, or what says it where that costs something)
@@ -155,53 +119,6 @@ def _lines(title: str) -> Tell:
         print(f"{_text(title, f'{done}/{total}')} {_text('', name)}{left}", file=sys.stderr, flush=True)
 
     return tell
-
-
-MOST_DIGITS = 18  # of a size: larger ones count beyond what the model counts
-
-
-def dims(pairs: list[str]) -> dict[str, int]:
-    """Sizes of symbolic dimensions from ``NAME=SIZE``.
-
-    Raises:
-        HwsimError: a pair has another form, or a size is no positive whole number.
-    """
-    out: dict[str, int] = {}
-    for pair in pairs:
-        name, _, value = pair.partition("=")
-        if not name or not value:
-            raise HwsimError("expected NAME=SIZE, for example batch=1.", where=f"--dim {pair}")
-        digits = value.lstrip("0")
-        if not value.isascii() or not value.isdigit() or not digits or len(digits) > MOST_DIGITS:
-            raise HwsimError(
-                f"the size of '{name}' should be a whole number of at least 1, and of {MOST_DIGITS} digits at most; "
-                f"found '{value}'.",
-                where=f"--dim {pair}",
-            )
-        out[name] = int(digits)
-    return out
-
-
-@contextmanager
-def zoo_or_file(model: str) -> Iterator[Path]:
-    """The file of a model; one of the zoo is written for the while."""
-    if not model.startswith("zoo:"):
-        yield Path(model)
-        return
-
-    name, arguments = zoo.split_name(model.removeprefix("zoo:"))
-    with tempfile.TemporaryDirectory() as folder:
-        yield zoo.write(name, Path(folder) / f"{name}.onnx", arguments)
-
-
-def hash_model(path: Path) -> tuple[str, str]:
-    """A model's row in `hwsim.provenance.Inputs`."""
-    return "model", file_sha256(path)
-
-
-def sizes(workload_dims: list[str] | None) -> tuple[tuple[str, str], ...]:
-    """Sizes of symbolic dimensions as facts of a page's inputs."""
-    return (("dimensions", " ".join(workload_dims)),) if workload_dims else ()
 
 
 def write_plots(folder: Path, files: Mapping[str, bytes]) -> None:

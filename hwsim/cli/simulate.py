@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.console import RenderableType
 
 from hwsim.architecture import Architecture
 from hwsim.array.arithmetic import arithmetic
@@ -19,24 +20,27 @@ from hwsim.array.operators import Call, Tensor
 from hwsim.array.plan import plan
 from hwsim.array.reference import Verdict, check_operator, compare, run_model
 from hwsim.array.trace import MOST_MACS, traced
-from hwsim.cli.shared import (
-    ObjectiveText,
-    check_outputs,
-    console,
+from hwsim.cli.groups import Group
+from hwsim.cli.options import (
+    HardwareOptions,
+    JsonPath,
+    ModelOptions,
+    NoCache,
+    ObjectiveOption,
+    Seed,
     dims,
-    json_text,
-    progress_bar,
-    show,
     zoo_or_file,
 )
+from hwsim.cli.shared import check_outputs, console, progress_bar, show
 from hwsim.cost import Illegal, LayerCost
 from hwsim.design import Design, load_design
-from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
 from hwsim.network import map_layer
+from hwsim.objective import EDP
 from hwsim.reports import simulation as report
 from hwsim.reports.simulation import array_frame
+from hwsim.reports.table import json_text
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.problem import Problem
 
@@ -44,77 +48,103 @@ MOST_WATCHED = 256  # multipliers that fit on a screen
 FRAME_SECONDS = 0.05
 
 
+@dataclass(frozen=True)
+class LayerOptions(Group):
+    """One layer alone, and how its work is followed."""
+
+    layer: Annotated[str | None, typer.Option(help="Run this layer alone; without it the network, layer by layer.")] = (
+        None
+    )
+    trace: Annotated[
+        Path | None, typer.Option(help="With --layer: write a Trace Event file for Perfetto or chrome://tracing.")
+    ] = None
+    watch: Annotated[bool, typer.Option("--watch", help="With --layer: show a small array at work.")] = False
+
+    @property
+    def followed(self) -> bool:
+        """Whether its work is followed word by word."""
+        return self.trace is not None or self.watch
+
+
+@dataclass(frozen=True)
+class MappedBy(Group):
+    """Which mappings the layers run under."""
+
+    objective: ObjectiveOption = EDP
+    no_cache: NoCache = False
+
+    def cost(self, problem: Problem, design: Design, name: str) -> LayerCost:
+        """The mapping that `profile` chooses, with its cost."""
+        cost = map_layer(problem, design, self.objective, use_cache=not self.no_cache)
+        if isinstance(cost, Illegal):
+            raise refusal(name, design.architecture, cost)
+        return cost
+
+
+@dataclass(frozen=True)
+class _Simulated:
+    """What was simulated: layers, what their outputs are like, seconds; and the network's outputs.
+
+    Attributes:
+        outputs: of the network; none for a layer alone.
+        interrupted: whether layers are missing.
+    """
+
+    runs: list[LayerRun]
+    verdicts: list[Verdict]
+    seconds: list[float]
+    outputs: dict[str, Verdict] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Whether all outputs agree, and every difference from the model's counts and cycles is explained."""
+        return all(v.agrees for v in (*self.verdicts, *self.outputs.values())) and _explained(self.runs)
+
+
 def simulate(
-    model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")],
-    layer: Annotated[
-        str | None, typer.Option(help="Run this layer alone; without it the network, layer by layer.")
-    ] = None,
-    arch: Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")] = "simple_ws",
-    objective: ObjectiveText = "edp",
-    dim: Annotated[
-        list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change the architecture, COMPONENT.ATTRIBUTE=VALUE, such as mac.overflow=wrap."),
-    ] = None,
+    network: ModelOptions,
+    one: LayerOptions,
+    hardware: HardwareOptions,
+    mapped: MappedBy,
     input: Annotated[
         str, typer.Option(help="'random', or a .npy file with the layer's (or network's) input.")
     ] = "random",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    trace: Annotated[
-        Path | None, typer.Option(help="With --layer: write a Trace Event file for Perfetto or chrome://tracing.")
-    ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="With --layer: show a small array at work.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the result as JSON (hwsim.simulate/1).")] = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Search again, without looking at or keeping cached mappings.")
-    ] = False,
+    seed: Seed = 0,
+    json: JsonPath = None,
 ) -> None:
     """Run layers on the array, word by word: their true output, every access counted beside the model's, cycles."""
-    if layer is None and (trace is not None or watch):
+    if one.layer is None and one.followed:
         raise HwsimError("a trace or the array at work can be shown of one layer: name it with --layer.")
-    quiet = check_outputs(trace=trace, json=json)
-    if quiet and watch:
+    quiet = check_outputs(trace=one.trace, json=json)
+    if quiet and one.watch:
         raise HwsimError("the array is shown on standard output; write the result into a file.", where="--watch")
-    design = load_design(arch, [Setting.parse(text) for text in settings or []])
-    architecture, rng = design.architecture, np.random.default_rng(seed)
-    with zoo_or_file(model) as path:
-        workload = read_onnx(path, dims(dim or []))
-        graph = Graph(path, workload, model)
+    design = load_design(hardware.arch, hardware.parsed)
+    rng = np.random.default_rng(seed)
+    with zoo_or_file(network.model) as path:
+        workload = read_onnx(path, dims(network.dim or []))
+        graph = Graph(path, workload, network.model)
         graph.fill_weights(rng)
-
-    def cost_of(problem: Problem, name: str) -> LayerCost:
-        return _mapped(problem, design, objective, name, not no_cache)
-
-    if layer is None:
-        runs, verdicts, seconds, final = _network(graph, architecture, cost_of, input, rng)
-        outputs = final or {}
-        shown = [report.network_table(runs, verdicts, seconds)]
-        shown += [report.verdict_line(n, v) for n, v in outputs.items()]
-        right = all(v.agrees for v in (*verdicts, *outputs.values()))
-    else:
-        run, verdict, took = _layer(graph, architecture, cost_of, layer, input, rng, trace, watch)
-        shown = [report.layer_tables(run, verdict, f"{layer} ({run.op}) on {architecture.name}")]
-        runs, verdicts, seconds = [run], [verdict], [took]
-        right, final = verdict.agrees, {}
+    work = _Work(graph, design, mapped, input, rng)
+    done = work.network() if one.layer is None else work.layer(one.layer, one.trace, one.watch)
     if not quiet:
-        show(*shown)
+        show(*_shown(done, one.layer, design.name))
     if json is not None:
-        data = report.simulation_data(workload.name, architecture.name, runs, verdicts, seconds)
+        data = report.simulation_data(workload.name, design.name, done.runs, done.verdicts, done.seconds)
         write_file(json, json_text(data))
-    if final is None:
+    if done.interrupted:
         raise KeyboardInterrupt
-    if not right or not _explained(runs):
+    if not done.right:
         raise typer.Exit(1)
 
 
-def _mapped(problem: Problem, design: Design, objective: str, name: str, use_cache: bool) -> LayerCost:
-    """The mapping that `profile` chooses, with its cost."""
-    cost = map_layer(problem, design, objective, use_cache=use_cache)
-    if isinstance(cost, Illegal):
-        raise refusal(name, design.architecture, cost)
-    return cost
+def _shown(done: _Simulated, layer: str | None, arch: str) -> list[RenderableType]:
+    """What the terminal shows."""
+    if layer is not None:
+        (run,), (verdict,) = done.runs, done.verdicts
+        return [report.layer_tables(run, verdict, f"{layer} ({run.op}) on {arch}")]
+    shown: list[RenderableType] = [report.network_table(done.runs, done.verdicts, done.seconds)]
+    return shown + [report.verdict_line(name, verdict) for name, verdict in done.outputs.items()]
 
 
 def _explained(runs: list[LayerRun]) -> bool:
@@ -125,64 +155,65 @@ def _explained(runs: list[LayerRun]) -> bool:
     )
 
 
-def _network(
-    graph: Graph,
-    architecture: Architecture,
-    cost_of: Callable[[Problem, str], LayerCost],
-    source: str,
-    rng: np.random.Generator,
-) -> tuple[list[LayerRun], list[Verdict], list[float], dict[str, Verdict] | None]:
-    """Run the whole network; its runs with verdicts and seconds, and verdicts on its outputs (None: interrupted)."""
-    wanted = graph.layers()
-    costs: dict[Problem, LayerCost] = {}
-    with progress_bar("mapping") as tick:
-        for k, (name, problem) in enumerate(wanted.items()):
-            tick(k, len(wanted), name)
-            if problem not in costs:
-                costs[problem] = cost_of(problem, name)
-    feed = graph.feed(source, rng)
-    runs, verdicts, seconds = [], [], []
-    outputs: dict[str, Tensor] = {}
-    try:
-        with progress_bar("simulating") as tick:
-            last = perf_counter()
-            for item in run_network(graph, architecture, costs, feed, lambda n, done, total: tick(done, total, n)):
-                now = perf_counter()
-                if isinstance(item, LayerRun):
-                    verdicts.append(check_operator(item.call, item.output, graph.opset))
-                    runs.append(item)
-                    seconds.append(now - last)
-                else:
-                    outputs = item
+@dataclass(frozen=True)
+class _Work:
+    """A network to be simulated on a design; ``source`` is where its input comes from."""
+
+    graph: Graph
+    design: Design
+    mapped: MappedBy
+    source: str
+    rng: np.random.Generator
+
+    def network(self) -> _Simulated:
+        """Run the whole network."""
+        graph, architecture = self.graph, self.design.architecture
+        costs = self._costs()
+        feed = graph.feed(self.source, self.rng)
+        runs, verdicts, seconds = [], [], []
+        outputs: dict[str, Tensor] = {}
+        try:
+            with progress_bar("simulating") as tick:
                 last = perf_counter()
-    except KeyboardInterrupt:
-        return runs, verdicts[: len(runs)], seconds, None
-    expected, who = run_model(graph.model, feed)
-    return runs, verdicts, seconds, {name: compare(value, expected[name], who) for name, value in outputs.items()}
+                for item in run_network(graph, architecture, costs, feed, lambda n, done, total: tick(done, total, n)):
+                    now = perf_counter()
+                    if isinstance(item, LayerRun):
+                        verdicts.append(check_operator(item.call, item.output, graph.opset))
+                        runs.append(item)
+                        seconds.append(now - last)
+                    else:
+                        outputs = item
+                    last = perf_counter()
+        except KeyboardInterrupt:
+            return _Simulated(runs, verdicts[: len(runs)], seconds, interrupted=True)
+        expected, who = run_model(graph.model, feed)
+        compared = {name: compare(value, expected[name], who) for name, value in outputs.items()}
+        return _Simulated(runs, verdicts, seconds, compared)
 
+    def _costs(self) -> dict[Problem, LayerCost]:
+        """Every layer's mapping, with its cost."""
+        wanted = self.graph.layers()
+        costs: dict[Problem, LayerCost] = {}
+        with progress_bar("mapping") as tick:
+            for k, (name, problem) in enumerate(wanted.items()):
+                tick(k, len(wanted), name)
+                if problem not in costs:
+                    costs[problem] = self.mapped.cost(problem, self.design, name)
+        return costs
 
-def _layer(
-    graph: Graph,
-    architecture: Architecture,
-    cost_of: Callable[[Problem, str], LayerCost],
-    name: str,
-    source: str,
-    rng: np.random.Generator,
-    trace: Path | None,
-    watch: bool,
-) -> tuple[LayerRun, Verdict, float]:
-    """Run one layer, trace and show it where that is asked for."""
-    node = graph.node(name)
-    problem = graph.operator(node).problems[0][0]
-    cost = cost_of(problem, name)
-    call = graph.layer_call(node, source, rng)
-    if trace is not None or watch:
-        _trace(architecture, cost, name, call, trace, watch)
-    with progress_bar(f"simulating {name}") as tick:
-        start = perf_counter()
-        run = run_layer(architecture, cost, name, call, lambda done, total: tick(done, total, ""))
-        took = perf_counter() - start
-    return run, check_operator(call, run.output, graph.opset), took
+    def layer(self, name: str, trace: Path | None, watch: bool) -> _Simulated:
+        """Run one layer, trace and show it where that is asked for."""
+        node = self.graph.node(name)
+        problem = self.graph.operator(node).problems[0][0]
+        cost = self.mapped.cost(problem, self.design, name)
+        call = self.graph.layer_call(node, self.source, self.rng)
+        if trace is not None or watch:
+            _trace(self.design.architecture, cost, name, call, trace, watch)
+        with progress_bar(f"simulating {name}") as tick:
+            start = perf_counter()
+            run = run_layer(self.design.architecture, cost, name, call, lambda done, total: tick(done, total, ""))
+            took = perf_counter() - start
+        return _Simulated([run], [check_operator(call, run.output, self.graph.opset)], [took])
 
 
 def _trace(

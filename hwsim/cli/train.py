@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from hwsim.cli.groups import Group
 from hwsim.cli.shared import progress_bar, show
 from hwsim.design import load_design
 from hwsim.design.settings import word_settings
@@ -19,24 +21,46 @@ from hwsim.trainers.cost import Figures
 from hwsim.workloads.onnx_reader import read_onnx
 
 
-def train(
-    recipe: Annotated[str | None, typer.Argument(help="Recipe: a name of the list, or a file (.yaml).")] = None,
-    data_dir: Annotated[Path, typer.Option(help="Folder (or zip) with the images.")] = Path("data"),
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results and checkpoints.")] = Path("runs"),
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output.")] = False,
+@dataclass(frozen=True)
+class Places(Group):
+    """Where images are and results go."""
+
+    data_dir: Annotated[Path, typer.Option(help="Folder (or zip) with the images.")] = Path("data")
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results and checkpoints.")] = Path("runs")
+
+
+@dataclass(frozen=True)
+class Course(Group):
+    """How the training goes, where the recipe does not say it or a trial is wanted."""
+
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output.")] = False
     weights: Annotated[
         Path | None, typer.Option(help="Pretrained weights (.pth, or a folder of a language model).")
-    ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="ONNX file to distil from, instead of the recipe's.")] = None,
-    search: Annotated[bool, typer.Option("--search", help="Search the architecture, with costs in the loop.")] = False,
+    ] = None
+    teacher: Annotated[Path | None, typer.Option(help="ONNX file to distil from, instead of the recipe's.")] = None
+    search: Annotated[bool, typer.Option("--search", help="Search the architecture, with costs in the loop.")] = False
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores unless given.")] = None
+    max_steps: Annotated[int | None, typer.Option(min=1, help="A trial: so many steps an epoch, few images.")] = None
+
+    def command(self, recipe: str) -> str:
+        """The command that makes the result again: what decides it, without the folders of this machine."""
+        parts = [f"hwsim train {Path(recipe).name} --data-dir DATA --seed {self.seed}"]
+        parts += [f"--epochs {self.epochs}"] if self.epochs is not None else []
+        files = (("weights", self.weights), ("teacher", self.teacher))
+        parts += [f"--{name} {file.name}" for name, file in files if file]
+        return " ".join(parts + (["--search"] if self.search else []))
+
+
+def train(
+    places: Places,
+    course: Course,
+    recipe: Annotated[str | None, typer.Argument(help="Recipe: a name of the list, or a file (.yaml).")] = None,
     evaluate: Annotated[
         Path | None, typer.Option(help="Measure this ONNX file's test accuracy; trains nothing.")
     ] = None,
     arch: Annotated[str, typer.Option(help="Architecture that costs are of.")] = "simple_ws",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores unless given.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="A trial: so many steps an epoch, few images.")] = None,
 ) -> None:
     """Train a recipe, export it to ONNX with its test accuracy; without a recipe, list them."""
     try:
@@ -47,25 +71,30 @@ def train(
         raise HwsimError(what, where="hwsim train") from error
 
     if evaluate is not None:
-        _evaluate_file(evaluate, data_dir)
+        _evaluate_file(evaluate, places.data_dir)
         return
     if recipe is None:
         show(terminal.recipe_list({name: recipes.load_recipe(name).title for name in recipes.shipped()}))
         return
     chosen = recipes.load_recipe(recipe)
-    if epochs is not None:
-        chosen = chosen.model_copy(update={"training": chosen.schedule.model_copy(update={"epochs": epochs})})
-    trainer.use_threads(threads or os.cpu_count() or 1)
+    if course.epochs is not None:
+        chosen = chosen.model_copy(update={"training": chosen.schedule.model_copy(update={"epochs": course.epochs})})
+    trainer.use_threads(course.threads or os.cpu_count() or 1)
     trainer.keep_memory()
-    # what decides the result, without the folders of this machine
-    parts = [f"hwsim train {Path(recipe).name} --data-dir DATA --seed {seed}"]
-    parts += [f"--epochs {epochs}"] if epochs is not None else []
-    parts += [f"--{name} {file.name}" for name, file in (("weights", weights), ("teacher", teacher)) if file]
-    command = " ".join(parts + (["--search"] if search else []))
     with progress_bar(lines=True) as progress:
-        run = Run(data_dir, output, seed, resume, weights, teacher, command, max_steps, progress)
-        log = (trainer.search if search else trainer.train)(chosen, run, _Costs(arch))
-    show(terminal.training_report(log, output))
+        run = Run(
+            data_dir=places.data_dir,
+            output=places.output,
+            seed=course.seed,
+            resume=course.resume,
+            weights=course.weights,
+            teacher=course.teacher,
+            command=course.command(recipe),
+            max_steps=course.max_steps,
+            progress=progress,
+        )
+        log = (trainer.search if course.search else trainer.train)(chosen, run, _Costs(arch))
+    show(terminal.training_report(log, places.output))
 
 
 def _evaluate_file(file: Path, data_dir: Path) -> None:

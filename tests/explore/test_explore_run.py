@@ -30,7 +30,8 @@ from hwsim.explore.space import Params, load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import InProcess, Processes
 from hwsim.network import profile, profile_workload
-from hwsim.reports.exploration import explore_csv, explore_data, page_data
+from hwsim.reports.exploration import explore_data, explore_rows, page_data
+from hwsim.reports.table import csv_text
 from hwsim.whatif import study
 from hwsim.workloads import zoo
 from hwsim.workloads.onnx_reader import read_onnx
@@ -131,7 +132,7 @@ def test_grid_and_front(tmp_path: Path) -> None:
     assert [tuple(x["params"].values()) for x in data["front"]] == sorted(tuple(x["params"].values()) for x in best)
     assert [t["number"] for t in trials if t["on_front"]] == [t["number"] for t in best] and 1 < len(best) < 12
     assert 0 < data["hypervolume"] <= 1
-    rows = list(csv.DictReader(io.StringIO(explore_csv(found))))
+    rows = list(csv.DictReader(io.StringIO(csv_text(explore_rows(found)))))
     assert len(rows) == 12 and float(rows[3]["energy (pJ)"]) == trials[3]["figures"]["energy_pj"]
 
 

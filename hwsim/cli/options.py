@@ -1,0 +1,179 @@
+"""Options that several commands take, each said once, alone or in groups (`hwsim.cli.groups`)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import Parameter
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+import typer
+
+from hwsim.cli.groups import OPTIONAL, Group
+from hwsim.cli.shared import check_outputs, show, write_plots
+from hwsim.design import Setting
+from hwsim.errors import HwsimError
+from hwsim.files import write_file
+from hwsim.objective import EDP, FIGURES, Objective
+from hwsim.provenance import file_sha256
+from hwsim.reports.formats import FORMATS, Report
+from hwsim.workloads import zoo
+from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.workload import Workload
+
+MOST_DIGITS = 18  # of a size: larger ones count beyond what the model counts
+
+
+_OBJECTIVE = typer.Option(
+    "--objective",
+    metavar="FIGURE[,FIGURE]",
+    parser=Objective.parse,
+    help=f"What a mapping minimises: {', '.join(FIGURES)}; with commas, the next one breaks ties.",
+)
+ObjectiveOption = Annotated[Objective, _OBJECTIVE]
+#: Of a command whose files may say it.
+ObjectiveOrNone = Annotated[Objective | None, _OBJECTIVE]
+ArchName = Annotated[str, typer.Option(help="Architecture: a name of `hwsim archs` or a file.")]
+Dims = Annotated[list[str] | None, typer.Option(help="Size of a symbolic dimension, NAME=SIZE; repeat for more.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Layers mapped side by side.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Search again, without looking at or keeping cached mappings.")
+]
+JsonPath = Annotated[Path | None, typer.Option("--json", metavar="FILE", help=FORMATS["json"].help)]
+#: ``--json`` is standard output, ``--json=FILE`` a file: what follows is an argument of the command.
+JsonOrShown = Annotated[
+    Path | None,
+    typer.Option("--json", metavar=OPTIONAL, help="Print the result as JSON, or write it: --json=FILE."),
+]
+
+
+@dataclass(frozen=True)
+class ModelOptions(Group):
+    """A network: an ONNX file or one of the zoo, and the sizes of its symbolic dimensions."""
+
+    model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")]
+    dim: Dims = None
+
+    def read(self) -> tuple[Workload, tuple[str, str]]:
+        """The network, and its file's row in `hwsim.provenance.Inputs`."""
+        with zoo_or_file(self.model) as path:
+            return read_onnx(path, dims(self.dim or [])), ("model", file_sha256(path))
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Sizes of symbolic dimensions as facts of a page's inputs."""
+        return (("dimensions", " ".join(self.dim)),) if self.dim else ()
+
+
+@dataclass(frozen=True)
+class HardwareOptions(Group):
+    """An architecture, as it is or changed."""
+
+    arch: ArchName = "simple_ws"
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change the architecture, COMPONENT.ATTRIBUTE=VALUE; it is priced anew. Repeat for more."
+        ),
+    ] = None
+
+    @property
+    def parsed(self) -> list[Setting]:
+        """The changes."""
+        return [Setting.parse(text) for text in self.settings or []]
+
+
+@dataclass(frozen=True)
+class SearchOptions(Group):
+    """How mappings are searched for."""
+
+    objective: ObjectiveOption = EDP
+    jobs: Jobs = 1
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds to search in, all layers together; then the best mappings so far."),
+    ] = None
+    no_cache: NoCache = False
+
+
+@dataclass(frozen=True)
+class Outputs(Group):
+    """Where a result goes: an option for each of `hwsim.reports.formats.FORMATS`."""
+
+    files: Mapping[str, Path]
+    quiet: bool
+    json_option: ClassVar[Any] = JsonPath
+
+    @classmethod
+    def options(cls) -> list[Parameter]:
+        """A parameter for each format."""
+        plain = {
+            x.name: Annotated[
+                Path | None, typer.Option(f"--{x.name}", metavar="FOLDER" if x.folder else "FILE", help=x.help)
+            ]
+            for x in FORMATS.values()
+        }
+        return [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in (plain | {"json": cls.json_option}).items()
+        ]
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """Looks at where results are to go, before the work begins; see `hwsim.cli.shared.check_outputs`."""
+        return cls({name: file for name, file in values.items() if file is not None}, check_outputs(**values))
+
+    def write(self, report: Report) -> None:
+        """Write what is asked for; show the result, unless one goes to standard output."""
+        for name, target in self.files.items():
+            content = FORMATS[name].write(report)
+            if isinstance(content, Mapping):
+                write_plots(target, content)
+            else:
+                write_file(target, content)
+        if not self.quiet:
+            show(*report.shown())
+
+
+class OutputsOrShown(Outputs):
+    """Where a result goes, of a command whose ``--json`` stands alone; see `JsonOrShown`."""
+
+    json_option: ClassVar[Any] = JsonOrShown
+
+
+def dims(pairs: list[str]) -> dict[str, int]:
+    """Sizes of symbolic dimensions from ``NAME=SIZE``.
+
+    Raises:
+        HwsimError: a pair has another form, or a size is no positive whole number.
+    """
+    out: dict[str, int] = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if not name or not value:
+            raise HwsimError("expected NAME=SIZE, for example batch=1.", where=f"--dim {pair}")
+        digits = value.lstrip("0")
+        if not value.isascii() or not value.isdigit() or not digits or len(digits) > MOST_DIGITS:
+            raise HwsimError(
+                f"the size of '{name}' should be a whole number of at least 1, and of {MOST_DIGITS} digits at most; "
+                f"found '{value}'.",
+                where=f"--dim {pair}",
+            )
+        out[name] = int(digits)
+    return out
+
+
+@contextmanager
+def zoo_or_file(model: str) -> Iterator[Path]:
+    """The file of a model; one of the zoo is written for the while."""
+    if not model.startswith("zoo:"):
+        yield Path(model)
+        return
+
+    name, arguments = zoo.split_name(model.removeprefix("zoo:"))
+    with tempfile.TemporaryDirectory() as folder:
+        yield zoo.write(name, Path(folder) / f"{name}.onnx", arguments)
