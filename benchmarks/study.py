@@ -120,7 +120,7 @@ def edited(buffer_kib: int, array: int) -> str:
 def check(point: Point, variant: Variant) -> dict[str, Any]:
     """Energy and cycles of a design again, layer by layer, by `hwsim evaluate` on files written here."""
     _, buffer_kib, array = point
-    architecture = variant.architecture
+    architecture = variant.design.architecture
     layers = variant.cost.layers
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -191,7 +191,7 @@ def plot(points: dict[Point, Variant], network: str, file: Path) -> None:
 
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4.3), layout="constrained")
     stacks = [energy_by_level(points[network, b, BASE[1]].cost) for b in BUFFERS_KIB]
-    roles = component_roles(points[network, *BASE].architecture)
+    roles = component_roles(points[network, *BASE].design.architecture)
     base = [0.0] * len(stacks)
     for name, role in roles.items():
         heights = [s.get(name, 0.0) * 1e-9 for s in stacks]
