@@ -124,8 +124,7 @@ def cycles(cost: NetworkCost) -> Chart:
 
 def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
     """Every layer under the roofs of the array and of one storage's bandwidth, both axes logarithmic."""
-    xs = [p.intensity for p in roof.points]
-    ys = [p.macs_per_cycle for p in roof.points]
+    xs, ys = [p.intensity for p in roof.points], [p.macs_per_cycle for p in roof.points]
     ridges = [roof.compute_roof / bytes_per_cycle for _, bytes_per_cycle in roof.bandwidth_roofs]
     low, high = _decade(min(xs + ridges) / 2, max(xs + ridges) * 2)
     bottom = min(min(ys) / 2, roof.compute_roof / 8)
@@ -145,32 +144,7 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
             )
         )
     data.append(_line([low, high], [roof.compute_roof] * 2, f"array {roof.compute_roof:,} MAC/cycle", "@compute"))
-    energies = [cost.layers[p.layer].count * cost.layers[p.layer].cost.energy_pj for p in roof.points]
-    data.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "layers",
-            "showlegend": False,
-            "x": [rounded(x) for x in xs],
-            "y": [rounded(y) for y in ys],
-            "customdata": [p.layer for p in roof.points],
-            "hoverinfo": "text",
-            "hovertext": [
-                f"<b>{label(cost.layers[p.layer].name)}</b> {label(shape(cost.layers[p.layer].cost.problem))}<br>"
-                f"{p.intensity:.4g} MAC/byte at {label(roof.level)}<br>{p.macs_per_cycle:.4g} MAC/cycle, "
-                f"limited by {label(p.limited_by)}"
-                for p in roof.points
-            ],
-            "marker": {
-                "color": "@accent",
-                "opacity": 0.75,
-                "line": {"color": "@surface", "width": 1},
-                # area in proportion to energy
-                "size": [rounded(7 + 15 * units.share(e, max(energies)) ** 0.5) for e in energies],
-            },
-        }
-    )
+    data.append(_layer_points(roof, cost))
     layout = {
         "height": 380,
         "showlegend": True,
@@ -184,6 +158,34 @@ def roofline(roof: Roofline, cost: NetworkCost) -> Chart:
         },
     }
     return {"data": data, "layout": layout, "narrow": {"margin": {"t": 76}}}
+
+
+def _layer_points(roof: Roofline, cost: NetworkCost) -> dict[str, Any]:
+    """A point per layer, its area in proportion to the layer's energy."""
+    energies = [cost.layers[p.layer].count * cost.layers[p.layer].cost.energy_pj for p in roof.points]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "layers",
+        "showlegend": False,
+        "x": [rounded(p.intensity) for p in roof.points],
+        "y": [rounded(p.macs_per_cycle) for p in roof.points],
+        "customdata": [p.layer for p in roof.points],
+        "hoverinfo": "text",
+        "hovertext": [
+            f"<b>{label(cost.layers[p.layer].name)}</b> {label(shape(cost.layers[p.layer].cost.problem))}<br>"
+            f"{p.intensity:.4g} MAC/byte at {label(roof.level)}<br>{p.macs_per_cycle:.4g} MAC/cycle, "
+            f"limited by {label(p.limited_by)}"
+            for p in roof.points
+        ],
+        "marker": {
+            "color": "@accent",
+            "opacity": 0.75,
+            "line": {"color": "@surface", "width": 1},
+            # area in proportion to energy
+            "size": [rounded(7 + 15 * units.share(e, max(energies)) ** 0.5) for e in energies],
+        },
+    }
 
 
 def _line(x: list[float], y: list[float], name: str, role: str) -> dict[str, Any]:

@@ -245,36 +245,54 @@ def _parallel(
 ) -> Section:
     axes = [_Coordinate(name, [t["params"].get(name) for t in trials], "") for name in params]
     axes += [_Coordinate(o["name"], [t["objectives"][o["name"]] for t in trials], o["unit"]) for o in objectives]
-    xs = list(range(len(axes)))
     heights = [[axis.heights[k] for axis in axes] for k in range(len(trials))]
-    others: dict[str, list[Any]] = {"x": [], "y": []}
     off = [k for k, trial in enumerate(trials) if not trial["on_front"]]
     drawn = off[:: -(-len(off) // LINES)] if off else []
+    data = _lines_off_the_front(heights, drawn)
+    data += [_line_of(trial, heights[k], objectives, detail) for k, trial in enumerate(trials) if trial["on_front"]]
+    figure: Chart = {"data": data, **_coordinates(axes)}
+    chart = page.chart("parallel", figure, "parallel coordinates")
+    lead = (
+        "A line per design through its parameters and objectives, from the least below to the most above; the front's "
+        "in colour."
+    )
+    if len(drawn) < len(off):
+        lead += f" Of the {len(off):,} others {len(drawn)} are drawn."
+    return Section("parallel", "Parallel coordinates", chart, lead)
+
+
+def _lines_off_the_front(heights: Sequence[Sequence[float]], drawn: Sequence[int]) -> list[dict[str, Any]]:
+    """One trace with a line for each of the trials ``drawn``."""
+    others: dict[str, list[Any]] = {"x": [], "y": []}
     for k in drawn:
-        others["x"] += [*xs, None]
+        others["x"] += [*range(len(heights[k])), None]
         others["y"] += [*heights[k], None]
     plain = {"type": "scatter", "mode": "lines"}
-    data: list[dict[str, Any]] = [
-        plain
-        | others
-        | {"line": {"color": "@s0", "width": 1 if len(drawn) < 100 else 0.6}, "opacity": 0.3, "hoverinfo": "skip"}
-    ]
-    for k, trial in enumerate(trials):
-        if trial["on_front"]:
-            hover = _hover(trial, objectives)
-            data.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "x": xs,
-                    "y": heights[k],
-                    "customdata": [detail[trial["number"]]] * len(xs),
-                    "hovertext": [hover] * len(xs),
-                    "hoverinfo": "text",
-                    "line": {"color": "@accent", "width": 1.6},
-                    "marker": {"color": "@accent", "size": 6},
-                }
-            )
+    line = {"line": {"color": "@s0", "width": 1 if len(drawn) < 100 else 0.6}, "opacity": 0.3, "hoverinfo": "skip"}
+    return [plain | others | line]
+
+
+def _line_of(
+    trial: Trial, heights: Sequence[float], objectives: Sequence[Mapping[str, str]], detail: Mapping[int, int]
+) -> dict[str, Any]:
+    """The line of a design on the front."""
+    hover = _hover(trial, objectives)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": list(range(len(heights))),
+        "y": heights,
+        "customdata": [detail[trial["number"]]] * len(heights),
+        "hovertext": [hover] * len(heights),
+        "hoverinfo": "text",
+        "line": {"color": "@accent", "width": 1.6},
+        "marker": {"color": "@accent", "size": 6},
+    }
+
+
+def _coordinates(axes: Sequence[_Coordinate]) -> dict[str, Any]:
+    """Layout of parallel coordinates, in width and where the figure is narrow."""
+    xs = list(range(len(axes)))
     notes = [
         {
             "x": k,
@@ -310,14 +328,7 @@ def _parallel(
     small = {"size": 8.5, "color": "@muted"}
     narrow["annotations"] = [n | {"font": small, "text": str(n["text"]).removesuffix(" cycles")} for n in notes]
     narrow["xaxis"]["ticktext"] = [label(shorten(axis.name, 22)) for axis in axes]
-    chart = page.chart("parallel", {"data": data, "layout": layout, "narrow": narrow}, "parallel coordinates")
-    lead = (
-        "A line per design through its parameters and objectives, from the least below to the most above; the front's "
-        "in colour."
-    )
-    if len(drawn) < len(off):
-        lead += f" Of the {len(off):,} others {len(drawn)} are drawn."
-    return Section("parallel", "Parallel coordinates", chart, lead)
+    return {"layout": layout, "narrow": narrow}
 
 
 def _broken(name: str) -> str:
