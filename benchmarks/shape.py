@@ -1,8 +1,8 @@
 """The shape of the code, room by room, and what imports what: ``make shape``.
 
 Rooms are the packages of hwsim; the modules at its top are one more. Imports inside functions (lazy ones) count as
-imports; those for type checkers alone do not. Complexity is ruff's (McCabe). Writes the table in ``docs/architecture.md``
-between its two marks; ``--against REVISION`` shows that revision's beside it.
+imports; those for type checkers alone do not. Complexity is ruff's (McCabe). Writes the tables of modules and of shape in
+``docs/architecture.md`` between their marks; ``--against REVISION`` shows that revision's shape.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import networkx as nx
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "architecture.md"
 MARKS = ("<!-- shape -->", "<!-- /shape -->")
+MODULE_MARKS = ("<!-- modules -->", "<!-- /modules -->")
 #: Folder in the repository → package.
 FOLDERS = {
     "hwsim": "hwsim",
@@ -200,6 +201,22 @@ def table(root: Path) -> str:
     return "\n".join([*lines, "", f"Circles of modules: {said}.", f"Lines of tests per line: {tests / code:.2f}."])
 
 
+def _is_package(module: Module) -> bool:
+    return module.path.name == "__init__.py"
+
+
+def modules_table(modules: Sequence[Module]) -> str:
+    """Every module, room by room, with the first sentence of its docstring."""
+    lines = ["| module | what |", "|---|---|"]
+    for module in sorted(modules, key=lambda x: (x.room.count("."), x.room, x.name)):
+        said = " ".join((ast.get_docstring(module.tree) or "").partition("\n\n")[0].split())
+        first = re.split(r"\.\s(?=[A-Z])", said, maxsplit=1)[0].rstrip(".").replace("|", "\\|")
+        shown = module.name if _is_package(module) else module.name.removeprefix("hwsim.")
+        name = f"**`{shown}`**" if _is_package(module) else f"`{shown}`"
+        lines.append(f"| {name} | {first} |")
+    return "\n".join(lines)
+
+
 def _lines(folder: Path) -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in folder.rglob("*.py"))
 
@@ -220,14 +237,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             print(table(tree_of(given.against, Path(folder))))
         return
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not begin or not end:
-        sys.exit(f"{DOCUMENT.name} has no place for the table: {MARKS[0]} … {MARKS[1]}")
     new = table(ROOT)
-    DOCUMENT.write_text(f"{before}{begin}\n{new}\n{end}{after}", encoding="utf-8")
+    _put(MODULE_MARKS, modules_table(read(ROOT)))
+    _put(MARKS, new)
     print(new)
+
+
+def _put(marks: tuple[str, str], table: str) -> None:
+    """Write a table into the document, between its two marks."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        sys.exit(f"{DOCUMENT.name} has no place for the table: {marks[0]} … {marks[1]}")
+    DOCUMENT.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What a person reads: terminal tables, JSON, CSV."""
+"""What a person reads: tables for the terminal, JSON, CSV, Markdown, pages, plots."""
