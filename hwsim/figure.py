@@ -91,9 +91,9 @@ class Figure:
         """A value in the unit that rubrics write bounds in, as a decimal number."""
         return Decimal(str(value)) * Decimal(self.written[1] if self.written else "1")
 
-    def value(self, *, hardware: Any = None, network: Any = None, mapping: Any = None) -> Decimal | float | None:
-        """Its value, of what is known; None where that is not enough."""
-        subject = {"hardware": hardware, "network": network, "mapping": mapping}[self.known_from]
+    def value(self, known: Mapping[Source, Any]) -> Decimal | float | None:
+        """Its value, of what is known: the subjects of ``of``; None where that is not enough."""
+        subject = known.get(self.known_from)
         return None if subject is None else self.of(subject)
 
 

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from hwsim.cost import NetworkCost
 from hwsim.design import load_design
 from hwsim.errors import HwsimError, did_you_mean, shown_value
-from hwsim.figure import Figure, Source, graded
+from hwsim.figure import Source, graded
 from hwsim.files import read_text
 from hwsim.hardware import Design
 from hwsim.network import profile_workload
@@ -129,7 +129,7 @@ class Rank(_Banded):
     figure: Literal["parameters", "macs"]
 
 
-class Variant(_Strict):
+class Rules(_Strict):
     """What holds for models of one dataset only."""
 
     hard_constraints: tuple[Hard, ...] = Field(default=(), max_length=MOST)
@@ -137,14 +137,14 @@ class Variant(_Strict):
     ranks: tuple[Rank, ...] = Field(default=(), max_length=MOST)
 
 
-class Rubric(Variant):
+class Rubric(Rules):
     """A rubric file."""
 
     name: _Name
     title: _Prose
     source: _Prose
     arch: str = "simple_ws"
-    datasets: dict[_Name, Variant] = Field(default={}, max_length=MOST)
+    datasets: dict[_Name, Rules] = Field(default={}, max_length=MOST)
     notes: tuple[_Prose, ...] = Field(default=(), max_length=MOST)
 
 
@@ -168,15 +168,15 @@ class Facts:
     population: Mapping[str, tuple[Decimal, ...]]
     design: Design | None = None
 
-    def subject(self, figure: Figure) -> Any:
-        """What a figure is computed of; None where it is not known."""
-        return {"hardware": self.design, "network": self, "mapping": self.cost}[figure.known_from]
+    @property
+    def known(self) -> dict[Source, Any]:
+        """What figures are computed of; None where that is not known."""
+        return {"hardware": self.design, "network": self, "mapping": self.cost}
 
     def figure(self, name: str) -> Decimal | None:
         """A figure, by rubrics' name for it, in the unit of bounds; None where it is not known."""
         figure = graded()[name]
-        subject = self.subject(figure)
-        value = None if subject is None else figure.of(subject)
+        value = figure.value(self.known)
         return None if value is None else figure.bound(value)
 
     @property
@@ -281,7 +281,7 @@ def load_rubric(name: str) -> Rubric:
 
 def needs(rubric: Rubric, source: Source) -> bool:
     """True where a criterion asks for a figure that is known from this."""
-    parts: tuple[Variant, ...] = (rubric, *rubric.datasets.values())
+    parts: tuple[Rules, ...] = (rubric, *rubric.datasets.values())
     asked = {x.figure for p in parts for x in p.hard_constraints} | {x.figure for p in parts for x in p.criteria}
     return any(graded()[name].known_from == source for name in asked)
 
@@ -347,7 +347,7 @@ def grade(rubric: Rubric, facts: Facts) -> Score:
     Raises:
         HwsimError: the rubric grades by dataset and the model's is not one of them.
     """
-    parts: list[Variant] = [rubric]
+    parts: list[Rules] = [rubric]
     if rubric.datasets:
         dataset = facts.workload.metadata.get("dataset", "")
         if dataset not in rubric.datasets:
@@ -449,7 +449,7 @@ def _edges(bands: tuple[Band, ...], unit: str) -> tuple[tuple[str, Decimal], ...
 def _limited_by(name: str, facts: Facts) -> str | None:
     """The layer that takes the most of a figure."""
     figure = graded()[name]
-    subject = facts.subject(figure)
+    subject = facts.known[figure.known_from]
     parts = {} if subject is None or figure.parts is None else figure.parts(subject)
     total = sum(parts.values())
     if not total:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
-from hwsim.figure import Figure, compared
+from hwsim.figure import Aim, Figure, Source, compared
+from hwsim.objective import FIGURES as AIMS
 from hwsim.reports.table import Rows
 from hwsim.whatif import Variant, limited_by
 
@@ -76,8 +78,8 @@ class Column:
 
 def figures_of(variant: Variant) -> dict[str, float | None]:
     """The figures of `hwsim.figure.compared` of a network on a design."""
-    known = {"hardware": variant.design, "network": variant.cost, "mapping": variant.cost}
-    values = {x.name: x.of(known[x.known_from]) for x in compared()}
+    known: dict[Source, Any] = {"hardware": variant.design, "network": variant.cost, "mapping": variant.cost}
+    values = {x.name: x.value(known) for x in compared()}
     return {name: float(v) if isinstance(v, Decimal) else v for name, v in values.items()}
 
 
@@ -86,6 +88,8 @@ def known_figures(columns: Sequence[Column]) -> list[Figure]:
     return [x for x in compared() if any(c.of(x) is not None for c in columns)]
 
 
+#: What is shown of how layers changed: figures of one layer.
+CHANGES: tuple[Aim, ...] = (AIMS["energy"], AIMS["latency"])
 SAME = 5e-4  # smaller changes are not shown
 
 

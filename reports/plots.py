@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hwsim.architecture import Architecture
 from hwsim.cost import NetworkCost, NetworkLayer
 from hwsim.errors import printable, shorten
 from hwsim.reports import units
-from hwsim.reports.columns import Column, component_names, layer_names
+from hwsim.reports.columns import CHANGES, Column, component_names, layer_names
 from hwsim.reports.figures import Roofline, components, memory, rooflines
 from hwsim.reports.palette import ROLES, component_roles, design_role, named_roles
 from hwsim.reports.scales import axis_scale, bytes_scale, energy_scale
@@ -296,20 +296,16 @@ def _changes(columns: Sequence[Column]) -> Figure:
     names = [names[k] for k in _most(taken)]
     figure = Figure(figsize=(WIDTH, 1.5 + ROW * len(names)), layout="constrained")
     pair = figure.subplots(1, 2, sharey=True)
-    figures: tuple[tuple[str, Callable[[Any], float]], ...] = (
-        ("energy", lambda x: float(x.energy_pj)),
-        ("cycles", lambda x: float(x.cycles)),
-    )
-    for axes, (word, value) in zip(pair, figures, strict=True):
+    for axes, aim in zip(pair, CHANGES, strict=True):
         _calm(axes)
         for k, column in enumerate(columns[1:], 1):
             common = [r for r, n in enumerate(names) if n in base.layers and n in column.layers]
-            pairs = [(value(column.layers[names[r]]), value(base.layers[names[r]])) for r in common]
+            pairs = [(aim.of(column.layers[names[r]]), aim.of(base.layers[names[r]])) for r in common]
             ratio = [after / before if before else 1.0 for after, before in pairs]
-            shown = _label(column.name) if word == "energy" else None
+            shown = _label(column.name) if aim is CHANGES[0] else None
             axes.scatter(ratio, common, color=_color(design_role(k)), s=22, label=shown, zorder=3)
         axes.axvline(1, color=_color("s0"), linewidth=1)
-        axes.set_xlabel(f"{word}, as a multiple of {_plain(shorten(base.name, 24))}")
+        axes.set_xlabel(f"{aim.words}, as a multiple of {_plain(shorten(base.name, 24))}")
         _rows(axes, names)
         axes.grid(visible=True, axis="y")
     _legend(figure, 3)

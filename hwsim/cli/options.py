@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
 import typer
 
 from hwsim.cli.groups import OPTIONAL, Group
 from hwsim.cli.shared import check_outputs, show, write_plots
 from hwsim.design import Setting
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.files import write_file
 from hwsim.objective import EDP, FIGURES, Objective
 from hwsim.provenance import file_sha256
@@ -26,6 +26,16 @@ from hwsim.workloads.workload import Workload
 
 MOST_DIGITS = 18  # of a size: larger ones count beyond what the model counts
 
+
+class HasNames(Protocol):
+    """A layer: of a network's cost, or of a network on a systolic array."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The operators that it is."""
+
+
+Named = TypeVar("Named", bound=HasNames)
 
 _OBJECTIVE = typer.Option(
     "--objective",
@@ -165,6 +175,19 @@ def dims(pairs: list[str]) -> dict[str, int]:
             )
         out[name] = int(digits)
     return out
+
+
+def named_layer(layers: Sequence[Named], name: str, model: str) -> Named:
+    """The layer of a name, which may be as it is shown.
+
+    Raises:
+        HwsimError: no layer has it.
+    """
+    for layer in layers:
+        if name in layer.names or name in map(visible, layer.names):
+            return layer
+    names = [n for layer in layers for n in layer.names]
+    raise HwsimError(f"the network has no mapped layer '{name}'.{did_you_mean(name, names)}", where=model)
 
 
 @contextmanager

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.options import HardwareOptions, ModelOptions, Outputs, SearchOptions
+from hwsim.cli.options import HardwareOptions, ModelOptions, Outputs, SearchOptions, named_layer
 from hwsim.cli.shared import Tell, progress_bar
-from hwsim.cost import NetworkCost, NetworkLayer
+from hwsim.cost import NetworkCost
 from hwsim.design import Design, load_design
-from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.network import profile_workload
 from hwsim.provenance import Inputs, command, design_sha256
 from hwsim.reports.report import ProfileReport
@@ -37,7 +36,7 @@ def profile(
         (hashed, ("architecture and prices", design_sha256(design.architecture, design.energy))),
         (("objective", str(search.objective)), *network.facts),
     )
-    chosen = None if layer is None else _layer(cost, layer)
+    chosen = None if layer is None else named_layer(cost.layers, layer, cost.model)
     outputs.write(ProfileReport(cost, design, inputs, chosen, notes))
 
 
@@ -60,11 +59,3 @@ def _cost(
     cost = on(design, search.time_limit)
     notes = price_note(design, lambda: on(load_design(hardware.arch, own_prices=True), None))
     return replace(cost, notes=(*cost.notes, *notes)), notes
-
-
-def _layer(cost: NetworkCost, name: str) -> NetworkLayer:
-    for layer in cost.layers:
-        if name in layer.names or name in map(visible, layer.names):
-            return layer
-    names = [n for layer in cost.layers for n in layer.names]
-    raise HwsimError(f"the network has no mapped layer '{name}'.{did_you_mean(name, names)}", where=cost.model)

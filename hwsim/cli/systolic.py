@@ -11,11 +11,11 @@ import typer
 from hwsim.array.systolic import MatrixProduct, SystolicDesign, systolic_design
 from hwsim.array.systolic_network import SystolicNetwork, layer_on, network_on, step_network
 from hwsim.cli.groups import Group
-from hwsim.cli.options import Dims, JsonPath, dims, zoo_or_file
+from hwsim.cli.options import Dims, JsonPath, dims, named_layer, zoo_or_file
 from hwsim.cli.shared import check_outputs, progress_bar, show
 from hwsim.design import load_design
 from hwsim.design.settings import Setting
-from hwsim.errors import HwsimError, did_you_mean, visible
+from hwsim.errors import HwsimError
 from hwsim.files import write_file
 from hwsim.reports.html.systolic import systolic_page
 from hwsim.reports.systolic import systolic_data, systolic_report
@@ -91,15 +91,10 @@ class LayersOptions(Group):
             network = network_on(read_onnx(path, dims(self.dim or [])), design, cycle_seconds)
         if not network.layers:
             raise HwsimError("no operator of the network multiplies matrices.", where=network.model)
-        layer = self.layer
-        if layer is None:
+        if self.layer is None:
             return network
-        chosen = [x for x in network.layers if layer in x.names or layer in map(visible, x.names)]
-        if not chosen:
-            names = [name for x in network.layers for name in x.names]
-            hint = did_you_mean(layer, names)
-            raise HwsimError(f"the network has no mapped layer '{layer}'.{hint}", where=network.model)
-        return replace(network, layers=tuple(chosen), unmapped=())
+        chosen = named_layer(network.layers, self.layer, network.model)
+        return replace(network, layers=(chosen,), unmapped=())
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwsim.errors import shorten
+from hwsim.figure import Aim
 from hwsim.provenance import Inputs
 from hwsim.reports import units
 from hwsim.reports.columns import (
+    CHANGES,
     Column,
     change,
     component_names,
@@ -250,13 +252,12 @@ def _components(page: Page, columns: Sequence[Column]) -> Section:
 
 def _changes(page: Page, columns: Sequence[Column], names: Sequence[str]) -> Section:
     keys = "".join(f"<li>{head}</li>" for head in _heads(columns))
-    by_energy, by_cycles = _ratios(columns, names, "energy"), _ratios(columns, names, "cycles")
-    energy = page.chart("energy-change", by_energy, "energy by layer", scroll=True)
-    cycles = page.chart("cycles-change", by_cycles, "cycles by layer", scroll=True)
-    body = (
-        f'<ul class="legend">{keys}</ul><div class="columns"><div><h3>Energy</h3>{energy}</div>'
-        f"<div><h3>Cycles</h3>{cycles}</div></div>"
-    )
+    charts = ""
+    for aim in CHANGES:
+        ratios = _ratios(columns, names, aim)
+        chart = page.chart(f"{aim.words}-change", ratios, f"{aim.words} by layer", scroll=True)
+        charts += f"<div><h3>{aim.words.capitalize()}</h3>{chart}</div>"
+    body = f'<ul class="legend">{keys}</ul><div class="columns">{charts}</div>'
     lead = f"Every layer against {text(columns[0].name)}: left of the line is better. A click on a point opens it."
     return Section("changes", "What changed, layer by layer", body, lead)
 
@@ -270,12 +271,12 @@ RATIOS = (
 )
 
 
-def _ratios(columns: Sequence[Column], names: Sequence[str], word: str) -> Chart:
-    """Energy or cycles of every layer as a multiple of the first column's, a point per column."""
+def _ratios(columns: Sequence[Column], names: Sequence[str], aim: Aim) -> Chart:
+    """A figure of every layer as a multiple of the first column's, a point per column."""
     # points of several columns would hide one another on one line
     apart = min(0.18, 0.7 / len(columns))
     data = [
-        _ratio_points(columns[0], column, names, word, design_role(k), (k - len(columns) / 2) * apart)
+        _ratio_points((columns[0], column), names, aim, design_role(k), (k - len(columns) / 2) * apart)
         for k, column in enumerate(columns)
         if k
     ]
@@ -289,7 +290,7 @@ def _ratios(columns: Sequence[Column], names: Sequence[str], word: str) -> Chart
         "xaxis": {
             "type": "log",
             "side": "top",
-            "title": {"text": f"{word}, as a multiple"},
+            "title": {"text": f"{aim.words}, as a multiple"},
             "tickvals": ticks,
             "ticktext": [f"×{t:g}" for t in ticks],
             "zeroline": False,
@@ -301,20 +302,21 @@ def _ratios(columns: Sequence[Column], names: Sequence[str], word: str) -> Chart
 
 
 def _ratio_points(
-    base: Column, column: Column, names: Sequence[str], word: str, role: str, shift: float
+    pair: tuple[Column, Column], names: Sequence[str], aim: Aim, role: str, shift: float
 ) -> dict[str, Any]:
+    base, column = pair
     xs, ys, hover = [], [], []
     for row, name in enumerate(names):
         before, after = base.layers.get(name), column.layers.get(name)
         if before is None or after is None:
             continue
-        old, new = (before.energy_pj, after.energy_pj) if word == "energy" else (before.cycles, after.cycles)
+        old, new = aim.of(before), aim.of(after)
         share = change(new, old)
         limits = f"<br>limited by {label(before.limited_by)} → {label(after.limited_by)}" if before.limited_by else ""
         said = "no change" if share is None else percent_change(share)
         xs.append(rounded(new / old) if old else 1.0)
         ys.append(row)
-        hover.append(f"<b>{label(name)}</b>, {label(column.name)}<br>{word} {said}{limits}")
+        hover.append(f"<b>{label(name)}</b>, {label(column.name)}<br>{aim.words} {said}{limits}")
     return {
         "type": "scatter",
         "mode": "markers",
