@@ -63,7 +63,7 @@ def found(cost: LayerCost | Illegal) -> object:
 
 def run(name: str, designs: list[dict[str, object]], problems: list) -> list[str]:  # type: ignore[type-arg]
     """Lines of the table: CPU seconds a design with what is remembered, and without."""
-    network._HINTS.clear()
+    hints = network.Hints()
     spent: dict[str, list[float]] = {"remembering": [], "each alone": []}
     worst = dict.fromkeys(spent, 0.0)
     open_, same, count = 0, 0, 0
@@ -76,7 +76,7 @@ def run(name: str, designs: list[dict[str, object]], problems: list) -> list[str
             kind.append(loading)
         for problem in problems:
             start = time.process_time()
-            first = network.map_layer(problem, built, use_cache=False)
+            first = network.map_layer(problem, built, use_cache=False, hints=hints)
             middle = time.process_time()
             second = search(problem, built.architecture, built.energy)
             for kind, seconds in (("remembering", middle - start), ("each alone", time.process_time() - middle)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -46,17 +46,31 @@ class Job:
         return cache.key(self.problem, self.design.architecture, self.design.energy, str(self.objective))
 
 
-# What was best lately for a problem on designs with the same levels, latest first: hints for the next design.
-_HINTS: dict[Hashable, list[LoopNest]] = {}
-_MOST_PROBLEMS = 1024
-_MOST_HINTS = 8
+class Hints:
+    """What was best lately for problems on designs with the same levels: hints for the next design.
 
+    They make a search faster, and do not change what it finds.
+    """
 
-def _remember(topic: Hashable, mapping: LoopNest) -> None:
-    hints = _HINTS.pop(topic, [])
-    if len(_HINTS) >= _MOST_PROBLEMS:
-        del _HINTS[next(iter(_HINTS))]
-    _HINTS[topic] = [mapping, *(x for x in hints if x != mapping)][:_MOST_HINTS]
+    MOST_PROBLEMS = 1024
+    MOST = 8  # of one problem
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, list[LoopNest]] = {}
+
+    def remember(self, job: Job, cost: LayerCost) -> None:
+        """Keep the best mapping of a job."""
+        before = self._kept.pop(job.topic, [])
+        if len(self._kept) >= self.MOST_PROBLEMS:
+            del self._kept[next(iter(self._kept))]
+        self._kept[job.topic] = [cost.mapping, *(x for x in before if x != cost.mapping)][: self.MOST]
+
+    def of(self, job: Job) -> tuple[LoopNest, ...]:
+        """The best mappings of like jobs, latest first."""
+        return tuple(self._kept.get(job.topic, ()))
+
+    def __len__(self) -> int:
+        return sum(map(len, self._kept.values()))
 
 
 def deadline_after(seconds: float | None) -> float:
@@ -79,77 +93,83 @@ def map_layer(
     *,
     use_cache: bool = True,
     deadline: float = math.inf,
+    hints: Hints | None = None,
 ) -> LayerCost | Illegal:
     """Best mapping of one problem, from the cache where it is known.
-
-    What was best for the problem on other designs makes the search faster, and does not change what it finds.
 
     Args:
         problem / design: what is mapped, on what.
         objective: see `hwsim.objective.Objective.parse`.
         use_cache: look for the mapping on disk first, and keep it there.
         deadline: in seconds of `time.monotonic`, when the best mapping so far is taken.
+        hints: what was best on other designs; the mapping found is kept in it.
     """
-    job = Job(problem, design, Objective.parse(objective), use_cache)
-    known = _known(job)
-    return known if known is not None else _search(job, deadline)
+    job, hints = Job(problem, design, Objective.parse(objective), use_cache), Hints() if hints is None else hints
+    cost = _known(job) or _search(job, hints.of(job), deadline)
+    if isinstance(cost, LayerCost):
+        hints.remember(job, cost)
+    return cost
 
 
 def _known(job: Job) -> LayerCost | None:
     """The cached best mapping."""
-    if not job.use_cache:
-        return None
-    known = cache.load(job.key, job.problem)
-    if known is not None:
-        _remember(job.topic, known.mapping)
-    return known
+    return cache.load(job.key, job.problem) if job.use_cache else None
 
 
-def _search(job: Job, deadline: float = math.inf) -> LayerCost | Illegal:
+def _search(job: Job, hints: Sequence[LoopNest], deadline: float) -> LayerCost | Illegal:
     """The best mapping, searched for and kept."""
     from hwsim import processes, warm
     from hwsim.mapper import search
 
     warm.start()
     limit = None if math.isinf(deadline) else max(0.0, deadline - time.monotonic())
-    hints, design = _HINTS.get(job.topic, ()), job.design
+    design = job.design
     with processes.interrupt_ends():
         cost = search(job.problem, design.architecture, design.energy, job.objective, time_limit=limit, hints=hints)
-        if isinstance(cost, LayerCost):
-            _remember(job.topic, cost.mapping)
-            if job.use_cache:
-                cache.store(job.key, cost)
+        if isinstance(cost, LayerCost) and job.use_cache:
+            cache.store(job.key, cost)
     return cost
 
 
-def _map_all(
-    jobs: list[Job], names: list[str], workers: int, progress: Progress | None, deadline: float
-) -> list[LayerCost | Illegal]:
+@dataclass(frozen=True)
+class _Run:
+    """How the layers of a network are mapped."""
+
+    workers: int
+    deadline: float
+    hints: Hints
+    progress: Progress | None
+
+
+def _map_all(jobs: list[Job], names: list[str], run: _Run) -> list[LayerCost | Illegal]:
     """Cost of every layer: the cached ones at once, the others searched side by side."""
     costs: dict[int, LayerCost | Illegal] = {}
 
     def tell(name: str) -> None:
-        if progress:
-            progress(len(costs), len(jobs), name)
+        if run.progress:
+            run.progress(len(costs), len(jobs), name)
+
+    def take(k: int, cost: LayerCost | Illegal) -> None:
+        costs[k] = cost
+        if isinstance(cost, LayerCost):
+            run.hints.remember(jobs[k], cost)
+        tell(names[k])
 
     tell("")
     for k, job in enumerate(jobs):
         known = _known(job)
         if known is not None:
-            costs[k] = known
-            tell(names[k])
+            take(k, known)
     todo = [k for k in range(len(jobs)) if k not in costs]
-    side_by_side = min(workers, len(todo))
-    found = _in_pool if side_by_side > 1 else _one_by_one
-    for k, cost in zip(todo, found([jobs[k] for k in todo], side_by_side, deadline), strict=True):
-        costs[k] = cost
-        tell(names[k])
+    found = _in_pool if min(run.workers, len(todo)) > 1 else _one_by_one
+    for k, cost in zip(todo, found([jobs[k] for k in todo], run), strict=True):
+        take(k, cost)
     return [costs[k] for k in range(len(jobs))]
 
 
-def _one_by_one(jobs: list[Job], workers: int, deadline: float) -> Iterator[LayerCost | Illegal]:
+def _one_by_one(jobs: list[Job], run: _Run) -> Iterator[LayerCost | Illegal]:
     for k, job in enumerate(jobs):
-        yield _search(job, _share(deadline, len(jobs) - k, 1))
+        yield _search(job, run.hints.of(job), _share(run.deadline, len(jobs) - k, 1))
 
 
 def _share(deadline: float, jobs: int, workers: int) -> float:
@@ -158,15 +178,16 @@ def _share(deadline: float, jobs: int, workers: int) -> float:
     return deadline if math.isinf(deadline) else now + max(0.0, deadline - now) / math.ceil(jobs / workers)
 
 
-def _in_pool(jobs: list[Job], workers: int, deadline: float) -> Iterator[LayerCost | Illegal]:
+def _in_pool(jobs: list[Job], run: _Run) -> Iterator[LayerCost | Illegal]:
     from hwsim import processes, warm
 
     warm.compile_all()
+    workers = min(run.workers, len(jobs))
     pool = processes.start_pool(workers)
     try:
         waiting: deque[Future[LayerCost | Illegal]] = deque()
         for k, job in enumerate(jobs):
-            waiting.append(pool.submit(_search_in_time, job, deadline, len(jobs) - k, workers))
+            waiting.append(pool.submit(_search_in_time, job, run.hints.of(job), run.deadline, (len(jobs) - k, workers)))
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
@@ -177,8 +198,9 @@ def _in_pool(jobs: list[Job], workers: int, deadline: float) -> Iterator[LayerCo
         processes.end_pool(pool)
 
 
-def _search_in_time(job: Job, deadline: float, jobs: int, workers: int) -> LayerCost | Illegal:
-    return _search(job, _share(deadline, jobs, workers))
+def _search_in_time(job: Job, hints: Sequence[LoopNest], deadline: float, left: tuple[int, int]) -> LayerCost | Illegal:
+    """In a process of the pool; ``left`` are the jobs from this one on, and the processes that share them."""
+    return _search(job, hints, _share(deadline, *left))
 
 
 def _refuse(layer: Layer, reason: Illegal, where: str) -> HwsimError:
@@ -201,13 +223,15 @@ def profile_workload(
     use_cache: bool = True,
     time_limit: float | None = None,
     progress: Progress | None = None,
+    hints: Hints | None = None,
 ) -> NetworkCost:
-    """Cost of a network that was read already; see `profile`."""
+    """Cost of a network that was read already; see `profile`. With ``hints``, several designs help one another."""
     deadline = deadline_after(time_limit)
     goal, architecture = Objective.parse(objective), design.architecture
     layers = workload.layers()
     todo = [Job(layer.problem, design, goal, use_cache) for layer in layers]
-    costs = _map_all(todo, [layer.name for layer in layers], jobs, progress, deadline)
+    run = _Run(jobs, deadline, Hints() if hints is None else hints, progress)
+    costs = _map_all(todo, [layer.name for layer in layers], run)
     mapped = []
     for layer, cost in zip(layers, costs, strict=True):
         if isinstance(cost, Illegal):

@@ -11,7 +11,7 @@ from hwsim.design import load_design
 from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError
 from hwsim.hardware import Design
-from hwsim.network import profile_workload
+from hwsim.network import Hints, profile_workload
 from hwsim.objective import EDP, Objective
 from hwsim.shown import Shown
 from hwsim.workloads.onnx_reader import read_onnx
@@ -97,11 +97,13 @@ def study(
     workload = model if isinstance(model, Workload) else read_onnx(model, {})
     wanted = columns([parse_group(group) if isinstance(group, str) else group for group in groups])
     designs = [load_design(arch, settings, own_prices=True) for _, settings in wanted]
-    out = Study()
+    out, hints = Study(), Hints()
     for (name, settings), design in zip(wanted, designs, strict=True):
         tell = None if progress is None else lambda done, total, _, name=name: progress(done, total, name)
         try:
-            cost = profile_workload(workload, design, objective, jobs=jobs, use_cache=use_cache, progress=tell)
+            cost = profile_workload(
+                workload, design, objective, jobs=jobs, use_cache=use_cache, progress=tell, hints=hints
+            )
         except HwsimError as error:
             raise HwsimError(error.message, where=f"{name}: {error.where}") from error
         out.append(Variant(name, settings, design, cost))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwsim.cost import LayerCost, NetworkCost, NetworkLayer
 from hwsim.errors import HwsimError, printable
+from hwsim.reports import units
+from hwsim.reports.columns import change
 from hwsim.rubric import Score
 from hwsim.whatif import Study, limited_by
 
@@ -153,7 +155,7 @@ def _network_html(cost: NetworkCost) -> str:
             "cycles": x.cost.cycles,
             "utilization (%)": 100 * x.cost.utilization,
             "energy (µJ)": x.cost.energy_pj * 1e-6,
-            "of all": _bar(*(_share(x.count * x.cost.energy_pj, whole) for whole in (most, cost.energy_pj))),
+            "of all": _bar(*(units.share(x.count * x.cost.energy_pj, whole) for whole in (most, cost.energy_pj))),
         }
         for x in cost.layers
     ]
@@ -277,13 +279,9 @@ def _bar(width: float, share: float) -> _Html:
     return _Html(f"{bar} {100 * share:.1f}%")
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
-
-
 def _change(value: float, base: float) -> str:
-    share = _share(value, base) - 1 if base else 0.0
-    return f"{100 * share:+.1f}%" if abs(share) >= 5e-4 else ""
+    share = change(value, base)
+    return "" if share is None else f"{100 * share:+.1f}%"
 
 
 def _value(value: Any, unit: str) -> str:

@@ -18,7 +18,7 @@ from hwsim.energy import EnergyTable
 from hwsim.errors import printable
 from hwsim.hardware import Design
 from hwsim.reports import units
-from hwsim.reports.columns import Column, component_names, from_variants, known_figures, layer_names
+from hwsim.reports.columns import Column, change, component_names, from_variants, known_figures, layer_names
 from hwsim.reports.figures import gap
 from hwsim.rubric import Score
 from hwsim.whatif import Study
@@ -404,9 +404,9 @@ def _cell(value: object) -> str:
 
 def _change(value: float, base: float, shown: str) -> Text:
     """A figure with its change; green where it fell, red where it rose (all figures here are better when less)."""
-    if base == 0 or abs(value / base - 1) < 5e-4:
+    share = change(value, base)
+    if share is None:
         return line(shown)
-    share = value / base - 1
     return Text.assemble(shown, (f"  {100 * share:+.1f}%", "green" if share < 0 else "red"))
 
 

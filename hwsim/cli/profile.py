@@ -11,7 +11,7 @@ from hwsim.cli.options import HardwareOptions, ModelOptions, Outputs, SearchOpti
 from hwsim.cli.shared import Tell, progress_bar
 from hwsim.cost import NetworkCost
 from hwsim.design import Design, load_design
-from hwsim.network import profile_workload
+from hwsim.network import Hints, profile_workload
 from hwsim.provenance import Inputs, command, design_sha256
 from hwsim.reports.report import ProfileReport
 from hwsim.whatif import price_note
@@ -44,6 +44,7 @@ def _cost(
     workload: Workload, design: Design, hardware: HardwareOptions, search: SearchOptions, progress: Tell
 ) -> tuple[NetworkCost, tuple[str, ...]]:
     """What the network costs, and what is to be said of the prices of a changed design, which is among its notes."""
+    hints = Hints()
 
     def on(design: Design, time_limit: float | None) -> NetworkCost:
         return profile_workload(
@@ -54,6 +55,7 @@ def _cost(
             use_cache=not search.no_cache,
             time_limit=time_limit,
             progress=progress,
+            hints=hints,
         )
 
     cost = on(design, search.time_limit)

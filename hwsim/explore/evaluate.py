@@ -21,7 +21,7 @@ from hwsim.explore.space import Model, Params, Space, read_space
 from hwsim.explore.weighted import Costs, Networks
 from hwsim.figure import Source, explored
 from hwsim.hardware import Design
-from hwsim.network import profile_workload
+from hwsim.network import Hints, profile_workload
 from hwsim.provenance import file_sha256
 from hwsim.rubric import read_accuracy
 from hwsim.spec.document import Field
@@ -90,6 +90,7 @@ class Evaluator:
         self.space: Space = read_space(Field(job.space, job.file))
         self.document = read_architecture(job.arch, job.arch_text)
         self._workloads: OrderedDict[tuple[Any, ...], Workload] = OrderedDict()
+        self._hints = Hints()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __call__(self, free: Mapping[str, Value]) -> Outcome:
@@ -124,7 +125,7 @@ class Evaluator:
         networks = (workloads, weights, accuracies)
         state.learn(figures("network", Networks(*networks)))
         objective = self.space.content.mapping_objective
-        costs = [profile_workload(workload, design, objective) for workload in workloads]
+        costs = [profile_workload(workload, design, objective, hints=self._hints) for workload in workloads]
         points = self._points(design, costs, weights, accuracies)
         state.learn(figures("mapping", Costs(*networks, costs, design, points)))
         objectives = {

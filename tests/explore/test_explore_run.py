@@ -264,9 +264,9 @@ def test_constraints_on_the_hardware_spare_the_mapping(tmp_path: Path, monkeypat
     ready = prepared(tmp_path, constraints=["compute_instances <= 32", "energy <= 1 * J"])
     mapped = []
 
-    def watched(*args: Any) -> Any:
+    def watched(*args: Any, **options: Any) -> Any:
         mapped.append(args)
-        return profile_workload(*args)
+        return profile_workload(*args, **options)
 
     monkeypatch.setattr("hwsim.explore.evaluate.profile_workload", watched)
     outcome = Evaluator(ready.job)({"kib": 4, "columns": 8, "rows": 16})

@@ -1,10 +1,12 @@
 """Hints (mappings of other designs) make the search faster and change nothing of what it finds."""
 
 import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hwsim import network
 from hwsim.cost import Illegal, LayerCost
 from hwsim.design import load_architecture
 from hwsim.design.settings import Setting
@@ -12,6 +14,9 @@ from hwsim.hardware import Design
 from hwsim.mapper import search
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
+from hwsim.network import Hints, map_layer
+from hwsim.whatif import study
+from hwsim.workloads import zoo
 from hwsim.workloads.problem import Problem, conv, depthwise, matmul
 from tests.mapper.test_mapper import OBJECTIVES, small_problem
 from tests.witness import enumerator
@@ -147,18 +152,34 @@ def test_a_hint_that_breaks_a_constraint_is_no_bound() -> None:
     assert result(search(problem, tight, energy, hints=[better.mapping])) == result(alone)
 
 
-def test_the_order_of_designs_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process remembers between designs is bounded, and changes no result."""
+def test_the_order_of_designs_does_not_matter() -> None:
+    """What is remembered between designs is bounded, and changes no result."""
     problem = depthwise({"C": 24, "R": 3, "S": 3, "P": 14, "Q": 14})
     rng = random.Random(3)
     designs = [design(rng) for _ in range(4)]
     seen = []
     for order in (range(4), range(3, -1, -1)):
-        monkeypatch.setattr(network, "_HINTS", {})
-        costs = {k: network.map_layer(problem, Design(*designs[k]), use_cache=False) for k in order}
+        hints = Hints()
+        costs = {k: map_layer(problem, Design(*designs[k]), use_cache=False, hints=hints) for k in order}
         seen.append([result(costs[k]) for k in range(4)])
-        assert sum(map(len, network._HINTS.values())) <= network._MOST_HINTS
+        assert 1 < len(hints) <= Hints.MOST
     assert seen[0] == seen[1]
+
+
+def test_the_designs_of_a_study_help_one_another_and_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[int] = []
+
+    def watched(*args: Any, hints: Sequence[Mapping], **options: Any) -> Any:
+        given.append(len(hints))
+        return search(*args, hints=hints, **options)
+
+    monkeypatch.setattr("hwsim.mapper.search", watched)
+    model = zoo.write("lenet5", tmp_path / "lenet5.onnx")
+    for _ in range(2):
+        found = study(model, "simple_ws", ["shared_glb.depth=4096"], use_cache=False)
+        layers = len(found[0].cost.layers)
+        assert given == [0] * layers + [1] * layers
+        given.clear()
 
 
 @pytest.mark.parametrize(("width", "depth", "words", "node"), [(24, 4096, 16, "45nm"), (64, 2048, 128, "32nm")])
