@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from hwsim import counting as kernel
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import ComputeCost, DataSpaceCost, Illegal, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
+from hwsim.legality import capacity_faults, structure_faults
 from hwsim.mapping import Mapping
 from hwsim.workloads.problem import DataSpace, Problem
 
@@ -81,47 +81,6 @@ def switch_array(architecture: Architecture, data_space: str) -> npt.NDArray[np.
     return out
 
 
-def _structure_faults(problem: Problem, architecture: Architecture, mapping: Mapping) -> Iterator[Illegal]:
-    """What is wrong with the loops themselves, before anything is counted."""
-    products = {name: 1 for name, _ in problem.dims}
-    for placed in mapping.levels:
-        for loop in (*placed.temporal, *placed.spatial):
-            if loop.bound < 1:
-                yield Illegal(placed.level, "", f"the bound of the loop over {loop.dim} is below 1", 1, loop.bound)
-            products[loop.dim] *= loop.bound
-    for name, size in problem.dims:
-        if products[name] != size:
-            yield Illegal("", "", f"the factors of dimension {name} multiply to {products[name]}", products[name], size)
-    for level, placed in zip(architecture.levels, mapping.levels, strict=True):
-        x = math.prod(loop.bound for loop in placed.spatial if loop.axis == "X")
-        y = math.prod(loop.bound for loop in placed.spatial if loop.axis == "Y")
-        mesh = (level.mesh_x, level.mesh_y) if isinstance(level, Fanout) else (1, 1)
-        for axis, used, there in (("X", x, mesh[0]), ("Y", y, mesh[1])):
-            if used > there:
-                yield Illegal(level.name, "", f"the fan-out along {axis} is exceeded", used, there)
-        if isinstance(level, Fanout) and x * y < level.min_instances:
-            reason = "fewer instances are in use than min_utilization asks for"
-            yield Illegal(level.name, "", reason, level.min_instances, x * y)
-    for data_space in problem.data_spaces:
-        if not any(data_space.name in level.keep for level in mapping.levels):
-            yield Illegal("", data_space.name, "no level keeps the data space", 1, 0)
-
-
-def _capacity_faults(
-    problem: Problem, architecture: Architecture, counts: dict[str, npt.NDArray[np.float64]], mapping: Mapping
-) -> Iterator[Illegal]:
-    for k, level in enumerate(architecture.levels):
-        if not isinstance(level, Storage) or level.capacity is None:
-            continue
-        held = {d.name: int(counts[d.name][k, kernel.CAPACITY]) for d in problem.data_spaces}
-        needed = sum(held.values())
-        if needed > level.capacity:
-            largest = max(held, key=lambda name: held[name])
-            yield Illegal(level.name, largest, "the tiles do not fit", needed, level.capacity)
-        if needed < level.min_words:
-            yield Illegal(level.name, "", "the tiles fill less than min_utilization asks for", level.min_words, needed)
-
-
 def _throttling(level: Storage, counts: list[npt.NDArray[np.float64]], compute_cycles: int) -> float:
     """Share of full speed that a storage's bandwidth allows; ``counts`` are its rows, one per data space."""
     # Division comes before the sum, as in Timeloop: it decides the last bit, and so the rounding up.
@@ -177,7 +136,7 @@ def evaluate(
     Raises:
         HwsimError: an action that happens has no price.
     """
-    for fault in _structure_faults(problem, architecture, mapping):
+    for fault in structure_faults(problem, architecture, mapping):
         return fault
     nest = lower(problem, mapping)
     mesh = mesh_array(architecture)
@@ -196,7 +155,10 @@ def evaluate(
             mesh,
             switch_array(architecture, data_space.name),
         )
-    for fault in _capacity_faults(problem, architecture, counts, mapping):
+    held = [
+        {name: int(row[k, kernel.CAPACITY]) for name, row in counts.items()} for k in range(len(architecture.levels))
+    ]
+    for fault in capacity_faults(architecture, held):
         return fault
 
     compute_cycles = math.prod(int(b) for b, a in zip(nest.bound, nest.axis, strict=True) if a == 0)

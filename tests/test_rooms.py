@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("architecture", "counting", "energy", "files", "objective"),
     ("hardware", "provenance", "trainers", "workloads"),
     ("cost", "spec"),
+    ("legality",),
     ("array", "cache", "model", "pricing"),
     ("design", "mapper"),
     ("warm",),

@@ -17,8 +17,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.architecture import Architecture, Fanout, Storage
+from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal
+from hwsim.legality import capacity_faults, structure_faults
 from hwsim.mapping import Loop, Mapping
 from hwsim.workloads.problem import DataSpace, Problem
 
@@ -192,8 +193,8 @@ class Plan:
 def plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
     """The plan of a layer, or why the mapping cannot run.
 
-    The checks are the machine's own: factors, fan-outs, what is kept, whether the tiles fit, and whether enough is in
-    use. The last plans for arrays that are not large are kept, since a network runs the same layers for every image.
+    What rules it out is `hwsim.legality`'s, by this plan's own tiles. The last plans for arrays that are not large are
+    kept, since a network runs the same layers for every image.
     """
     used = math.prod(loop.bound for placed in mapping.levels for loop in placed.spatial)
     return (_kept_plan if used <= KEPT_MULTIPLIERS else _plan)(problem, architecture, mapping)
@@ -213,8 +214,7 @@ def per_plan(make: Callable[[Plan], Made]) -> Callable[[Plan], Made]:
 
 
 def _plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
-    fault = _fault(problem, architecture, mapping)
-    if fault is not None:
+    for fault in structure_faults(problem, architecture, mapping):
         return fault
     loops, across = strides(problem, mapping)
     used = [1]
@@ -246,8 +246,11 @@ def _plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Pla
             )
             chain.append(len(nodes) - 1)
         chains.append(tuple(chain))
-    fault = _misfit(architecture, mapping, nodes)
-    if fault is not None:
+    held: list[dict[str, int]] = [{} for _ in architecture.levels]
+    for node in nodes:
+        if 0 <= node.level < len(held):
+            held[node.level][problem.data_spaces[node.space].name] = node.words
+    for fault in capacity_faults(architecture, held):
         return fault
     boxes = tuple(_extent(space, problem.sizes) for space in problem.data_spaces)
     return Plan(problem, architecture, mapping, loops, tuple(nodes), tuple(chains), tuple(used), boxes)
@@ -263,45 +266,6 @@ def coefficients(space: DataSpace, dim: str) -> Vector:
 
 def _extent(space: DataSpace, sizes: dict[str, int]) -> Vector:
     return tuple(1 + sum(c * (sizes[d] - 1) for c, d in rank) for rank in space.projection)
-
-
-def _fault(problem: Problem, architecture: Architecture, mapping: Mapping) -> Illegal | None:
-    sizes = {name: 1 for name, _ in problem.dims}
-    for placed in mapping.levels:
-        for loop in (*placed.temporal, *placed.spatial):
-            if loop.bound < 1:
-                return Illegal(placed.level, "", f"the bound of the loop over {loop.dim} is below 1", 1, loop.bound)
-            sizes[loop.dim] *= loop.bound
-    for name, size in problem.dims:
-        if sizes[name] != size:
-            return Illegal("", "", f"the factors of dimension {name} multiply to {sizes[name]}", sizes[name], size)
-    for level, placed in zip(architecture.levels, mapping.levels, strict=True):
-        mesh = {"X": level.mesh_x, "Y": level.mesh_y} if isinstance(level, Fanout) else {"X": 1, "Y": 1}
-        for axis, there in mesh.items():
-            wanted = math.prod(loop.bound for loop in placed.spatial if loop.axis == axis)
-            if wanted > there:
-                return Illegal(level.name, "", f"the fan-out along {axis} is exceeded", wanted, there)
-        used = math.prod(loop.bound for loop in placed.spatial)
-        if isinstance(level, Fanout) and used < level.min_instances:
-            reason = "fewer instances are in use than min_utilization asks for"
-            return Illegal(level.name, "", reason, level.min_instances, used)
-    for space in problem.data_spaces:
-        if not any(space.name in placed.keep for placed in mapping.levels):
-            return Illegal("", space.name, "no level keeps the data space", 1, 0)
-    return None
-
-
-def _misfit(architecture: Architecture, mapping: Mapping, nodes: list[Node]) -> Illegal | None:
-    for index, level in enumerate(architecture.levels):
-        if not isinstance(level, Storage) or level.capacity is None:
-            continue
-        tiles = [(node.words, mapping, node.space) for node in nodes if node.level == index]
-        needed = sum(words for words, _, _ in tiles)
-        if needed > level.capacity:
-            return Illegal(level.name, "", "the tiles do not fit", needed, level.capacity)
-        if needed < level.min_words:
-            return Illegal(level.name, "", "the tiles fill less than min_utilization asks for", level.min_words, needed)
-    return None
 
 
 def strides(problem: Problem, mapping: Mapping) -> tuple[tuple[TimeLoop, ...], dict[int, tuple[tuple[Loop, int], ...]]]:
