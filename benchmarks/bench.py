@@ -36,7 +36,7 @@ def throughput(seconds: float = 3.0) -> tuple[float, float]:
 
     from hwsim import batch
     from hwsim.design import load_architecture
-    from hwsim.mapper.space import divisors
+    from hwsim.mapper.factors import divisors
     from hwsim.mapping import LevelMapping, Loop, Mapping
     from hwsim.model import evaluate
     from hwsim.workloads.problem import conv

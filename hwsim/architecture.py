@@ -233,6 +233,14 @@ class Architecture:
             return n
         raise KeyError(name)
 
+    def clusters(self, level: Storage) -> int:
+        """How many groups of a storage's instances make one wide access together (``cluster_size`` instances each).
+
+        Timeloop spreads the instances in use over as many clusters as there are, so that as many accesses are made as
+        instances are in use, or clusters there are, whichever is less.
+        """
+        return max(1, self.instances(level.name) // level.cluster_size)
+
     def bind(self, data_spaces: tuple[str, ...]) -> Architecture:
         """The architecture for a problem with these data spaces: 'all others' are filled in.
 

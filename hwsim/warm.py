@@ -13,9 +13,12 @@ import numpy as np
 from hwsim import counting, processes
 from hwsim.design import load_architecture
 from hwsim.kernel import on_disk
-from hwsim.mapper import labels as kernel
 from hwsim.mapper import search
-from hwsim.mapper.space import kernel_space, map_space
+from hwsim.mapper.grow import close_level
+from hwsim.mapper.label import LABEL, ORIGIN, TILE, Labels, new_cursor
+from hwsim.mapper.lower import kernel_space
+from hwsim.mapper.outer import complete
+from hwsim.mapper.space import map_space
 from hwsim.mapping import LevelMapping, Mapping
 from hwsim.model import evaluate
 from hwsim.workloads.problem import conv
@@ -56,15 +59,17 @@ def compile_last() -> None:
     space = map_space(conv({"C": 2}), architecture)
     arrays = kernel_space(space, energy)
     spaces = len(problem.data_spaces)
-    labels = np.ones((1, kernel.SPACE + kernel.PER_SPACE * spaces + kernel.SLIDING))
-    columns = np.zeros((1, kernel.INTS), np.int64)
+    table = Labels(np.zeros(1, LABEL), np.zeros((1, spaces), TILE), np.zeros(1, ORIGIN))
+    for name in LABEL.names or ():
+        if LABEL[name] == np.float64:
+            table.label[name] = 1.0
+    table.tile["pending"] = 1.0
     child, keep = np.full(spaces, -1, np.int64), np.ones(spaces, np.bool_)
     parents = np.ones((spaces, len(architecture.levels)), np.bool_)
-    kernel.complete(arrays, np.zeros((1, 1), np.int64), labels, columns, child, keep, np.inf)
-    bounds, order, cursor, needed = np.empty(1), np.zeros(1, np.int64), np.zeros(kernel.CURSOR, np.int64), np.zeros(2)
-    head = np.full(int(np.prod(arrays.ndiv)), -1, np.int64)
-    state = (bounds, order, head, cursor, needed)
-    kernel.close_level(arrays, 1, labels, columns, *state, child, keep, child, parents, np.inf, True)
+    complete(arrays, np.zeros((1, 1), np.int64), table, child, keep, np.inf)
+    head = np.full(int(np.prod(arrays.keys.ndiv)), -1, np.int64)
+    state = (np.empty(1), np.zeros(1, np.int64), head, new_cursor(), np.zeros(2))
+    close_level(arrays, 1, table, *state, child, keep, child, parents, np.inf, True)
 
 
 if __name__ == "__main__":

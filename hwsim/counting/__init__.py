@@ -9,7 +9,7 @@ loops ``start[l] … start[l+1]`` belong to level ``l``, its temporal loops firs
 ones from ``spatial_start[l]``. ``start[levels]`` is the number of loops: below it stands the datapath.
 """
 
-from hwsim.counting.fanout import distinct, distinct_boxes, linked, offsets
+from hwsim.counting.fanout import distinct, distinct_boxes, linked, mesh_columns_rows, offsets
 from hwsim.counting.fills import advance, new_rows, tile_fills
 from hwsim.counting.geometry import nest_geometry, volume
 from hwsim.counting.nest import (
@@ -27,6 +27,7 @@ from hwsim.counting.nest import (
     TILE,
     UPDATES,
     count_data_space,
+    nearest,
     revisits,
     share_of,
 )
@@ -53,6 +54,8 @@ __all__ = [
     "distinct",
     "distinct_boxes",
     "linked",
+    "mesh_columns_rows",
+    "nearest",
     "nest_geometry",
     "new_rows",
     "offsets",

@@ -23,8 +23,8 @@ SWITCHES = 4
 ASKED, DELIVERED, HANDED, FANOUT, INSTANCES = range(5)
 
 
-@kernel()
-def _nearest(x: float) -> float:
+@kernel(forceinline=True)
+def nearest(x: float) -> float:
     """Round half up, as C++ rounds positive numbers."""
     return np.floor(x + 0.5)
 
@@ -165,12 +165,12 @@ def count_data_space(
         out[level, LINKS] = np.floor(peer)
         if read_write:
             first = 0.0 if switches[READ_FIRST, level] else np.float64(partition)
-            out[level, UPDATES] = _nearest(content)
-            out[level, READS] = _nearest(revisits(content + peer, first))
+            out[level, UPDATES] = nearest(content)
+            out[level, READS] = nearest(revisits(content + peer, first))
             out[level, REDUCTIONS] = out[level, READS]
-            out[level, FILLS] = _nearest(revisits(share + peer, 0.0 if outermost else first))
+            out[level, FILLS] = nearest(revisits(share + peer, 0.0 if outermost else first))
         else:
-            out[level, READS] = _nearest(content + peer)
+            out[level, READS] = nearest(content + peer)
             out[level, FILLS] = np.floor(share + peer)
         outermost = False
     return out

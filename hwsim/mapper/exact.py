@@ -11,9 +11,10 @@ from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Certificate, Illegal, LayerCost
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
+from hwsim.mapper.arrays import Space
 from hwsim.mapper.infeasible import contradiction
-from hwsim.mapper.labels import Space
-from hwsim.mapper.space import Limits, MapSpace, aimed, kernel_space, key_count, map_space, most_keys
+from hwsim.mapper.lower import aimed, kernel_space, key_count, most_keys
+from hwsim.mapper.space import Limits, MapSpace, map_space
 from hwsim.mapper.walk import SLACK, Clock, OutOfTime, Progress, Walk, why_empty
 from hwsim.mapping import Mapping
 from hwsim.objective import Objective
@@ -105,10 +106,10 @@ def _lowered(space: MapSpace, energy: EnergyTable, clock: Clock) -> tuple[Space 
 def _floor(space: MapSpace, arrays: Space, energy: EnergyTable, figure: str) -> float:
     """What no mapping undercuts, whatever its factors: full fan-outs, and every data space moved once."""
     fans = [x for x in space.architecture.levels if isinstance(x, Fanout)]
-    cycles = arrays.macs / min(arrays.macs, math.prod(x.mesh_x * x.mesh_y for x in fans))
-    pj = arrays.macs * energy.price(space.architecture.compute.name, "compute")
+    cycles = arrays.work.macs / min(arrays.work.macs, math.prod(x.mesh_x * x.mesh_y for x in fans))
+    pj = arrays.work.macs * energy.price(space.architecture.compute.name, "compute")
     for s in range(len(space.problem.data_spaces)):
-        pj += min(arrays.reach[p, s] for p, may in enumerate(space.may_keep) if may[s])
+        pj += min(arrays.uses[p, s]["reach"] for p, may in enumerate(space.may_keep) if may[s])
     return {"edp": pj * cycles, "energy": pj, "latency": cycles}[figure]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hwsim.architecture import Fanout, Level, LoopConstraint, Storage
 from hwsim.cost import Illegal
-from hwsim.mapper.space import MapSpace, divisors, factor_range
+from hwsim.mapper.factors import divisors
+from hwsim.mapper.space import MapSpace, factor_range
 
 
 def _loops(level: Level) -> LoopConstraint:

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.architecture import Fanout, Storage
-from hwsim.mapper.space import MapSpace, divisors, factor_range, spatial_axes
+from hwsim.mapper.factors import divisors
+from hwsim.mapper.space import MapSpace, factor_range, spatial_axes
 
 IntArray = npt.NDArray[np.int64]
 Room = tuple[int, ...]  # what may still be placed along X and Y of every fan-out, and how much must be

@@ -6,24 +6,26 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hwsim.architecture import Fanout, Storage
 from hwsim.cost import Illegal, LayerCost
 from hwsim.energy import EnergyTable
-from hwsim.mapper import labels as kernel
+from hwsim.kernel import BoolArray, IntArray
+from hwsim.mapper.arrays import Space, digit
+from hwsim.mapper.bound import lower_bound, promising
+from hwsim.mapper.front import diverse
+from hwsim.mapper.grow import DONE, FULL, PAUSED, WAYS, close_level, grow_level
+from hwsim.mapper.label import CLOSED, EPS, LABEL, ORIGIN, TILE, Labels, Records, label_bytes, new_cursor
+from hwsim.mapper.outer import complete
 from hwsim.mapper.space import Limits, MapSpace
+from hwsim.mapper.step import hand_on
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.objective import Figure
 
 Progress = Callable[[float, float, float], None]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 AXES = ("", "X", "Y")
 
 BEAM = 8  # labels kept per level by the quick first dive
@@ -72,13 +74,13 @@ class Clock:
 class _Stage:
     """One level's finished labels with what is needed to read their loops back.
 
-    ``origin`` is, per label, (pass, index in the pass); ``passes`` hold the integer columns of each pass
+    ``origin`` is, per label, (pass, index in the pass); ``passes`` hold each pass's `Origin` records
     and, per base label of the pass, the label it continues at the previous stage.
     """
 
     keep: frozenset[str]
     bases: list[IntArray]
-    passes: list[IntArray]
+    passes: list[Records]
     origin: IntArray
 
 
@@ -87,7 +89,7 @@ class Walk:
     """The search for the mapping with the least of one figure, within limits on others.
 
     Attributes:
-        arrays: `hwsim.mapper.labels.Space` of the space, aimed at the figure.
+        arrays: the space as the kernels read it, aimed at the figure.
         final: the mapping found counts, so that it must not depend on what was known before; else its value alone.
         floor: no mapping at all undercuts it.
         known: bounds the walk.
@@ -98,7 +100,7 @@ class Walk:
 
     space: MapSpace
     energy: EnergyTable
-    arrays: Any
+    arrays: Space
     figure: Figure
     limits: Limits
     clock: Clock
@@ -122,16 +124,13 @@ class Walk:
     _served: dict[tuple[int, frozenset[str] | None], BoolArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.keys = math.prod(self.arrays.ndiv.tolist())
+        self.keys = math.prod(self.arrays.keys.ndiv.tolist())
         self.limit = self._memory()
         self.dive_until = max(self.clock.deadline, time.perf_counter() + GRACE)
 
     def _memory(self) -> int:
         """Partial mappings that there is memory for."""
-        return LABEL_BYTES // (8 * (self._columns() + kernel.INTS + 1)) - self.held
-
-    def _columns(self) -> int:
-        return kernel.SPACE + kernel.PER_SPACE * len(self.space.problem.data_spaces) + kernel.SLIDING
+        return LABEL_BYTES // label_bytes(len(self.space.problem.data_spaces)) - self.held
 
     # -- values ------------------------------------------------------------------------------------
 
@@ -266,21 +265,26 @@ class Walk:
 
     def run(self, beam: int | None) -> None:
         """One walk over all levels; with a beam only that many labels go on from each."""
-        spaces = self.space.problem.data_spaces
-        first = np.zeros((1, self._columns()))
-        compute = self.energy.price(self.space.architecture.compute.name, "compute")
-        first[0, kernel.ENERGY] = self.arrays.macs * compute
-        first[0, [kernel.SPATIAL, kernel.USED_X, kernel.USED_Y, kernel.LEAST_SLOW, kernel.MOST_SLOW]] = 1.0
-        for s in range(len(spaces)):
-            first[0, kernel.SPACE + s * kernel.PER_SPACE + kernel.PENDING] = self.arrays.macs
-        child = np.full(len(spaces), -1, np.int64)
+        spaces = len(self.space.problem.data_spaces)
+        first, child = self._nothing(), np.full(spaces, -1, np.int64)
         last = len(self.space.architecture.levels) - 1
-        ints = np.zeros((1, kernel.INTS), np.int64)
-        energy, cycles = kernel.lower_bound(self.arrays, first[0], 0, last, 0, child, self._parents(last, None))
+        parents = self._parents(last, None)
+        energy, cycles = lower_bound(self.arrays, first.label[0], first.tile[0], 0, last, 0, child, parents)
         if self.arrays.exact:
             self.floor = {"edp": energy * cycles, "energy": energy, "latency": cycles}[self.figure.name]
-        self._level(last, first, ints, child, [], beam)
+        self._level(last, first, child, [], beam)
         self.walked = self.walked or beam is None
+
+    def _nothing(self) -> Labels:
+        """The label inside of which there is nothing but the datapath."""
+        spaces = len(self.space.problem.data_spaces)
+        first = Labels(np.zeros(1, LABEL), np.zeros((1, spaces), TILE), np.zeros(1, ORIGIN))
+        macs = self.arrays.work.macs
+        first.label["energy"] = macs * self.energy.price(self.space.architecture.compute.name, "compute")
+        for name in ("spatial", "used_x", "used_y", "least_slow", "most_slow"):
+            first.label[name] = 1.0
+        first.tile["pending"] = macs
+        return first
 
     def _parents(self, level: int, keep: frozenset[str] | None) -> BoolArray:
         """(data spaces, levels) who may serve what is pending at a level: that level itself if ``keep`` says so."""
@@ -298,9 +302,7 @@ class Walk:
         self._served[level, keep] = out
         return out
 
-    def _level(
-        self, level: int, F: FloatArray, I: IntArray, child: IntArray, stages: list[_Stage], beam: int | None
-    ) -> None:
+    def _level(self, level: int, table: Labels, child: IntArray, stages: list[_Stage], beam: int | None) -> None:
         """Take labels through one level and on outwards, for every choice of what the level keeps."""
         spaces = self.space.problem.data_spaces
         for keep in self.space.keeps[level]:
@@ -311,9 +313,9 @@ class Walk:
                 return
             kept = np.array([d.name in keep for d in spaces])
             parents = self._parents(level, keep)
-            groups = self._by_movable(F, self._promising(level, F, I, child, parents))
+            groups = self._by_movable(table, self._promising(level, table, child, parents))
             if level == 0:
-                self._complete(groups, F, I, child, kept, keep, stages, beam)
+                self._complete(groups, table, child, kept, keep, stages, beam)
                 continue
             bases, made = [], []
             for movable, group in groups:
@@ -321,45 +323,43 @@ class Walk:
                     break
                 edges, covering = self.space.automaton(level, movable)
                 bases.append(group)
-                made.append(self._grow(level, edges, covering, F[group], I[group], child, kept, parents, beam))
+                made.append(self._grow(level, edges, covering, table, group, child, kept, parents, beam))
             if self.stop(beam):  # nothing would go on from here: large tables need not be put together
                 self.complete = self.complete and beam is not None
                 return
             if not made:
                 continue
-            passes = [i for _, i in made]
-            picks = [np.flatnonzero(i[:, kernel.ALIVE] == 1) for i in passes]
+            passes = [x.origin for x in made]
+            picks = [np.flatnonzero(x["alive"] == 1) for x in passes]
             origin = np.concatenate([np.stack([np.full_like(p, q), p], axis=1) for q, p in enumerate(picks)])
-            all_f = np.concatenate([f[p] for (f, _), p in zip(made, picks, strict=True)])
-            all_i = np.concatenate([i[p] for (_, i), p in zip(made, picks, strict=True)])
+            grown = Labels.joined([x.take(p) for x, p in zip(made, picks, strict=True)])
             del made
-            if level == len(self.space.keeps) - 1 and self.arrays.hands_on.any():
-                self._hand_on(level, all_f, origin, passes)
-            after = np.where(kept, level, child) if self.arrays.storage[level] else child
-            alive = self._close_level(level, all_f, all_i, child, kept, after, beam)
+            if level == len(self.space.keeps) - 1 and self.arrays.operands["hands_on"].any():
+                self._hand_on(level, grown, origin, passes)
+            after = np.where(kept, level, child) if self.arrays.levels[level]["storage"] else child
+            alive = self._close_level(level, grown, child, kept, after, beam)
             if len(alive):
                 stage = _Stage(keep, bases, passes, origin[alive])
-                all_f, all_i = all_f[alive], all_i[alive]
+                grown = grown.take(alive)
                 self.held += len(alive)
-                self._level(level - 1, all_f, all_i, after, [*stages, stage], beam)
+                self._level(level - 1, grown, after, [*stages, stage], beam)
                 self.held -= len(alive)
 
-    def _promising(self, level: int, F: FloatArray, I: IntArray, child: IntArray, parents: BoolArray) -> IntArray:
+    def _promising(self, level: int, table: Labels, child: IntArray, parents: BoolArray) -> IntArray:
         """Indices of the labels that may beat the best mapping, now that it is known what the level keeps."""
-        if len(F) <= PART:
-            found: IntArray = kernel.promising(self.arrays, level, F, I, child, parents, self.target())
+        if table.count <= PART:
+            found: IntArray = promising(self.arrays, level, table, child, parents, self.target())
             return found
         parts = [
-            kernel.promising(self.arrays, level, F[p], I[p], child, parents, self.target()) + p.start
-            for p in _parts(len(F))
+            promising(self.arrays, level, table.part(p), child, parents, self.target()) + p.start
+            for p in _parts(table.count)
         ]
         return np.concatenate(parts)
 
     def _complete(
         self,
         groups: list[tuple[frozenset[str], IntArray]],
-        F: FloatArray,
-        I: IntArray,
+        table: Labels,
         child: IntArray,
         kept: BoolArray,
         keep: frozenset[str],
@@ -373,7 +373,7 @@ class Walk:
             array = np.array(orders, np.int64).reshape(len(orders), -1)
             for part in _parts(len(group)):
                 labels = group[part]
-                values = kernel.complete(self.arrays, array, F[labels], I[labels], child, kept, self.target())
+                values = complete(self.arrays, array, table.take(labels), child, kept, self.target())
                 found = np.isfinite(values)
                 if not found.any():
                     continue
@@ -388,12 +388,12 @@ class Walk:
                     break
             self.labels += len(group)
         for bound, label, order in sorted(finished):
-            if self.best is not None and bound * (1 + kernel.EPS) >= self.value(self.best):
+            if self.best is not None and bound * (1 + EPS) >= self.value(self.best):
                 break
             if self.stop(beam) and self.best is not None:
                 self.complete = self.complete and beam is not None
                 break
-            mapping = self._mapping(stages, label, order, int(I[label, kernel.KEY]), keep)
+            mapping = self._mapping(stages, label, order, int(table.origin[label]["key"]), keep)
             cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
             if isinstance(cost, LayerCost):
                 if self.better(cost):
@@ -401,14 +401,12 @@ class Walk:
                     self.tell()
                 self.open_bound = min(self.open_bound, bound)
 
-    def _by_movable(self, F: FloatArray, labels: IntArray) -> list[tuple[frozenset[str], IntArray]]:
+    def _by_movable(self, table: Labels, labels: IntArray) -> list[tuple[frozenset[str], IntArray]]:
         """Group labels by which data spaces still have a tile that has not moved (or a zone to go on)."""
         if not len(labels):
             return []
         names = [d.name for d in self.space.problem.data_spaces]
-        last = kernel.SPACE + kernel.PER_SPACE * len(names)
-        modes = F[labels, kernel.SPACE + kernel.MODE : last : kernel.PER_SPACE]
-        code = (modes != kernel.CLOSED) @ (1 << np.arange(len(names)))
+        code = (table.tile["mode"][labels] != CLOSED) @ (1 << np.arange(len(names)))
         return [
             (frozenset(n for s, n in enumerate(names) if int(c) >> s & 1), labels[code == c]) for c in np.unique(code)
         ]
@@ -418,36 +416,29 @@ class Walk:
         level: int,
         edges: IntArray,
         covering: BoolArray,
-        F: FloatArray,
-        I: IntArray,
+        table: Labels,
+        group: IntArray,
         child: IntArray,
         kept: BoolArray,
         parents: BoolArray,
         beam: int | None,
-    ) -> tuple[FloatArray, IntArray]:
-        """The labels of a level from those inside it; see `labels.grow_level`."""
-        n = len(F)
+    ) -> Labels:
+        """The labels of a level from a group of those inside it; see `hwsim.mapper.grow.grow_level`."""
+        n = len(group)
         room = max(1024, 4 * n)
-        f, i, bounds = np.empty((room, F.shape[1])), np.empty((room, kernel.INTS), np.int64), np.zeros(room)
-        f[:n], i[:n] = F, I
-        i[:n, [kernel.PRED, kernel.DIM]] = -1
-        i[:n, [kernel.USED, kernel.STATE]] = 0
-        i[:n, kernel.ALIVE] = 1
-        head = np.full(self.keys, -1, np.int64)
-        cursor = np.zeros(kernel.CURSOR, np.int64)
-        cursor[[kernel.LABELS, kernel.LAST]] = n
+        made, bounds = table.some_with_room(group, room), np.zeros(room)
+        head, cursor = np.full(self.keys, -1, np.int64), new_cursor(n)
         width = WIDE if beam is None else beam
         # Of two placements that are alike in all figures one may let neighbours hand on at the datapath, the other not.
-        prune = self.prune and not (level == len(self.space.keeps) - 1 and self.arrays.hands_on.any())
+        prune = self.prune and not (level == len(self.space.keeps) - 1 and self.arrays.operands["hands_on"].any())
         most = min(self.limit, self._memory())
         while True:
-            status = kernel.grow_level(
+            status = grow_level(
                 self.arrays,
                 level,
                 edges,
                 covering,
-                f,
-                i,
+                made,
                 bounds,
                 head,
                 cursor,
@@ -458,64 +449,62 @@ class Walk:
                 width,
                 prune,
             )
-            if status == kernel.DONE:
+            if status == DONE:
                 break
-            if status == kernel.FULL and len(f) < most and not self.stop(beam):
-                room = min(2 * len(f), max(most, len(f) + kernel.WAYS))
-                f, i, bounds = _enlarged(f, room), _enlarged(i, room), _enlarged(bounds, room)
-            elif status == kernel.FULL or self.stop(beam):
+            if status == FULL and made.count < most and not self.stop(beam):
+                room = min(2 * made.count, max(most, made.count + WAYS))
+                made, bounds = made.with_room(room), np.concatenate([bounds, np.zeros(room - len(bounds))])
+            elif status == FULL or self.stop(beam):
                 # No room or no time for more: go on with those that there are.
-                self.complete = self.complete and beam is not None and status != kernel.FULL
-                cursor[kernel.FIRST] = cursor[kernel.LAST]
-        n = int(cursor[kernel.LABELS])
+                self.complete = self.complete and beam is not None and status != FULL
+                cursor["first"] = cursor["last"]
+        n = int(cursor["labels"])
         self.labels += n
         if self.cautious and self.labels >= self.limit:
             self.complete = False
-        return f[:n], i[:n] if len(i) <= 2 * n else i[:n].copy()
+        made = made.part(slice(n))
+        return made if len(bounds) <= 2 * n else made._replace(origin=made.origin.copy())
 
-    def _hand_on(self, level: int, F: FloatArray, origin: IntArray, passes: list[IntArray]) -> None:
-        """See `labels.hand_on`, for labels that have nothing but a fan-out's loops."""
+    def _hand_on(self, level: int, table: Labels, origin: IntArray, passes: list[Records]) -> None:
+        """See `hwsim.mapper.step.hand_on`, for labels that have nothing but a fan-out's loops."""
         fanout = self.space.architecture.levels[level]
         assert isinstance(fanout, Fanout)
         names = {d: k for k, d in enumerate(self.space.dims)}
-        for f, (q, k) in zip(F, origin, strict=True):
+        mesh = np.array([fanout.mesh_x, fanout.mesh_y], np.int64)
+        for tiles, (q, k) in zip(table.tile, origin, strict=True):
             placed = _by_axis(fanout, self._loops(passes[q], int(k))[0], self.space.dims)
-            table = [(names[x.dim], x.bound, AXES.index(x.axis)) for x in placed]
-            dim, bound, axis = np.array(table, np.int64).reshape(-1, 3).T.copy()
-            kernel.hand_on(self.arrays, f, dim, bound, axis, fanout.mesh_x, fanout.mesh_y)
+            rows = [(names[x.dim], x.bound, AXES.index(x.axis)) for x in placed]
+            dim, bound, axis = np.array(rows, np.int64).reshape(-1, 3).T.copy()
+            hand_on(self.arrays, tiles, dim, bound, axis, mesh)
 
-    def _loops(self, table: IntArray, k: int) -> tuple[list[Loop], int]:
+    def _loops(self, made: Records, k: int) -> tuple[list[Loop], int]:
         """The loops that a label has of its level, outer → inner, and the label that they were put around."""
         loops = []
-        while table[k, kernel.PRED] >= 0:
-            row = table[k]
-            loops.append(Loop(self.space.dims[row[kernel.DIM]], int(row[kernel.BOUND]), AXES[row[kernel.AXIS]]))
-            k = row[kernel.PRED]
+        while made[k]["pred"] >= 0:
+            row = made[k]
+            loops.append(Loop(self.space.dims[row["dim"]], int(row["bound"]), AXES[row["axis"]]))
+            k = int(row["pred"])
         return loops, k
 
     def _close_level(
         self,
         level: int,
-        F: FloatArray,
-        I: IntArray,
+        table: Labels,
         child: IntArray,
         kept: BoolArray,
         after: IntArray,
         beam: int | None,
     ) -> IntArray:
-        """Which labels go on from a level, best bound first; see `labels.close_level`."""
-        n = len(F)
-        bounds, order = np.empty(n), np.zeros(n, np.int64)
-        head = np.full(self.keys, -1, np.int64)
-        cursor = np.zeros(kernel.CURSOR, np.int64)
+        """Which labels go on from a level, best bound first; see `hwsim.mapper.grow.close_level`."""
+        bounds, order = np.empty(table.count), np.zeros(table.count, np.int64)
+        head, cursor = np.full(self.keys, -1, np.int64), new_cursor()
         needed = np.array(self.needed.get(level, [math.inf, 0.0]))
         parents = self._parents(level - 1, None)
         while (
-            kernel.close_level(
+            close_level(
                 self.arrays,
                 level,
-                F,
-                I,
+                table,
                 bounds,
                 order,
                 head,
@@ -528,16 +517,16 @@ class Walk:
                 self.target(),
                 self.prune,
             )
-            == kernel.PAUSED
+            == PAUSED
         ):
             if self.stop(beam):
                 self.complete = self.complete and beam is not None
                 break
         self.needed[level] = needed.tolist()
-        alive = order[: cursor[kernel.LABELS]]
-        alive = alive[I[alive, kernel.ALIVE] == 1]
+        alive = order[: int(cursor["labels"])]
+        alive = alive[table.origin["alive"][alive] == 1]
         if beam is not None:
-            alive = kernel.diverse(self.arrays, I, bounds, alive, beam)
+            alive = diverse(self.arrays, table.origin, bounds, alive, beam)
         found: IntArray = alive
         return found
 
@@ -547,7 +536,8 @@ class Walk:
         """Read the loops of a finished label back, from the outermost level inwards."""
         levels, dims, arrays = self.space.architecture.levels, self.space.dims, self.arrays
         loops = [
-            Loop(dims[d], int(arrays.size[d] // arrays.div[d, kernel.digit(arrays, key, d)])) for d in reversed(order)
+            Loop(dims[d], int(arrays.keys.size[d] // arrays.keys.div[d, digit(arrays, key, d)]))
+            for d in reversed(order)
         ]
         out = [LevelMapping(levels[0].name, temporal=tuple(x for x in loops if x.bound > 1), keep=keep)]
         for level, stage in zip(levels[1:], reversed(stages), strict=True):
@@ -565,12 +555,6 @@ def _parts(n: int) -> Iterator[slice]:
     """0 … n−1 in parts, one at least."""
     for begin in range(0, max(n, 1), PART):
         yield slice(begin, min(n, begin + PART))
-
-
-def _enlarged(table: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
-    out = np.zeros((rows, *table.shape[1:]), table.dtype)
-    out[: len(table)] = table
-    return out
 
 
 def _by_axis(fanout: Fanout, loops: list[Loop], dims: tuple[str, ...]) -> tuple[Loop, ...]:

@@ -122,7 +122,7 @@ MUTATIONS: dict[str, tuple[str, str]] = {
         "content = content * demand[FANOUT, between]",
     ),
     "partial sums are not read back": (
-        "out[level, READS] = _nearest(revisits(content + peer, first))",
+        "out[level, READS] = nearest(revisits(content + peer, first))",
         "out[level, READS] = 0.0",
     ),
     "first sums are read": ("np.float64(partition)", "0.0"),
@@ -132,8 +132,8 @@ MUTATIONS: dict[str, tuple[str, str]] = {
         "revisits(share + peer, 0.0)",
     ),
     "updates without the first": (
-        "out[level, UPDATES] = _nearest(content)",
-        "out[level, UPDATES] = _nearest(content - first)",
+        "out[level, UPDATES] = nearest(content)",
+        "out[level, UPDATES] = nearest(content - first)",
     ),
     "operands stay in the multipliers": (
         "fills = outside[last]  # rule 2: the datapath reads at every step",

@@ -15,8 +15,10 @@ import pytest
 from hwsim.architecture import Architecture, Compute, Fanout, Storage
 from hwsim.cost import LayerCost
 from hwsim.energy import Action, EnergyTable
-from hwsim.mapper import labels as kernel
-from hwsim.mapper.space import Limits, aimed, kernel_space, map_space
+from hwsim.mapper.lower import aimed, kernel_space
+from hwsim.mapper.outer import complete
+from hwsim.mapper.space import Limits, map_space
+from hwsim.mapper.step import may_link
 from hwsim.mapper.walk import Clock, Walk
 from hwsim.model import evaluate
 from hwsim.objective import FIGURES
@@ -34,13 +36,13 @@ class Complete(Walk):
         self.run(None)
         return self.met
 
-    def _complete(self, groups, F, I, child, kept, keep, stages, beam):  # type: ignore[no-untyped-def]  # noqa: E741
+    def _complete(self, groups, table, child, kept, keep, stages, beam):  # type: ignore[no-untyped-def]
         for movable, group in groups:
             orders = self.space.orders(0, movable)
             array = np.array(orders, np.int64).reshape(len(orders), -1)
-            values = kernel.complete(self.arrays, array, F[group], I[group], child, kept, np.inf)
+            values = complete(self.arrays, array, table.take(group), child, kept, np.inf)
             for k, q in np.argwhere(np.isfinite(values)):
-                key = int(I[group[k], kernel.KEY])
+                key = int(table.origin[group[k]]["key"])
                 mapping = self._mapping(stages, int(group[k]), orders[q], key, keep)
                 cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
                 if isinstance(cost, LayerCost):
@@ -91,7 +93,5 @@ def test_which_loops_may_move_a_tile_to_its_neighbour_s_place(inside: int, moves
     architecture = Architecture("sliding", levels, Compute("mac", "intmac"))
     space = kernel_space(map_space(problem, architecture), random_prices(random.Random(0), architecture))
     names = [d for d, n in problem.dims if n > 1]
-    label = np.zeros(kernel.SPACE + kernel.PER_SPACE * 3 + kernel.SLIDING)
-    label[kernel.SPACE + kernel.PER_SPACE * 3 + kernel.LMOVE] = 1.0
     x = np.array([inside if d == "P" else 1 for d in names], np.int64)
-    assert kernel._may_link(space, label, 0, names.index("R"), moves, 3, x) is linked
+    assert may_link(space, 1.0, 0, names.index("R"), moves, 3, x) is linked

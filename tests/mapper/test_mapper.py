@@ -193,8 +193,7 @@ def test_what_ends_in_the_middle_of_a_level_is_not_proved(monkeypatch: pytest.Mo
     from hwsim.mapper import exact, walk
 
     ends, exhaustive_run = [False], [False]
-    place = walk if where == "evaluate" else walk.kernel
-    run, stop, work = walk.Walk.run, walk.Walk.stop, getattr(place, where)
+    run, stop, work = walk.Walk.run, walk.Walk.stop, getattr(walk, where)
 
     def runs(self: walk.Walk, beam: int | None) -> None:
         exhaustive_run[0] = beam is None
@@ -203,7 +202,7 @@ def test_what_ends_in_the_middle_of_a_level_is_not_proved(monkeypatch: pytest.Mo
     def ending(*args: Any) -> Any:
         ends[0] = exhaustive_run[0]
         if ends[0] and where == "close_level":
-            return walk.kernel.PAUSED  # before any label was seen to go on
+            return walk.PAUSED  # before any label was seen to go on
         done = work(*args)
         if ends[0] and where == "evaluate":
             return replace(done, energy_pj=2 * done.energy_pj)  # so bad that others might still be better
@@ -212,7 +211,7 @@ def test_what_ends_in_the_middle_of_a_level_is_not_proved(monkeypatch: pytest.Mo
     monkeypatch.setattr(walk, "PART", 1)
     monkeypatch.setattr(walk.Walk, "run", runs)
     monkeypatch.setattr(walk.Walk, "stop", lambda self, beam=None: ends[0] or stop(self, beam))
-    monkeypatch.setattr(place, where, ending)
+    monkeypatch.setattr(walk, where, ending)
     # One choice of what is kept: there is no further one that would look at the clock.
     kept = Constraints(keep=frozenset({"Weights", "Inputs", "Outputs"}))
     levels = (Storage("DRAM", "DRAM", None, 16, 16, 1), Storage("buffer", "SRAM", 64, 16, 16, 1, constraints=kept))
@@ -242,7 +241,7 @@ def test_ties_that_nobody_could_look_at_stay_as_they_were(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("limit", ["read_bandwidth", "write_bandwidth", "shared_bandwidth"])
 def test_any_bandwidth_is_a_limit(limit: str) -> None:
-    from hwsim.mapper.space import kernel_space
+    from hwsim.mapper.lower import kernel_space
 
     architecture, energy = load_architecture("simple_ws")
     plain = [
@@ -253,9 +252,9 @@ def test_any_bandwidth_is_a_limit(limit: str) -> None:
         if isinstance(level, Storage):
             changed = replace(architecture, levels=(*plain[:k], replace(level, **{limit: 0.5}), *plain[k + 1 :]))
             space = kernel_space(map_space(matmul({"P": 4, "C": 8}), changed), energy)
-            assert list(space.limited) == [n == k for n in range(len(plain))] and space.may_throttle
+            assert list(space.levels["limited"]) == [n == k for n in range(len(plain))] and space.may_throttle
     without = replace(architecture, levels=tuple(plain))
-    assert not kernel_space(map_space(matmul({"P": 4, "C": 8}), without), energy).limited.any()
+    assert not kernel_space(map_space(matmul({"P": 4, "C": 8}), without), energy).levels["limited"].any()
 
 
 @pytest.mark.parametrize("name", ["simple_ws", "simple_os"])

@@ -65,9 +65,7 @@ def pack(problem: Problem, architecture: Architecture, mappings: Sequence[Mappin
 
     actions = ("read", "write", "update", "leak")
     prices = [[energy.price(x.name, a) for a in actions] if isinstance(x, Storage) else [0.0] * 4 for x in levels]
-    clusters = [
-        max(1, architecture.instances(x.name) // x.cluster_size) if isinstance(x, Storage) else 1 for x in levels
-    ]
+    clusters = [architecture.clusters(x) if isinstance(x, Storage) else 1 for x in levels]
     names = ("read_bandwidth", "write_bandwidth", "shared_bandwidth")
     return Packed(
         coef=coef,
