@@ -43,7 +43,7 @@ def distinct(offset: IntArray, skip: BoolArray) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def distinct_boxes(first: int, last: int, bound: IntArray, move: IntArray) -> int:
+def distinct_boxes(first: int, last: int, bound: IntArray, move: IntArray) -> np.int64:
     """Different boxes among the instances below spatial loops ``first`` … ``last−1`` (rule 6).
 
     Each is one access of the parent: the others are reached by multicast, or reduced on the way.
@@ -112,7 +112,7 @@ def linked(offset: IntArray, shift: IntArray, columns: int, rows: int) -> BoolAr
 
 
 @kernel()
-def mesh_columns_rows(first: int, last: int, bound: IntArray, axis: IntArray, mesh: IntArray) -> tuple[int, int]:
+def mesh_columns_rows(first: int, last: int, bound: IntArray, axis: IntArray, mesh: IntArray) -> tuple[np.int64, np.int64]:
     """Columns and rows among which neighbours are looked for: the mesh's, or those in use where these are more."""
     columns, rows = np.int64(1), np.int64(1)
     for i in range(first, last):
@@ -124,7 +124,7 @@ def mesh_columns_rows(first: int, last: int, bound: IntArray, axis: IntArray, me
 
 
 @njit(cache=True, error_model="numpy")
-def served(offset: IntArray, step: IntArray, columns: int, rows: int) -> tuple[int, int]:
+def served(offset: IntArray, step: IntArray, columns: int, rows: int) -> tuple[np.int64, np.int64]:
     """After a move: how many different boxes the parent still has to serve, and how many instances neighbours serve."""
     by_neighbours = linked(offset, step, columns, rows)
     return distinct(offset, by_neighbours), np.sum(by_neighbours)
@@ -141,7 +141,7 @@ def linked_traffic(
     extent: IntArray,
     outside: IntArray,
     mesh: IntArray,
-) -> tuple[int, int]:
+) -> tuple[np.int64, np.int64]:
     """What link transfers save at one spatial level (rule 8).
 
     A step can be served by neighbours if it wants boxes of the same shape as the step before.

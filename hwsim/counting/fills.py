@@ -36,7 +36,7 @@ def new_rows(distance: int, extent: int) -> int:
 
 
 @kernel()
-def new_part(extent: IntArray, shift: IntArray) -> int:
+def new_part(extent: IntArray, shift: IntArray) -> np.int64:
     """Elements that a box moved by ``shift`` does not share with where it was (rule 3).
 
     A move along one rank by less than the extent leaves an overlap; any other move

@@ -40,7 +40,7 @@ def nest_geometry(
 
 
 @kernel()
-def volume(extent: IntArray) -> int:
+def volume(extent: IntArray) -> np.int64:
     """Elements of a box."""
     v = np.int64(1)
     for r in range(extent.shape[0]):

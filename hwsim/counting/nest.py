@@ -39,7 +39,7 @@ def revisits(words: float, first: float) -> float:
 
 
 @kernel()
-def share_of(whole: int, part: int, of: int) -> int:
+def share_of(whole: int, part: int, of: int) -> np.int64 | int:
     """``whole · part // of`` for ``part`` ≤ ``of`` ≤ 2^62, though the product may not fit 64 bits."""
     if whole <= np.int64(2**63 - 1) // part:
         return whole * part // of

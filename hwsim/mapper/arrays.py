@@ -193,7 +193,7 @@ def placed(space: Space, key: int, x: IntArray) -> None:
 
 
 @kernel(forceinline=True)
-def extent_along(space: Space, x: IntArray, s: int, r: int) -> int:
+def extent_along(space: Space, x: IntArray, s: int, r: int) -> np.int64:
     """Extent along rank r of the box of data space s that x spans."""
     e = np.int64(1)
     for d in range(space.keys.size.shape[0]):

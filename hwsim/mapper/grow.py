@@ -55,7 +55,7 @@ def _way_open(space: Space, label: Label, level: int, d: int, b: int, axis: int,
 
 
 @kernel(forceinline=True)
-def _dims_needed(space: Space, level: int) -> int:
+def _dims_needed(space: Space, level: int) -> np.int64:
     """A bit per dimension of which the level must have a loop."""
     must = np.int64(0)
     for d in range(space.keys.size.shape[0]):

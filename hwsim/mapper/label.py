@@ -219,14 +219,14 @@ class Labels(NamedTuple):
         """All labels of several tables."""
         if len(parts) == 1:
             return parts[0]
-        out, n = cls.room(sum(x.count for x in parts), parts[0].tile.shape[1]), 0
+        out, n = cls.room(sum(x.number for x in parts), parts[0].tile.shape[1]), 0
         for part in parts:
             out.put(n, part)
-            n += part.count
+            n += part.number
         return out
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """How many they are."""
         return len(self.label)
 

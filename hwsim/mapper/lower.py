@@ -139,7 +139,7 @@ def _work(space: MapSpace) -> Work:
                 shared_rank[d] = k
     return Work(
         coef=coef,
-        relevant=coef.any(axis=1),
+        relevant=np.any(coef, axis=1),
         slides=slides,
         sliding=sliding,
         any_vague=len(shared) > (sliding >= 0),

@@ -347,12 +347,12 @@ class Walk:
 
     def _promising(self, level: int, table: Labels, child: IntArray, parents: BoolArray) -> IntArray:
         """Indices of the labels that may beat the best mapping, now that it is known what the level keeps."""
-        if table.count <= PART:
+        if table.number <= PART:
             found: IntArray = promising(self.arrays, level, table, child, parents, self.target())
             return found
         parts = [
             promising(self.arrays, level, table.part(p), child, parents, self.target()) + p.start
-            for p in _parts(table.count)
+            for p in _parts(table.number)
         ]
         return np.concatenate(parts)
 
@@ -451,8 +451,8 @@ class Walk:
             )
             if status == DONE:
                 break
-            if status == FULL and made.count < most and not self.stop(beam):
-                room = min(2 * made.count, max(most, made.count + WAYS))
+            if status == FULL and made.number < most and not self.stop(beam):
+                room = min(2 * made.number, max(most, made.number + WAYS))
                 made, bounds = made.with_room(room), np.concatenate([bounds, np.zeros(room - len(bounds))])
             elif status == FULL or self.stop(beam):
                 # No room or no time for more: go on with those that there are.
@@ -496,7 +496,7 @@ class Walk:
         beam: int | None,
     ) -> IntArray:
         """Which labels go on from a level, best bound first; see `hwsim.mapper.grow.close_level`."""
-        bounds, order = np.empty(table.count), np.zeros(table.count, np.int64)
+        bounds, order = np.empty(table.number), np.zeros(table.number, np.int64)
         head, cursor = np.full(self.keys, -1, np.int64), new_cursor()
         needed = np.array(self.needed.get(level, [math.inf, 0.0]))
         parents = self._parents(level - 1, None)
