@@ -112,7 +112,9 @@ def linked(offset: IntArray, shift: IntArray, columns: int, rows: int) -> BoolAr
 
 
 @kernel()
-def mesh_columns_rows(first: int, last: int, bound: IntArray, axis: IntArray, mesh: IntArray) -> tuple[np.int64, np.int64]:
+def mesh_columns_rows(
+    first: int, last: int, bound: IntArray, axis: IntArray, mesh: IntArray
+) -> tuple[np.int64, np.int64]:
     """Columns and rows among which neighbours are looked for: the mesh's, or those in use where these are more."""
     columns, rows = np.int64(1), np.int64(1)
     for i in range(first, last):
