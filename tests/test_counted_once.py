@@ -22,7 +22,7 @@ FAULTS = {
     "revisits": "lambda words, first: words",
     "nearest": "lambda x: np.floor(x + 0.5) + 2.0",
     "access_energy": "lambda words, block, price: 2.0 * right(words, block, price)",
-    "speed": "lambda read, write, read_limit, write_limit, shared_limit: 0.5 * right(read, write, read_limit, write_limit, shared_limit)",
+    "speed": "lambda *rates: 0.5 * right(*rates)",
 }
 
 LOOK = """
@@ -53,7 +53,8 @@ print("used by search", bool(users["hwsim.mapper"]))
 def counted():
     for case in cases("small_cases")[::9]:
         arch, energy = architecture(case.arch_name)
-        mine, walked = evaluate(case.problem, arch, case.mapping, energy), walk_cost(case.problem, arch, energy, case.mapping)
+        mine = evaluate(case.problem, arch, case.mapping, energy)
+        walked = walk_cost(case.problem, arch, energy, case.mapping)
         same = isinstance(mine, LayerCost) and mine.cycles == walked.cycles
         if not same or not math.isclose(mine.energy_pj, walked.total_energy_pj, rel_tol=1e-9):
             return False
