@@ -1,4 +1,4 @@
-"""The cost model: count the accesses of a mapping, then price them."""
+"""The cost model: whether a mapping is legal, how much it moves, and what that costs, one after the other."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from hwsim import counting as kernel
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import ComputeCost, DataSpaceCost, Illegal, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
+from hwsim.kernel import FloatArray, IntArray
 from hwsim.legality import capacity_faults, structure_faults
 from hwsim.mapping import Mapping
+from hwsim.traffic import Traffic
 from hwsim.workloads.problem import DataSpace, Problem
 
-IntArray = npt.NDArray[np.int64]
 AXES = {"": 0, "X": 1, "Y": 2}
+_SWITCHES = (kernel.NO_REUSE, kernel.READ_FIRST, kernel.NO_MULTICAST, kernel.NO_LINKS)
 
 
 def projection_matrix(problem: Problem, data_space: DataSpace) -> IntArray:
@@ -74,20 +76,48 @@ def switch_array(architecture: Architecture, data_space: str) -> npt.NDArray[np.
     out = np.zeros((kernel.SWITCHES, len(architecture.levels)), np.bool_)
     for k, level in enumerate(architecture.levels):
         temporal, spatial = level.constraints.temporal, level.constraints.spatial
-        out[kernel.NO_REUSE, k] = data_space in temporal.no_reuse
-        out[kernel.READ_FIRST, k] = data_space in temporal.rmw_first_update
-        out[kernel.NO_MULTICAST, k] = data_space in spatial.no_multicast
-        out[kernel.NO_LINKS, k] = data_space in spatial.no_link_transfer
+        off = (temporal.no_reuse, temporal.rmw_first_update, spatial.no_multicast, spatial.no_link_transfer)
+        for switch, names in zip(_SWITCHES, off, strict=True):
+            if data_space in names:
+                out[switch, k] = True
     return out
 
 
-def _throttling(level: Storage, counts: list[npt.NDArray[np.float64]], compute_cycles: int) -> float:
-    """Share of full speed that a storage's bandwidth allows; ``counts`` are its rows, one per data space."""
+def count(problem: Problem, architecture: Architecture, mapping: Mapping) -> Traffic:
+    """The traffic of a mapping whose loops are sound, as if there were no zeros."""
+    nest = lower(problem, mapping)
+    mesh = mesh_array(architecture)
+    counts = np.empty((len(architecture.levels), len(problem.data_spaces), kernel.COLUMNS))
+    for d, data_space in enumerate(problem.data_spaces):
+        counts[:, d] = kernel.count_data_space(
+            projection_matrix(problem, data_space),
+            data_space.read_write,
+            nest.dim,
+            nest.bound,
+            nest.axis,
+            nest.start,
+            nest.spatial_start,
+            np.array([data_space.name in level.keep for level in mapping.levels]),
+            mesh,
+            switch_array(architecture, data_space.name),
+        )
+    cycles = math.prod(int(b) for b, a in zip(nest.bound, nest.axis, strict=True) if a == 0)
+    instances = [1]
+    for placed in mapping.levels:
+        instances.append(instances[-1] * math.prod(loop.bound for loop in placed.spatial))
+    names = tuple(x.name for x in problem.data_spaces)
+    return Traffic.dense(names, cycles, tuple(instances), problem.macs, counts)
+
+
+def _throttling(level: Storage, traffic: Traffic, k: int) -> float:
+    """Share of full speed that the bandwidth of level ``k`` allows."""
+    if level.read_bandwidth is level.write_bandwidth is level.shared_bandwidth is None:
+        return 1.0
     # Division comes before the sum, as in Timeloop: it decides the last bit, and so the rounding up.
     read = write = 0.0
-    for row in counts:
-        read += float(row[kernel.READS]) / compute_cycles
-        write += float(row[kernel.FILLS] + row[kernel.UPDATES]) / compute_cycles
+    for row in traffic.actual[k].tolist():
+        read += row[kernel.READS] / traffic.cycles
+        write += (row[kernel.FILLS] + row[kernel.UPDATES]) / traffic.cycles
     limits = (level.read_bandwidth, level.write_bandwidth, level.shared_bandwidth)
     return float(kernel.speed(read, write, *(math.inf if x is None else x for x in limits)))
 
@@ -98,33 +128,76 @@ def _price(energy: EnergyTable, level: Storage, action: str, words: float) -> fl
 
 
 def _data_space_cost(
-    level: Storage, row: npt.NDArray[np.float64], instances: int, clusters: int, energy: EnergyTable
+    level: Storage, row: FloatArray, instances: int, clusters: int, energy: EnergyTable
 ) -> DataSpaceCost:
     """Price one row of counts: ``accessed · Σ ⌈words / block⌉ · price``.
 
     ``cluster_size`` instances share one wide access, and Timeloop spreads the instances in use over as
     many clusters as there are: ``accessed = min(instances in use, clusters)``.
     """
+    counts = row.tolist()
     columns = ((kernel.READS, "read"), (kernel.FILLS, "write"), (kernel.UPDATES, "update"))
-    prices = [_price(energy, level, action, row[column]) for column, action in columns]
+    prices = [_price(energy, level, action, counts[column]) for column, action in columns]
     pj = float(kernel.row_energy(row, level.block_size, *prices))
+    words = list(map(int, counts))
     return DataSpaceCost(
-        tile=int(row[kernel.TILE]),
-        capacity=int(row[kernel.CAPACITY]),
+        tile=words[kernel.TILE],
+        capacity=words[kernel.CAPACITY],
         instances=instances,
-        reads=int(row[kernel.READS]),
-        fills=int(row[kernel.FILLS]),
-        updates=int(row[kernel.UPDATES]),
-        temporal_reductions=int(row[kernel.REDUCTIONS]),
-        link_transfers=int(row[kernel.LINKS]),
+        reads=words[kernel.READS],
+        fills=words[kernel.FILLS],
+        updates=words[kernel.UPDATES],
+        temporal_reductions=words[kernel.REDUCTIONS],
+        link_transfers=words[kernel.LINKS],
         energy_pj=pj * min(instances, clusters),
+    )
+
+
+def price(
+    problem: Problem, architecture: Architecture, mapping: Mapping, traffic: Traffic, energy: EnergyTable
+) -> LayerCost:
+    """What traffic costs.
+
+    Raises:
+        HwsimError: an action that happens has no price.
+    """
+    speeds = [
+        _throttling(level, traffic, k) if isinstance(level, Storage) else 1.0
+        for k, level in enumerate(architecture.levels)
+    ]
+    level_cycles = [traffic.cycles if speed == 1 else math.ceil(traffic.cycles / speed) for speed in speeds]
+    cycles = max([traffic.cycles, *level_cycles])
+    levels = []
+    for k, (level, placed) in enumerate(zip(architecture.levels, mapping.levels, strict=True)):
+        spaces: dict[str, DataSpaceCost] = {}
+        leakage = 0.0
+        if isinstance(level, Storage):
+            instances = traffic.instances[k]
+            kept = placed.keep
+            clusters = max(1, architecture.instances(level.name) // level.cluster_size)
+            for d, name in enumerate(traffic.data_spaces):
+                if name in kept:
+                    spaces[name] = _data_space_cost(level, traffic.actual[k, d], instances, clusters, energy)
+            leakage = energy.price(level.name, "leak") * cycles * instances
+        levels.append(LevelCost(level.name, level_cycles[k], speeds[k], leakage, spaces))
+    macs = problem.macs
+    pj = macs * energy.price(architecture.compute.name, "compute")
+    compute = ComputeCost(architecture.compute.name, macs, traffic.instances[-1], pj)
+    return LayerCost(
+        problem=problem,
+        mapping=mapping,
+        levels=tuple(levels),
+        compute=compute,
+        cycles=cycles,
+        energy_pj=compute.energy_pj + sum(level.energy_pj for level in levels),
+        utilization=macs / (cycles * architecture.compute_instances),
     )
 
 
 def evaluate(
     problem: Problem, architecture: Architecture, mapping: Mapping, energy: EnergyTable
 ) -> LayerCost | Illegal:
-    """Cost of one problem under one mapping, as Timeloop counts it.
+    """Cost of one problem under one mapping, as Timeloop counts it: is it sound, what moves, does it fit, what is paid.
 
     Energy of a data space at a level is ``accessed · (⌈reads/block⌉·E_read + ⌈fills/block⌉·E_write
     + ⌈updates/block⌉·E_update)``; leakage of a level ``E_leak · cycles · instances in use``. The layer takes
@@ -138,62 +211,7 @@ def evaluate(
     """
     for fault in structure_faults(problem, architecture, mapping):
         return fault
-    nest = lower(problem, mapping)
-    mesh = mesh_array(architecture)
-    counts: dict[str, npt.NDArray[np.float64]] = {}
-    for data_space in problem.data_spaces:
-        keep = np.array([data_space.name in level.keep for level in mapping.levels])
-        counts[data_space.name] = kernel.count_data_space(
-            projection_matrix(problem, data_space),
-            data_space.read_write,
-            nest.dim,
-            nest.bound,
-            nest.axis,
-            nest.start,
-            nest.spatial_start,
-            keep,
-            mesh,
-            switch_array(architecture, data_space.name),
-        )
-    held = [
-        {name: int(row[k, kernel.CAPACITY]) for name, row in counts.items()} for k in range(len(architecture.levels))
-    ]
-    for fault in capacity_faults(architecture, held):
+    traffic = count(problem, architecture, mapping)
+    for fault in capacity_faults(architecture, traffic.held()):
         return fault
-
-    compute_cycles = math.prod(int(b) for b, a in zip(nest.bound, nest.axis, strict=True) if a == 0)
-    speeds = [
-        _throttling(level, [counts[d.name][k] for d in problem.data_spaces], compute_cycles)
-        if isinstance(level, Storage)
-        else 1.0
-        for k, level in enumerate(architecture.levels)
-    ]
-    level_cycles = [compute_cycles if speed == 1 else math.ceil(compute_cycles / speed) for speed in speeds]
-    cycles = max([compute_cycles, *level_cycles])
-
-    levels, instances = [], 1
-    for k, (level, placed) in enumerate(zip(architecture.levels, mapping.levels, strict=True)):
-        spaces: dict[str, DataSpaceCost] = {}
-        leakage = 0.0
-        if isinstance(level, Storage):
-            clusters = max(1, architecture.instances(level.name) // level.cluster_size)
-            for data_space in problem.data_spaces:
-                if data_space.name in placed.keep:
-                    row = counts[data_space.name][k]
-                    spaces[data_space.name] = _data_space_cost(level, row, instances, clusters, energy)
-            leakage = energy.price(level.name, "leak") * cycles * instances
-        levels.append(LevelCost(level.name, level_cycles[k], speeds[k], leakage, spaces))
-        instances *= math.prod(loop.bound for loop in placed.spatial)
-    macs = problem.macs
-    compute = ComputeCost(
-        architecture.compute.name, macs, instances, macs * energy.price(architecture.compute.name, "compute")
-    )
-    return LayerCost(
-        problem=problem,
-        mapping=mapping,
-        levels=tuple(levels),
-        compute=compute,
-        cycles=cycles,
-        energy_pj=compute.energy_pj + sum(level.energy_pj for level in levels),
-        utilization=macs / (cycles * architecture.compute_instances),
-    )
+    return price(problem, architecture, mapping, traffic, energy)

@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "figure", "kernel", "mapping", "processes", "shown"),
     ("hwsim", "arch_specs"),  # the package's top, which names what shows results; data
     ("architecture", "counting", "energy", "files", "objective"),
-    ("hardware", "provenance", "trainers", "workloads"),
+    ("hardware", "provenance", "traffic", "trainers", "workloads"),
     ("cost", "spec"),
     ("legality",),
     ("array", "cache", "model", "pricing"),
