@@ -7,7 +7,7 @@ itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Table
 
 from hwsim.architecture import Architecture, Fanout, Storage
@@ -46,7 +46,7 @@ def _factor_faults(problem: Problem, mapping: Mapping) -> Iterator[Illegal]:
             yield Illegal("", "", f"the factors of dimension {name} multiply to {products[name]}", products[name], size)
 
 
-def capacity_faults(architecture: Architecture, held: list[Table[str, int]]) -> Iterator[Illegal]:
+def capacity_faults(architecture: Architecture, held: Sequence[Table[str, int]]) -> Iterator[Illegal]:
     """Storages that the tiles overfill, or fill too little, outermost first.
 
     Args:
