@@ -281,7 +281,7 @@ class Walk:
         first = Labels(np.zeros(1, LABEL), np.zeros((1, spaces), TILE), np.zeros(1, ORIGIN))
         macs = self.arrays.work.macs
         first.label["energy"] = macs * self.energy.price(self.space.architecture.compute.name, "compute")
-        for name in ("spatial", "used_x", "used_y", "least_slow", "most_slow"):
+        for name in ("spatial", "used_x", "used_y", "least_slow", "most_slow", "extent"):
             first.label[name] = 1.0
         first.tile["pending"] = macs
         return first
