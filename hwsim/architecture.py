@@ -184,6 +184,8 @@ class Architecture:
         description: one line for ``hwsim archs``.
         source: the file it came from.
         containers: names of containers that occur once, and so are no levels.
+        names_outside: spatial directives name the storage outside a fan-out (v0.3 and older), not what is instantiated.
+        branches: names of the storages in each ``!Parallel``, all of which must say what they keep.
 
     Raises:
         HwsimError: more instances of the compute unit than `MAX_INSTANCES`.
@@ -196,6 +198,8 @@ class Architecture:
     description: str = ""
     source: str = ""
     containers: frozenset[str] = field(default=frozenset(), compare=False)
+    names_outside: bool = field(default=False, compare=False)
+    branches: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.compute_instances > MAX_INSTANCES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 from hwsim.errors import HwsimError, did_you_mean
@@ -60,6 +60,8 @@ class EnergyTable:
         name: where the table came from.
         instead_of: the given table that these estimates stand in for, since it is that of the unchanged design; "" if
             there is none.
+        unpriced: component name → why one or more of its actions have no price; those cost nothing in the totals, which
+            whoever shows them says.
 
     Raises:
         HwsimError: a price is no `Action`, or an area no finite number of 0 or more.
@@ -69,6 +71,7 @@ class EnergyTable:
     area_um2: dict[str, float]
     name: str = ""
     instead_of: str = ""
+    unpriced: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for component, table in self.actions.items():
@@ -83,8 +86,10 @@ class EnergyTable:
             checked_price(area, f"the area of component '{component}'")
 
     def price(self, component: str, action: str) -> float:
-        """Energy of one action in pJ; an action without a price is an error."""
+        """Energy of one action in pJ; one without a price is an error, or 0 where it is known to have none."""
         table = self.actions.get(component)
+        if component in self.unpriced and action not in (table or ()):
+            return 0.0
         if table is None:
             raise HwsimError(
                 f"component '{component}' has no energy table.{did_you_mean(component, self.actions)}", where=self.name
@@ -95,3 +100,13 @@ class EnergyTable:
                 where=self.name,
             )
         return table[action].energy_pj
+
+    def priced(self) -> EnergyTable:
+        """The table itself, where nothing in it lacks a price.
+
+        Raises:
+            HwsimError: a component does.
+        """
+        for component, reason in self.unpriced.items():
+            raise HwsimError(f"'{component}' has no price: {reason}", where=self.name)
+        return self

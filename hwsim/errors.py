@@ -67,6 +67,10 @@ class HwsimError(Exception):
         super().__init__(f"{self.where}: {self.message}" if where else self.message)
 
 
+class NotPriced(HwsimError):
+    """A component whose energy nobody knows; what it does can be counted all the same."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest known name, or the names where they are few."""
     names = sorted(set(known))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -61,8 +61,16 @@ def profile_data(cost: NetworkCost, architecture: Architecture) -> dict[str, Any
     }
 
 
-def evaluate_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict[str, Any]:
-    """One evaluated mapping in schema ``hwsim.evaluate/1``; counts are per instance, fan-outs have Timeloop's names."""
+def evaluate_data(
+    cost: LayerCost | Illegal, architecture: Architecture, unpriced: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """One evaluated mapping in schema ``hwsim.evaluate/1``; counts are per instance, fan-outs have Timeloop's names.
+
+    Args:
+        unpriced: component → why it has no price; its energies are null, and the totals are without them.
+    """
+    if unpriced and not isinstance(cost, Illegal):
+        return _without_prices(evaluate_data(cost, architecture), architecture, unpriced)
     names = {x.name: x.target if isinstance(x, Fanout) else x.name for x in architecture.levels}
     if isinstance(cost, Illegal):
         return {
@@ -84,7 +92,7 @@ def evaluate_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict
                 "cycles": level.cycles,
                 "throttling": level.throttling,
                 "leakage_pj": level.leakage_pj,
-                "data_spaces": {name: vars(space) for name, space in level.data_spaces.items()},
+                "data_spaces": {name: dict(vars(space)) for name, space in level.data_spaces.items()},
             }
             for level in cost.levels
         },
@@ -92,9 +100,23 @@ def evaluate_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict
     }
 
 
-def map_data(cost: LayerCost | Illegal, architecture: Architecture) -> dict[str, Any]:
+def _without_prices(data: dict[str, Any], architecture: Architecture, unpriced: Mapping[str, str]) -> dict[str, Any]:
+    """The data with null for energies that are not known, and why they are not."""
+    for name, level in data["levels"].items():
+        if name in unpriced:
+            level["leakage_pj"] = None
+            for space in level["data_spaces"].values():
+                space["energy_pj"] = None
+    if architecture.compute.name in unpriced:
+        data["compute"]["energy_pj"] = None
+    return data | {"not_priced": dict(unpriced)}
+
+
+def map_data(
+    cost: LayerCost | Illegal, architecture: Architecture, unpriced: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A search's result in schema ``hwsim.map/1``: the evaluated mapping and its certificate."""
-    data = {"schema": "hwsim.map/1", **evaluate_data(cost, architecture)}
+    data = {"schema": "hwsim.map/1", **evaluate_data(cost, architecture, unpriced)}
     if isinstance(cost, LayerCost) and isinstance(cost.certificate, Certificate):
         certificate = cost.certificate
         data |= {

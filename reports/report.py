@@ -42,7 +42,8 @@ class ProfileReport(Report):
         if self.layer is None:
             return [terminal.profile_table(self.cost)]
         title = f"{self.layer.name} ({self.layer.op}, ×{self.layer.count}) on {self.cost.arch}"
-        shown = terminal.layer_report(self.layer.cost, self.design.architecture, title)
+        unpriced = self.design.energy.unpriced
+        shown = terminal.layer_report(self.layer.cost, self.design.architecture, title, unpriced)
         return [shown, *(terminal.note(text) for text in self.notes)]
 
     def data(self) -> dict[str, Any]:

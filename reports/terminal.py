@@ -204,11 +204,25 @@ def loop_nest(cost: LayerCost, architecture: Architecture) -> str:
     return "\n".join(lines)
 
 
-def layer_report(cost: LayerCost, architecture: Architecture, title: str) -> RenderableType:
-    """One layer in depth: figures, loop nest, accesses and energy per level and data space, certificate."""
+def layer_report(
+    cost: LayerCost, architecture: Architecture, title: str, unpriced: Mapping[str, str] | None = None
+) -> RenderableType:
+    """One layer in depth: figures, loop nest, accesses and energy per level and data space, certificate.
+
+    Components in ``unpriced`` have no price, which stands in place of their energy.
+    """
+    unpriced = unpriced or {}
+
+    def priced(component: str, pj: float) -> tuple[str, str]:
+        if component in unpriced:
+            return "not priced", ""
+        return units.energy(pj), units.percent(units.share(pj, cost.energy_pj))
+
     head = line(f"{title}: {shape(cost.problem)}", style="bold")
+    lacking = f" (without {', '.join(unpriced)})" if unpriced else ""
     figures = line(
-        f"{units.energy(cost.energy_pj)}, {cost.cycles:,} cycles, utilization {units.percent(cost.utilization)}, "
+        f"{units.energy(cost.energy_pj)}{lacking}, {cost.cycles:,} cycles, "
+        f"utilization {units.percent(cost.utilization)}, "
         f"{cost.compute.computes:,} MACs on {cost.compute.instances} of {architecture.compute_instances} units"
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title="accesses per instance (words)", title_justify="left")
@@ -225,23 +239,13 @@ def layer_report(cost: LayerCost, architecture: Architecture, title: str) -> Ren
                 f"{space.reads:,}",
                 f"{space.fills:,}",
                 f"{space.updates:,}",
-                units.energy(space.energy_pj),
-                units.percent(units.share(space.energy_pj, cost.energy_pj)),
+                *priced(level.name, space.energy_pj),
             )
         if level.leakage_pj:
-            share = units.percent(units.share(level.leakage_pj, cost.energy_pj))
-            table.add_row(level.name, "leakage", "", "", "", "", "", units.energy(level.leakage_pj), share)
-    share = units.percent(units.share(cost.compute.energy_pj, cost.energy_pj))
+            table.add_row(level.name, "leakage", "", "", "", "", "", *priced(level.name, level.leakage_pj))
+    instances = f"{cost.compute.instances:,}"
     table.add_row(
-        cost.compute.name,
-        "compute",
-        f"{cost.compute.instances:,}",
-        "",
-        "",
-        "",
-        "",
-        units.energy(cost.compute.energy_pj),
-        share,
+        cost.compute.name, "compute", instances, "", "", "", "", *priced(cost.compute.name, cost.compute.energy_pj)
     )
     parts: list[RenderableType] = [head, figures, line(), Text(loop_nest(cost, architecture)), line(), table]
     if cost.certificate:
@@ -298,6 +302,8 @@ def energy_table(energy: EnergyTable, title: str = "energy per action") -> Table
             above = origin
         if component in energy.area_um2:
             table.add_row("", "area", f"{energy.area_um2[component]:,.0f} µm²", "", "")
+    for component, reason in energy.unpriced.items():
+        table.add_row(component, "not priced", "", "", reason)
     return table
 
 

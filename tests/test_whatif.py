@@ -65,7 +65,7 @@ def test_the_same_words_change_nothing_but_the_multiplier() -> None:
         ("glb.depth=3", "no component 'glb'"),
         ("shared_gbl.depth=3", "Did you mean 'shared_glb'?"),
         ("shared_glb.dept=3", "Did you mean 'depth'"),
-        ("shared_glb.depth=0", "at least 1"),
+        ("shared_glb.depth=-1", "at least 0"),
         ("shared_glb.depth=many", "many"),
         ("PE.meshX=0", "meshX"),
     ],

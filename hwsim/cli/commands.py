@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "archs": (
         "shipped:archs",
-        "The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action.",
+        "The architectures that come with hwsim; with a name (or files), its hierarchy and energy per action.",
     ),
     "energy": (
         "shipped:energy",

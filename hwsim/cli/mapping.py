@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,10 +13,10 @@ import typer
 from rich.console import RenderableType
 
 from hwsim import warm
-from hwsim.cli.options import JsonOrShown, ObjectiveOrNone
-from hwsim.cli.shared import check_outputs, console, show
-from hwsim.cost import Illegal
-from hwsim.design import Spec, load_specs
+from hwsim.cli.options import FileOptions, JsonOrShown, ObjectiveOrNone
+from hwsim.cli.shared import check_outputs, console, show, show_notes
+from hwsim.cost import Illegal, LayerCost
+from hwsim.design import Spec, load_each, load_specs
 from hwsim.errors import HwsimError
 from hwsim.files import is_standard_output, write_file
 from hwsim.mapper import pareto, search
@@ -29,25 +30,69 @@ from hwsim.reports.table import json_text
 
 def evaluate(
     specs: Annotated[list[Path], typer.Argument(help="Files with architecture, problem, mapping (together or apart).")],
+    files: FileOptions,
     json: JsonOrShown = None,
 ) -> None:
     """Cost of given mappings, as Timeloop counts them."""
     quiet = check_outputs(json=json)
-    loaded = load_specs(specs)
-    costs = []
-    for spec in loaded:
-        assert spec.mapping is not None
-        costs.append(evaluate_mapping(spec.problem, spec.architecture, spec.mapping, spec.energy))
+    results = [_evaluated(one) for one in load_each(specs, **files.given)]
+    for result in results:
+        if result.spec is not None:
+            show_notes(result.spec.notes, result.spec.energy.unpriced)
     if json is not None:
-        found = [data.evaluate_data(c, s.architecture) for c, s in zip(costs, loaded, strict=True)]
-        write_file(json, json_text(found))
-    if quiet:
-        return
-    for spec, cost in zip(loaded, costs, strict=True):
-        if isinstance(cost, Illegal):
-            place = spec.places[cost.level].where if cost.level in spec.places else f"{spec.name}: mapping"
-            raise HwsimError(f"the mapping is illegal: {terminal.why(cost)}", where=place)
-        show(terminal.layer_report(cost, spec.architecture, _title(spec)))
+        write_file(json, json_text([result.data() for result in results]))
+    if not quiet:
+        _show(results)
+    if any(result.spec is None for result in results):
+        raise typer.Exit(2)
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """One of several specifications: its cost, or why there is none."""
+
+    spec: Spec | None
+    cost: LayerCost | Illegal | HwsimError
+
+    @property
+    def fault(self) -> HwsimError | None:
+        """Why there is no cost; None where there is one."""
+        if isinstance(self.cost, HwsimError):
+            return self.cost
+        if isinstance(self.cost, Illegal) and self.spec is not None:
+            places = self.spec.places
+            where = places[self.cost.level].where if self.cost.level in places else f"{self.spec.name}: mapping"
+            return HwsimError(f"the mapping is illegal: {terminal.why(self.cost)}", where=where)
+        return None
+
+    def data(self) -> dict[str, Any]:
+        """In schema ``hwsim.evaluate/1``."""
+        if isinstance(self.cost, HwsimError):
+            return {"error": {"where": self.cost.where, "reason": self.cost.message}}
+        assert self.spec is not None
+        found = data.evaluate_data(self.cost, self.spec.architecture, self.spec.energy.unpriced)
+        return found | ({"notes": list(self.spec.notes)} if self.spec.notes else {})
+
+
+def _evaluated(one: Spec | HwsimError) -> _Evaluated:
+    if isinstance(one, HwsimError):
+        return _Evaluated(None, one)
+    assert one.mapping is not None
+    return _Evaluated(one, evaluate_mapping(one.problem, one.architecture, one.mapping, one.energy))
+
+
+def _show(results: Sequence[_Evaluated]) -> None:
+    """Costs on stdout; what is wrong with the others on stderr, or raised where there is one alone."""
+    faults = [result.fault for result in results if result.fault is not None]
+    if len(results) == 1 and faults:
+        raise faults[0]
+    for spec, cost in ((x.spec, x.cost) for x in results):
+        if spec is not None and isinstance(cost, LayerCost):
+            show(terminal.layer_report(cost, spec.architecture, _title(spec), spec.energy.unpriced))
+    for fault in faults:
+        print(f"hwsim: {fault}", file=sys.stderr)
+    if faults:
+        raise typer.Exit(2)
 
 
 @dataclass(frozen=True)
@@ -61,6 +106,7 @@ class _Found:
 
 def map_command(
     specs: Annotated[list[Path], typer.Argument(help="Files with architecture and problem (together or apart).")],
+    files: FileOptions,
     objective: ObjectiveOrNone = None,
     json: JsonOrShown = None,
     prove: Annotated[Path | None, typer.Option(help="Write mapping and certificate as JSON.")] = None,
@@ -74,7 +120,8 @@ def map_command(
 ) -> None:
     """The best mapping of a problem, with its certificate."""
     quiet = check_outputs(json=json, prove=prove)
-    spec = _one(load_specs(specs, "problem"))
+    spec = _one(load_specs(specs, "problem", **files.given))
+    show_notes(spec.notes, spec.energy.unpriced)
     warm.start()
     found = _front(spec, time_limit) if front else _best(spec, objective or spec.objective or EDP, time_limit)
     for target in (prove, json):
@@ -103,7 +150,10 @@ def _front(spec: Spec, time_limit: float | None) -> _Found:
     points = pareto(spec.problem, spec.architecture, spec.energy, time_limit=time_limit)
     if isinstance(points, Illegal):
         raise HwsimError(f"no mapping is legal: {terminal.why(points)}", where=spec.name)
-    found = {"schema": "hwsim.map/1", "front": [data.map_data(x, spec.architecture) for x in points]}
+    found = {
+        "schema": "hwsim.map/1",
+        "front": [data.map_data(x, spec.architecture, spec.energy.unpriced) for x in points],
+    }
     return _Found(found, terminal.front_table(points, _title(spec)))
 
 
@@ -116,7 +166,9 @@ def _best(spec: Spec, objective: Objective, time_limit: float | None) -> _Found:
     if cost.certificate is not None:
         size = space_size(map_space(spec.problem, spec.architecture)) or 0
         cost = replace(cost, certificate=replace(cost.certificate, space_size=size))
-    return _Found(data.map_data(cost, spec.architecture), terminal.layer_report(cost, spec.architecture, _title(spec)))
+    unpriced = spec.energy.unpriced
+    report = terminal.layer_report(cost, spec.architecture, _title(spec), unpriced)
+    return _Found(data.map_data(cost, spec.architecture, unpriced), report)
 
 
 @contextmanager

@@ -8,18 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, Self, TypedDict, TypeVar
 
 import typer
 
 from hwsim.cli.groups import OPTIONAL, Group
-from hwsim.cli.shared import check_outputs, show, write_plots
-from hwsim.design import Setting
+from hwsim.cli.shared import check_outputs, show, unpriced_notes, write_plots
+from hwsim.design import Design, Setting, load_design
 from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.files import write_file
 from hwsim.objective import EDP, FIGURES, Objective
 from hwsim.provenance import file_sha256
 from hwsim.reports.formats import FORMATS, Report
+from hwsim.spec.document import parse_document, plain_data
+from hwsim.spec.notes import collected
 from hwsim.workloads import zoo
 from hwsim.workloads.onnx_reader import read_onnx
 from hwsim.workloads.workload import Workload
@@ -80,10 +82,47 @@ class ModelOptions(Group):
 
 
 @dataclass(frozen=True)
-class HardwareOptions(Group):
+class FileOptions(Group):
+    """What specification files may need besides themselves."""
+
+    jinja: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--jinja",
+            metavar="NAME=VALUE",
+            help="A variable of templates among the files (Timeloop's jinja_parse_data). Repeat for more.",
+        ),
+    ] = None
+    include: Annotated[
+        list[Path] | None,
+        typer.Option("--include", metavar="FOLDER", help="A folder that files may take others from. Repeat for more."),
+    ] = None
+
+    @property
+    def given(self) -> FilesGiven:
+        """As `hwsim.design` takes them.
+
+        Raises:
+            HwsimError: a variable has another form.
+        """
+        return {"jinja": jinja_data(self.jinja), "include": tuple(self.include or ())}
+
+
+class FilesGiven(TypedDict):
+    """Variables of templates, and folders that may be read."""
+
+    jinja: dict[str, Any]
+    include: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class HardwareOptions(FileOptions):
     """An architecture, as it is or changed."""
 
-    arch: ArchName = "simple_ws"
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(help="Architecture: a name of `hwsim archs` (simple_ws), or a file; repeat for files beside it."),
+    ] = None
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,9 +131,21 @@ class HardwareOptions(Group):
     ] = None
 
     @property
+    def names(self) -> list[str]:
+        """The architecture's name or files."""
+        return self.arch or ["simple_ws"]
+
+    @property
     def parsed(self) -> list[Setting]:
         """The changes."""
         return [Setting.parse(text) for text in self.settings or []]
+
+    def design(self, *, changed: bool = True, own_prices: bool = False) -> tuple[Design, tuple[str, ...]]:
+        """The design, and what is to be said of its files and of components without a price."""
+        with collected() as notes:
+            settings = self.parsed if changed else []
+            design = load_design(self.names, settings, own_prices=own_prices, unpriced=True, **self.given)
+        return design, (*notes, *unpriced_notes(design.energy.unpriced))
 
 
 @dataclass(frozen=True)
@@ -174,6 +225,26 @@ def dims(pairs: list[str]) -> dict[str, int]:
                 where=f"--dim {pair}",
             )
         out[name] = int(digits)
+    return out
+
+
+def jinja_data(pairs: list[str] | None) -> dict[str, Any]:
+    """Variables of templates from ``NAME=VALUE``; values are read as YAML: numbers, words, lists.
+
+    Raises:
+        HwsimError: a pair has another form.
+    """
+    out: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equals, raw = pair.partition("=")
+        where = f"--jinja {pair}"
+        if not equals or not name.isidentifier():
+            raise HwsimError("expected NAME=VALUE, such as architecture=eyeriss_like.", where=where)
+        try:
+            value = plain_data(parse_document(raw, where).value)
+        except HwsimError:  # text
+            value = raw
+        out[name] = raw if value is None or isinstance(value, str) else value
     return out
 
 

@@ -10,7 +10,7 @@ import typer
 from hwsim.cli.options import HardwareOptions, ModelOptions, Outputs, SearchOptions, named_layer
 from hwsim.cli.shared import Tell, progress_bar
 from hwsim.cost import NetworkCost
-from hwsim.design import Design, load_design
+from hwsim.design import Design
 from hwsim.network import Hints, profile_workload
 from hwsim.provenance import Inputs, command, design_sha256
 from hwsim.reports.report import ProfileReport
@@ -26,11 +26,13 @@ def profile(
     layer: Annotated[str | None, typer.Option(help="Show one layer in depth.")] = None,
 ) -> None:
     """What a network costs on an architecture, layer by layer, every layer under its best mapping."""
-    design = load_design(hardware.arch, hardware.parsed)
+    design, told = hardware.design()
     workload, hashed = network.read()
     with progress_bar("mapping") as progress:
         cost, notes = _cost(workload, design, hardware, search, progress)
-    options = [("--arch", hardware.arch), ("--objective", search.objective)]
+    cost, notes = replace(cost, notes=(*told, *cost.notes)), (*told, *notes)
+    files = [("--arch", hardware.names), ("--jinja", hardware.jinja), ("--include", hardware.include)]
+    options: list[tuple[str, object]] = [*files, ("--objective", search.objective)]
     inputs = Inputs(
         command("profile", network.model, options=[*options, ("--dim", network.dim), ("--set", hardware.settings)]),
         (hashed, ("architecture and prices", design_sha256(design.architecture, design.energy))),
@@ -59,5 +61,5 @@ def _cost(
         )
 
     cost = on(design, search.time_limit)
-    notes = price_note(design, lambda: on(load_design(hardware.arch, own_prices=True), None))
+    notes = price_note(design, lambda: on(hardware.design(changed=False, own_prices=True)[0], None))
     return replace(cost, notes=(*cost.notes, *notes)), notes

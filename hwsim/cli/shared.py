@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,19 @@ from rich.text import Text
 
 from hwsim.errors import HwsimError, printable
 from hwsim.files import check_writable, is_standard_output, write_file
+
+
+def unpriced_notes(unpriced: Mapping[str, str]) -> list[str]:
+    """What components have no price, and why (`hwsim.energy.EnergyTable.unpriced`)."""
+    return [f"'{name}' is not priced, energies are without it: {why}" for name, why in unpriced.items()]
+
+
+def show_notes(notes: Iterable[str], unpriced: Mapping[str, str] | None = None) -> None:
+    """Tell on stderr what files say that is not acted on, and what has no price."""
+    page = console(stderr=True)
+    for text in [*notes, *unpriced_notes(unpriced or {})]:
+        page.print(Text(printable(f"Note: {text}"), style="yellow"), soft_wrap=True)
+
 
 PAGE_WIDTH = 170  # columns where the output is no terminal
 

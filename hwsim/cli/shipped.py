@@ -7,29 +7,41 @@ from typing import Annotated
 
 import typer
 
-from hwsim.cli.shared import show
-from hwsim.design import load_design, shipped_architectures
+from hwsim.cli.options import FileOptions
+from hwsim.cli.shared import show, show_notes
+from hwsim.design import load_design, load_prices, shipped_architectures
 from hwsim.errors import visible
 from hwsim.reports import terminal
+from hwsim.spec.notes import collected
 from hwsim.workloads import zoo as models
 
 
 def archs(
-    name: Annotated[str | None, typer.Argument(help="Show this architecture's hierarchy and prices.")] = None,
+    files: FileOptions,
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Show this architecture's hierarchy and prices: a name, or its files.")
+    ] = None,
 ) -> None:
-    """The architectures that come with hwsim; with a name (or file), its hierarchy and energy per action."""
-    if name is not None:
-        show(terminal.architecture_tree(load_design(name)))
+    """The architectures that come with hwsim; with a name (or files), its hierarchy and energy per action."""
+    if name:
+        with collected() as notes:
+            design = load_design(name, unpriced=True, **files.given)
+        show(terminal.architecture_tree(design))
+        show_notes(notes)
         return
     found = [load_design(known).architecture for known in shipped_architectures()]
     show(terminal.architecture_list(found))
 
 
-def energy(arch: Annotated[str, typer.Argument(help="Architecture: a name of `hwsim archs` or a file.")]) -> None:
+def energy(
+    files: FileOptions,
+    arch: Annotated[list[str], typer.Argument(help="Architecture: a name of `hwsim archs`, or its files.")],
+) -> None:
     """Energy per action of every component of an architecture, with estimator and source."""
-    design = load_design(arch)
-    title = f"energy per action of {design.name}, pJ (leak: per cycle and instance)"
-    show(terminal.energy_table(design.energy, title=title))
+    with collected() as notes:
+        name, table = load_prices(arch, **files.given)
+    show(terminal.energy_table(table, title=f"energy per action of {name}, pJ (leak: per cycle and instance)"))
+    show_notes(notes)
 
 
 def zoo(

@@ -31,9 +31,9 @@ from hwsim.cli.options import (
     dims,
     zoo_or_file,
 )
-from hwsim.cli.shared import check_outputs, console, progress_bar, show
+from hwsim.cli.shared import check_outputs, console, progress_bar, show, show_notes
 from hwsim.cost import Illegal, LayerCost
-from hwsim.design import Design, load_design
+from hwsim.design import Design
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
 from hwsim.network import map_layer
@@ -119,7 +119,8 @@ def simulate(
     quiet = check_outputs(trace=one.trace, json=json)
     if quiet and one.watch:
         raise HwsimError("the array is shown on standard output; write the result into a file.", where="--watch")
-    design = load_design(hardware.arch, hardware.parsed)
+    design, notes = hardware.design()
+    show_notes(notes)
     rng = np.random.default_rng(seed)
     with zoo_or_file(network.model) as path:
         workload = read_onnx(path, dims(network.dim or []))

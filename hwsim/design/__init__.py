@@ -1,6 +1,15 @@
 """Designs: an architecture and what its actions cost, from files, as they are or changed."""
 
-from hwsim.design.load import Spec, find_architecture, load_architecture, load_design, load_specs, shipped_architectures
+from hwsim.design.load import (
+    Spec,
+    find_architecture,
+    load_architecture,
+    load_design,
+    load_each,
+    load_prices,
+    load_specs,
+    shipped_architectures,
+)
 from hwsim.design.settings import Setting
 from hwsim.hardware import Design
 
@@ -11,6 +20,8 @@ __all__ = [
     "find_architecture",
     "load_architecture",
     "load_design",
+    "load_each",
+    "load_prices",
     "load_specs",
     "shipped_architectures",
 ]

@@ -9,27 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from hwsim import arch_specs
-from hwsim.architecture import Architecture
-from hwsim.design.settings import COMPONENTS, Setting, apply_settings, same_value
+from hwsim.architecture import Architecture, Storage
+from hwsim.design.parts import METRICS, Parts, check_mapper, known, missing
+from hwsim.design.settings import Setting, apply_settings, same_value
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.hardware import Design
 from hwsim.mapping import Mapping as LoopMapping
 from hwsim.objective import Objective
-from hwsim.pricing import price_architecture
-from hwsim.spec.architecture import read_nodes
+from hwsim.pricing import price_architecture, price_units
+from hwsim.spec.architecture import check_branches, read_any
+from hwsim.spec.components import read_components
 from hwsim.spec.document import Field, parse_document, read_document
 from hwsim.spec.ert import read_ert
-from hwsim.spec.legacy import apply_constraints, read_tree
+from hwsim.spec.legacy import apply_constraints
 from hwsim.spec.mapping import read_mapping
+from hwsim.spec.notes import collected, note
 from hwsim.spec.problem import read_problem
 from hwsim.spec.scope import Scope
+from hwsim.spec.source import Sources
+from hwsim.spec.template import is_template
 from hwsim.workloads.problem import Problem
 
-_CONSTRAINTS = ("architecture_constraints", "mapspace_constraints", "constraints")
-_IGNORED = ("version", "mapper", "globals", "ART", "mapspace", "description")
 MAX_NAME = 1_000
-_PARTS = ("architecture", "arch", "problem", "mapping", "variables", "ERT", *_CONSTRAINTS, *COMPONENTS)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Spec:
         mapping: None where the file holds none (it is to be searched).
         places: level → the directive of the mapping file that its loops come from.
         objective: what the file's ``mapper`` asks for; None where it says nothing.
+        notes: what the files say and hwsim does not act on, none of which changes a figure.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Spec:
     mapping: LoopMapping | None = None
     places: dict[str, Field] = field(default_factory=dict)
     objective: Objective | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def architecture(self) -> Architecture:
@@ -73,39 +77,115 @@ def find_architecture(arch: str | os.PathLike[str]) -> Path:
     Raises:
         HwsimError: neither a shipped name nor a file.
     """
-    known = shipped_architectures()
+    shipped = shipped_architectures()
     text = os.fspath(arch)
-    if text in known:
-        return known[text]
+    if text in shipped:
+        return shipped[text]
     path = Path(text)
     if path.suffix in (".yaml", ".yml") or os.path.exists(path):
         return path
-    raise HwsimError(f"no architecture of this name, and no such file.{did_you_mean(text, known)}", where=text)
+    raise HwsimError(f"no architecture of this name, and no such file.{did_you_mean(text, shipped)}", where=text)
+
+
+Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A shipped name, a file, or several files: one with the architecture, the others with its components, variables …"""
 
 
 def load_architecture(
-    arch: str | os.PathLike[str], settings: Sequence[Setting] = (), *, own_prices: bool = False
+    arch: Files, settings: Sequence[Setting] = (), *, own_prices: bool = False
 ) -> tuple[Architecture, EnergyTable]:
     """The two parts of `load_design`, as `hwsim.evaluate` and `hwsim.search` take them."""
     design = load_design(arch, settings, own_prices=own_prices)
     return design.architecture, design.energy
 
 
-def load_design(arch: str | os.PathLike[str], settings: Sequence[Setting] = (), *, own_prices: bool = False) -> Design:
-    """An architecture with its prices, by shipped name or file.
+def load_design(
+    arch: Files,
+    settings: Sequence[Setting] = (),
+    *,
+    own_prices: bool = False,
+    jinja: Mapping[str, Any] | None = None,
+    include: Sequence[str | os.PathLike[str]] = (),
+    unpriced: bool = False,
+) -> Design:
+    """An architecture with its prices, by shipped name or files.
 
-    The prices are the file's ``ERT``, that of ``NAME.ert.yaml`` beside it, or hwsim's own estimates.
+    The prices are the files' ``ERT``, that of ``NAME.ert.yaml`` beside it, or hwsim's own estimates.
 
     Args:
-        arch: shipped name or file.
+        arch: shipped name, file, or files.
         settings: changes to attributes; where they change anything, hwsim's own estimates price the architecture, since
             a given table is that of the unchanged one.
         own_prices: estimate all prices even where nothing is changed, to compare like with like.
+        jinja: variables of templates.
+        include: folders that the files may take others from, besides their own.
+        unpriced: take designs, too, that have components without a price (`EnergyTable.unpriced`).
 
     Raises:
-        HwsimError: the file cannot be read or has a fault, or a setting names no component.
+        HwsimError: a file cannot be read or has a fault, a setting names no component, or a component has no price.
     """
-    return build_design(_anchored(_read(find_architecture(arch))), settings, own_prices=own_prices)
+    first, rest = _anchored(_documents(arch, jinja, include))
+    design = _changed(first, settings, rest, own_prices=own_prices)
+    check_branches(design.architecture)
+    if not unpriced:
+        design.energy.priced()
+    return design
+
+
+def load_prices(
+    arch: Sequence[str | os.PathLike[str]],
+    *,
+    jinja: Mapping[str, Any] | None = None,
+    include: Sequence[str | os.PathLike[str]] = (),
+) -> tuple[str, EnergyTable]:
+    """A design's name, and what the actions of all its components cost; see `load_design`.
+
+    Components that neither store nor compute are priced, too, and designs that are no hierarchy.
+    """
+    documents = _documents(arch, jinja, include)
+    first, rest = _anchored(documents)
+    parts = Parts([first, *rest])
+    top = parts.one("architecture") or parts.one("arch")
+    assert top is not None
+    variables = parts.variables()
+    units = [] if top.has("storage") else read_components(top, variables)
+    fault: HwsimError | None = None
+    try:
+        with collected(quiet=True) as notes:
+            design = _changed(first, (), rest, own_prices=False)
+        own = set(design.energy.actions) | set(design.energy.unpriced)
+        units = [unit for unit in units if unit.name not in own]
+        name, table = design.name, design.energy
+        for text in notes:
+            if not any(f"'{unit.name}'" in text for unit in units):  # those are priced below
+                note(text)
+    except HwsimError as error:
+        if not units:
+            raise
+        fault = error
+        name, table = Path(first.file).stem, EnergyTable({}, {}, first.file)
+    more = price_units(units, first.file, parts.all("components"), variables)
+    if fault is not None:
+        if set(more.unpriced) == {unit.name for unit in units}:
+            raise fault
+        note(f"no design to map networks on: {fault}")
+    return name, replace(
+        table,
+        actions=table.actions | more.actions,
+        area_um2=table.area_um2 | more.area_um2,
+        unpriced=table.unpriced | more.unpriced,
+    )
+
+
+def _documents(arch: Files, jinja: Mapping[str, Any] | None, include: Sequence[str | os.PathLike[str]]) -> list[Field]:
+    """The documents of a design's files; a shipped name stands alone or first."""
+    paths = [arch] if isinstance(arch, str | os.PathLike) else list(arch)
+    if not paths:
+        raise HwsimError("no architecture is named.")
+    shipped = shipped_architectures()
+    found = [find_architecture(path) if len(paths) == 1 or os.fspath(path) in shipped else Path(path) for path in paths]
+    sources = Sources(found, jinja, include)
+    return [known(sources.read(path)) for path in found]
 
 
 def read_architecture(arch: str | os.PathLike[str], text: str | None = None) -> Field:
@@ -113,33 +193,50 @@ def read_architecture(arch: str | os.PathLike[str], text: str | None = None) -> 
 
     Args:
         arch: shipped name or file.
-        text: the file's content, where the file itself is on another machine.
+        text: the file's content, where the file itself is on another machine; it cannot include others then.
 
     Raises:
         HwsimError: the file cannot be read, or holds no architecture.
     """
-    return _anchored(_read(find_architecture(arch)) if text is None else _known(parse_document(text, os.fspath(arch))))
+    if text is None:
+        path = find_architecture(arch)
+        document = Sources([path]).read(path)
+    elif is_template(text):
+        raise HwsimError(
+            "it is a template; `hwsim import FILES -o arch.yaml` makes one plain file of it.", where=os.fspath(arch)
+        )
+    else:
+        document = parse_document(text, os.fspath(arch))
+    return _anchored([known(document)])[0]
 
 
 def build_design(document: Field, settings: Sequence[Setting] = (), *, own_prices: bool = False) -> Design:
     """An architecture with its prices from a document; see `load_design`."""
+    design = _changed(document, settings, (), own_prices=own_prices)
+    check_branches(design.architecture)
+    design.energy.priced()
+    return design
+
+
+def _changed(document: Field, settings: Sequence[Setting], shared: Sequence[Field], *, own_prices: bool) -> Design:
+    """A design from the document with its architecture and from others with its components, variables …"""
     path = Path(document.file)
     if not settings:
-        return _priced([document], path, own_prices=own_prices)
-    changed = apply_settings(document, settings)
-    if not own_prices and _same(changed, document):
-        return _priced([changed], path)
-    return _priced([changed], path, own_prices=True)
+        return _priced([document, *shared], path, own_prices=own_prices)
+    changed = apply_settings(document, settings, Parts([document, *shared]).all("components"))
+    if not own_prices and _same(changed, document, shared):
+        return _priced([changed, *shared], path)
+    return _priced([changed, *shared], path, own_prices=True)
 
 
-def _same(changed: Field, document: Field) -> bool:
+def _same(changed: Field, document: Field, shared: Sequence[Field]) -> bool:
     """Whether a changed design is the one before: in what its attributes say, and in what they come to.
 
     An attribute that is new says nothing new where neither the model nor any price takes notice.
     """
     path = Path(document.file)
-    now, _ = _architecture([changed], path)
-    then, _ = _architecture([document], path)
+    now, _ = _architecture([changed, *shared], path)
+    then, _ = _architecture([document, *shared], path)
     if now != then:
         return False
     more = False
@@ -149,128 +246,179 @@ def _same(changed: Field, document: Field) -> bool:
         more = more or len(a.attributes) > len(b.attributes)
     if not more:
         return True
-    own, before = (_priced([d], path, own_prices=True).energy for d in (changed, document))
+    own, before = (_priced([d, *shared], path, own_prices=True).energy for d in (changed, document))
     return (own.actions, own.area_um2) == (before.actions, before.area_um2)
 
 
-def _anchored(document: Field) -> Field:
-    if not document.has("architecture"):
-        document.fail("'architecture' is missing.")
-    return document
+def _anchored(documents: Sequence[Field]) -> tuple[Field, list[Field]]:
+    """The document with the architecture, and the others."""
+    found = [d for d in documents if _holds_architecture(d)]
+    if not found:
+        documents[0].fail("'architecture' is missing.")
+    if len(found) > 1:
+        found[1].fail(f"'architecture' is given twice: in {found[0].file} and in {found[1].file}.")
+    return found[0], [d for d in documents if d is not found[0]]
 
 
-def load_specs(paths: Sequence[str | os.PathLike[str]], anchor: str = "mapping") -> list[Spec]:
+def _holds_architecture(document: Field) -> bool:
+    return document.has("architecture") or isinstance(document.key("arch").plain, dict)
+
+
+def load_specs(
+    paths: Sequence[str | os.PathLike[str]],
+    anchor: str = "mapping",
+    *,
+    jinja: Mapping[str, Any] | None = None,
+    include: Sequence[str | os.PathLike[str]] = (),
+) -> list[Spec]:
     """Specifications, one per file that holds the anchor (``mapping``, or ``problem`` where it is to be searched).
 
     Files without the anchor are parts that all specifications share: an architecture, a problem, components.
 
+    Args:
+        jinja: variables of templates.
+        include: folders that the files may take others from, besides their own.
+
     Raises:
         HwsimError: a file cannot be read or has a fault, a part is missing or given twice.
     """
-    documents = [_read(Path(path)) for path in paths]
-    anchored = [d for d in documents if d.has(anchor)]
+    loaded = load_each(paths, anchor, jinja=jinja, include=include)
+    for one in loaded:
+        if isinstance(one, HwsimError):
+            raise one
+    return [one for one in loaded if isinstance(one, Spec)]
+
+
+def load_each(
+    paths: Sequence[str | os.PathLike[str]],
+    anchor: str = "mapping",
+    *,
+    jinja: Mapping[str, Any] | None = None,
+    include: Sequence[str | os.PathLike[str]] = (),
+) -> list[Spec | HwsimError]:
+    """`load_specs`, where each specification is itself or what is wrong with it, in the order of the files.
+
+    Raises:
+        HwsimError: none can be had.
+    """
+    sources = Sources(paths, jinja, include)
+    documents: list[Field | HwsimError] = []
+    for path in paths:
+        try:
+            documents.append(known(sources.read(path)))
+        except HwsimError as error:
+            documents.append(error)
+    read = [d for d in documents if isinstance(d, Field)]
+    anchored = [d for d in read if Parts([d]).all(anchor)]
+    faults = [d for d in documents if isinstance(d, HwsimError)]
     if not anchored:
-        files = ", ".join(d.file for d in documents)
-        raise HwsimError(f"no '{anchor}' in {'any of ' if len(documents) > 1 else ''}the files.", where=files)
-    shared = [d for d in documents if not d.has(anchor)]
-    return [_spec(document, [document, *shared], with_mapping=anchor == "mapping") for document in anchored]
-
-
-def _read(path: Path) -> Field:
-    return _known(read_document(path))
-
-
-def _known(document: Field) -> Field:
-    if not isinstance(document.plain, dict):
-        document.fail("expected a mapping with 'architecture', 'problem', 'mapping' …")
-    for name in document.mapping():
-        if name not in _PARTS and name not in _IGNORED:
-            document.fail(f"unknown key '{name}'.{did_you_mean(name, _PARTS)}")
-    return document
-
-
-def _part(documents: list[Field], *names: str) -> Field | None:
-    """The one field of these names among the documents; None where there is none."""
-    found = [d.key(name) for d in documents for name in names if d.has(name)]
-    if len(found) > 1:
-        found[1].fail(f"given twice: in {found[0].file} and in {found[1].file}.")
-    return found[0] if found else None
-
-
-def _variables(documents: list[Field]) -> Mapping[str, Any]:
-    fields: dict[str, Field] = {}
+        raise faults[0] if faults else missing(anchor, read)
+    shared = [d for d in read if d not in anchored]
+    out: list[Spec | HwsimError] = []
     for document in documents:
-        fields |= {k: v for k, v in document.key("variables").mapping().items() if k != "version"}
-    return Scope(fields)
+        if isinstance(document, HwsimError):
+            out.append(document)
+        elif document in anchored:
+            try:
+                out.append(_noted([document, *shared], anchor))
+            except HwsimError as error:
+                out.append(error)
+    if not any(isinstance(one, Spec) for one in out):
+        raise next(one for one in (*faults, *out) if isinstance(one, HwsimError))
+    return out
 
 
-def _priced(documents: list[Field], path: Path, *, own_prices: bool = False) -> Design:
+def _noted(documents: list[Field], anchor: str) -> Spec:
+    with collected() as notes:
+        spec = _spec(Parts(documents), with_mapping=anchor == "mapping")
+    return replace(spec, notes=tuple(notes))
+
+
+def _priced(documents: Sequence[Field], path: Path, *, own_prices: bool = False) -> Design:
+    parts = Parts(documents)
     architecture, variables = _architecture(documents, path)
-    return Design(architecture, _energy(documents, architecture, variables, own_prices))
+    return Design(architecture, _energy(parts, architecture, variables, own_prices))
 
 
-def _architecture(documents: list[Field], path: Path) -> tuple[Architecture, Mapping[str, Any]]:
+def _architecture(documents: Sequence[Field], path: Path) -> tuple[Architecture, Scope]:
     """The architecture without its prices, and the variables that expressions may read."""
-    top = _part(documents, "architecture")
+    parts = Parts(documents)
+    parts.sections()
+    top = parts.one("architecture") or parts.one("arch")
     assert top is not None
-    variables = _variables(documents)
+    variables = parts.variables()
     name = path.name.removesuffix(path.suffix)
-    legacy = top.has("subtree") and not top.has("nodes")
-    architecture = read_tree(top, variables, name) if legacy else read_nodes(top, variables, name)
-    for document in documents:
-        for key in _CONSTRAINTS:
-            if document.has(key):
-                architecture = apply_constraints(architecture, document.key(key))
+    architecture = read_any(top, variables, name)
+    for listed in [*parts.all("constraints"), *parts.all("mapspace")]:
+        architecture = apply_constraints(architecture, listed, variables)
     return architecture, variables
 
 
-def _energy(
-    documents: list[Field], architecture: Architecture, variables: Mapping[str, Any], own_prices: bool
-) -> EnergyTable:
+def _energy(parts: Parts, architecture: Architecture, variables: Scope, own_prices: bool) -> EnergyTable:
     file = Path(architecture.source)
-    ert, beside = _part(documents, "ERT"), file.with_name(file.stem + ".ert.yaml")
+    ert, beside = parts.one("ERT"), file.with_name(file.stem + ".ert.yaml")
+    if ert is not None and not ert.key("tables").plain:
+        ert = None
     given = f"the ERT of {ert.file}" if ert is not None else f"the table {beside.name}" if beside.is_file() else ""
     if given and not own_prices:
         return read_ert(read_document(beside).only({"ERT"}).need("ERT") if ert is None else ert, architecture)
 
-    classes = [d.key(key) for d in documents for key in COMPONENTS if d.has(key)]
-    table: EnergyTable = price_architecture(architecture, classes, variables)
+    table: EnergyTable = price_architecture(architecture, parts.all("components"), variables)
     return replace(table, instead_of=given)
 
 
-def _spec(document: Field, documents: list[Field], *, with_mapping: bool) -> Spec:
-    if _part(documents, "arch", "architecture") is None:
+def _spec(parts: Parts, *, with_mapping: bool) -> Spec:
+    document = parts.documents[0]
+    named = parts.one("arch")
+    if named is None and parts.one("architecture") is None:
         document.fail("'architecture' (or 'arch: NAME' of one that comes with hwsim) is missing.")
-    named = _part(documents, "arch")
-    if named is not None:
+    if named is not None and not isinstance(named.plain, dict):
         path = _named(named)
-        own = [d for d in documents if not d.has("arch")] + [
-            Field({k: v for k, v in d.plain.items() if k != "arch"}, d.file, d.path) for d in documents if d.has("arch")
-        ]
-        design = _priced([_read(path), *own], path)
+        own = [Field({k: v for k, v in d.plain.items() if k != "arch"}, d.file, d.path) for d in parts.documents]
+        design = _priced([known(Sources([path]).read(path)), *own], path)
     else:
-        design = _priced(documents, Path(document.file))
-    problem_field = _part(documents, "problem")
+        design = _priced(parts.documents, Path(document.file))
+    problem_field = parts.one("problem")
     if problem_field is None:
         document.fail("'problem' is missing.")
-    problem = read_problem(problem_field, _variables(documents))
+    problem = read_problem(problem_field, parts.variables())
+    if not parts.first_read_elided():
+        design = replace(design, architecture=_reading_first(design.architecture, problem))
     design.architecture.bind(tuple(x.name for x in problem.data_spaces))
     if not with_mapping:
-        return Spec(document.file, design, problem, objective=_objective(documents))
-    mapping, places = read_mapping(document.key("mapping"), design.architecture, problem)
+        check_branches(design.architecture)
+        return Spec(document.file, design, problem, objective=_objective(parts))
+    (mapping_field,) = Parts([document]).all("mapping")[:1]
+    mapping, places = read_mapping(mapping_field, design.architecture, problem)
     return Spec(document.file, design, problem, mapping, places)
+
+
+def _reading_first(architecture: Architecture, problem: Problem) -> Architecture:
+    """The architecture whose every storage reads a result before its first update, too."""
+    results = frozenset(x.name for x in problem.data_spaces if x.read_write)
+    levels = [
+        replace(
+            x, constraints=replace(x.constraints, temporal=replace(x.constraints.temporal, rmw_first_update=results))
+        )
+        if isinstance(x, Storage)
+        else x
+        for x in architecture.levels
+    ]
+    return replace(architecture, levels=tuple(levels))
 
 
 #: Timeloop's metrics by the names of hwsim's figures.
 _METRICS = {"edp": "edp", "energy": "energy", "delay": "latency"}
 
 
-def _objective(documents: list[Field]) -> Objective | None:
+def _objective(parts: Parts) -> Objective | None:
     """What ``optimization_metrics`` of a ``mapper`` asks for, in order."""
-    mapper = _part(documents, "mapper")
-    keys = ("optimization_metrics", "optimization-metrics", "optimization_metric", "optimization-metric")
-    key = next((k for k in keys if mapper is not None and mapper.has(k)), None)
-    if mapper is None or key is None:
+    mapper = parts.one("mapper")
+    if mapper is None:
+        return None
+    check_mapper(mapper)
+    key = next((k for k in mapper.mapping() if k.replace("-", "_") in METRICS and mapper.key(k).plain), None)
+    if key is None:
         return None
     metrics = mapper.key(key)
     names = [metrics.plain] if isinstance(metrics.plain, str) else metrics.names()
@@ -284,12 +432,12 @@ def _objective(documents: list[Field]) -> Objective | None:
 
 def _named(field: Field) -> Path:
     """The file that ``arch: NAME`` means: shipped, or in the folder of the specification."""
-    known = shipped_architectures()
+    shipped = shipped_architectures()
     name = field.text()
-    if name in known:
-        return known[name]
+    if name in shipped:
+        return shipped[name]
     folder = Path(field.file).resolve().parent
     path = (folder / name[:MAX_NAME]).resolve()
     if folder not in path.parents or not path.is_file():
-        field.fail(f"no architecture '{name}', and no such file beside this one.{did_you_mean(name, known)}")
+        field.fail(f"no architecture '{name}', and no such file beside this one.{did_you_mean(name, shipped)}")
     return path

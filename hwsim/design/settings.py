@@ -13,10 +13,8 @@ from hwsim.errors import HwsimError, did_you_mean
 from hwsim.pricing import class_attributes
 from hwsim.pricing.scaling import nanometres
 from hwsim.spec import nodes
-from hwsim.spec.document import Field, Tagged, describe, parse_document
+from hwsim.spec.document import Field, Included, Tagged, bare, describe, parse_document
 
-COMPONENTS = ("components", "compound_components")
-"""Keys of a document under which it defines compound components of its own."""
 _MESH = ("meshX", "meshY")
 _CHILDREN = ("nodes", "subtree", "local")
 MAX_VALUE = 2_000
@@ -71,16 +69,15 @@ class _Node:
     @property
     def attributes(self) -> dict[str, Any]:
         """What it says itself; empty where that is no mapping, which its reader reports."""
-        given = self.plain.get("attributes")
-        given = given.value if isinstance(given, Tagged) else given
+        given = bare(self.plain.get("attributes"))
         return given if isinstance(given, dict) else {}
 
 
 def _named(value: Any, where: str = "") -> Iterator[_Node]:
     """Every named component and container below a value of the document; ``where``: the key that it stands under."""
+    value = value.value if isinstance(value, Included) else value
     tag = value.tag if isinstance(value, Tagged) else ""
-    if isinstance(value, Tagged):
-        value = value.value
+    value = bare(value)
     if isinstance(value, list):
         for item in value:
             yield from _named(item, where)
@@ -98,8 +95,7 @@ _COMPUTED = {"multiplier_width", "datawidth", "adder_width", "overflow"}
 class _Known:
     """Which attributes mean something to a node: what it says or inherits, and what its class knows."""
 
-    def __init__(self, document: Field, found: Sequence[_Node]) -> None:
-        classes = [document.key(key) for key in COMPONENTS if document.has(key)]
+    def __init__(self, found: Sequence[_Node], classes: Sequence[Field]) -> None:
         self._inherited = {name for node in found if node.container for name in node.attributes}
         self._own: dict[int, set[str]] = {}
         for node in found:
@@ -118,8 +114,8 @@ class _Known:
         return {*_MESH, "systolic"} | (self._all if node.container else self._own[id(node)] | self._inherited)
 
 
-def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
-    """The document with its architecture changed.
+def apply_settings(document: Field, settings: Sequence[Setting], classes: Sequence[Field] = ()) -> Field:
+    """The document with its architecture changed; ``classes``: compound components that it may use.
 
     A pattern reaches those of the components it matches that know the attribute.
 
@@ -127,9 +123,9 @@ def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
         HwsimError: no component matches, or none of them knows the attribute.
     """
     plain: Mapping[str, Any] = deepcopy(document.plain)
-    top = plain["architecture"].value if isinstance(plain["architecture"], Tagged) else plain["architecture"]
+    top = bare(plain["architecture"])
     found = list(_named(top))
-    known = _Known(document, found)
+    known = _Known(found, classes)
     nested = isinstance(top, dict) and top.get("subtree") is not None and top.get("nodes") is None
     for setting in settings:
         where = f"--set {setting}"
@@ -145,8 +141,7 @@ def apply_settings(document: Field, settings: Sequence[Setting]) -> Field:
             raise HwsimError(f"'{setting.name}' is no attribute of {of}.{hint}", where=where)
         for node in able:
             mesh = setting.name in _MESH and not nested  # an attribute in the older form
-            part = node.plain.get("spatial" if mesh else "attributes") or {}
-            part = part.value if isinstance(part, Tagged) else part
+            part = bare(node.plain.get("spatial" if mesh else "attributes")) or {}
             if isinstance(part, dict):  # anything else is the reader's to report
                 node.plain["spatial" if mesh else "attributes"] = part | {setting.name: setting.value}
     return Field(plain, document.file, document.path)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from hwsim import arch_specs
 from hwsim.energy import Action
-from hwsim.errors import HwsimError
+from hwsim.errors import NotPriced
 from hwsim.pricing.scaling import area_scale, energy_scale, nanometres, table_file
 from hwsim.spec.document import describe
 from hwsim.spec.nodes import is_cycle
@@ -42,10 +42,10 @@ class Estimator(Protocol):
 def _number(attributes: Attributes, name: str, where: str, default: float | None = None) -> float:
     value = attributes.get(name, default)
     if value is None:
-        raise HwsimError(f"attribute '{name}' is missing; the component cannot be priced without it.", where=where)
+        raise NotPriced(f"attribute '{name}' is missing; the component cannot be priced without it.", where=where)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_SIZE:
         found = describe(value)
-        raise HwsimError(f"attribute '{name}' should be a number above 0 and up to 1e18, found {found}.", where=where)
+        raise NotPriced(f"attribute '{name}' should be a number above 0 and up to 1e18, found {found}.", where=where)
     return float(value)
 
 
@@ -53,7 +53,7 @@ def _technology(attributes: Attributes, where: str) -> float:
     node = nanometres(attributes.get("technology"))
     if node is None:
         found = describe(attributes.get("technology"))
-        raise HwsimError(
+        raise NotPriced(
             f"attribute 'technology' should be a node such as 45nm, 1 to 10,000 nm, found {found}.", where=where
         )
     return node
@@ -63,7 +63,7 @@ def _cycle_ns(attributes: Attributes, where: str) -> float:
     value = attributes.get("global_cycle_seconds", 1e-9)
     if not is_cycle(value):
         found = describe(value)
-        raise HwsimError(
+        raise NotPriced(
             f"attribute 'global_cycle_seconds' should be the seconds of a clock cycle, found {found}.", where=where
         )
     return float(value) * 1e9
@@ -120,7 +120,7 @@ class Dram:
             return None
         name = str(attributes.get("type", table["default"]))
         if name not in table["pj_per_bit"]:
-            raise HwsimError(f"DRAM type '{name}' has no price; known: {', '.join(table['pj_per_bit'])}.", where=where)
+            raise NotPriced(f"DRAM type '{name}' has no price; known: {', '.join(table['pj_per_bit'])}.", where=where)
         bits = _number(attributes, "width", where)
         return Action(table["pj_per_bit"][name] * bits, "DRAM", f"{name}, {table['source']}")
 

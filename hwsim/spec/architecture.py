@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hwsim.architecture import MAX_INSTANCES, OTHERS, Architecture, Compute, Constraints, Fanout, Level, Storage
-from hwsim.errors import did_you_mean
+from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec import nodes
 from hwsim.spec.constraints import read_node_constraints
 from hwsim.spec.document import Field
+from hwsim.spec.legacy import read_flat, read_tree
 from hwsim.spec.scope import Scope
 
 _TAGS = ("Component", "Container", "Parallel", "Hierarchical", "Nothing")
 _NODE_KEYS = {
     "name", "class", "subclass", "attributes", "spatial", "constraints", "nodes", "required_actions", "enabled",
-    "area_scale", "energy_scale", "description", "version",
+    "description", "version", *nodes.SCALES, *nodes.UNMODELLED,
 }  # fmt: skip
 _TOP_KEYS = {"version", "nodes", "name", "description", "source", "subtree", "local"}
 
@@ -30,6 +31,16 @@ class _Reading:
     instances: int = 1
     names: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     cycle_seconds: float = 1e-9
+    branches: list[tuple[str, ...]] = field(default_factory=list)
+
+
+def read_any(top: Field, variables: Mapping[str, Any], name: str) -> Architecture:
+    """An architecture in whatever form: nodes (v0.4), a tree (v0.2, v0.3), storages and arithmetic (v0.1)."""
+    if top.has("storage") or top.has("arithmetic"):
+        return read_flat(top, variables, name)
+    if top.has("subtree") or (top.has("local") and not top.has("nodes")):
+        return read_tree(top, variables, name)
+    return read_nodes(top, variables, name)
 
 
 def read_nodes(top: Field, variables: Mapping[str, Any], name: str) -> Architecture:
@@ -57,6 +68,7 @@ def read_nodes(top: Field, variables: Mapping[str, Any], name: str) -> Architect
         description=top.key("description").text() if top.has("description") else "",
         source=top.file,
         containers=frozenset(out.names) - {x.name for x in out.levels} - {out.compute.name},
+        branches=tuple(out.branches),
     )
 
 
@@ -74,11 +86,9 @@ def _node(item: Field, scope: Scope, out: _Reading) -> Scope:
     if tag not in _TAGS:
         found = f"tag '!{tag}'" if tag else "no tag"
         item.fail(f"{found}; nodes are !{', !'.join(_TAGS)}.{did_you_mean(tag, _TAGS) if tag else ''}")
-    for name, reason in nodes.UNMODELLED.items():
-        if item.has(name):
-            item.key(name).fail(f"{reason}; remove it to model the design without.")
+    nodes.refuse_unmodelled(item)
     item.only(_NODE_KEYS, f"!{tag}")
-    if tag == "Nothing" or item.key("enabled").plain is False:
+    if tag == "Nothing" or nodes.disabled(item):
         return scope
     if tag == "Parallel":
         _parallel(item, scope, out)
@@ -93,7 +103,7 @@ def _node(item: Field, scope: Scope, out: _Reading) -> Scope:
         item.key("name").fail(f"two nodes have the name '{name}'.")
     if len(out.names) >= nodes.MAX_NODES:
         item.fail(f"more than {nodes.MAX_NODES} components and containers.")
-    constraints = read_node_constraints(item.key("constraints"))
+    constraints = read_node_constraints(item.key("constraints"), inner)
     _fan_out(item, name, inner, constraints, out, component=tag == "Component")
     out.names[name] = inner
     if tag == "Container":
@@ -147,9 +157,9 @@ def _component(item: Field, name: str, scope: Scope, constraints: Constraints, o
     kind, priced = _classes(item)
     if _is_memory(item):
         limits = replace(constraints, spatial=Constraints().spatial, maximize_dims=())
-        out.levels.append(nodes.storage(name, priced, item.key("attributes"), scope, limits))
+        out.levels.append(nodes.storage(name, priced, item, scope, limits))
     elif nodes.is_compute(kind) or nodes.is_compute(priced):
-        out.compute = nodes.compute(name, priced, scope)
+        out.compute = nodes.compute(name, priced, item, scope)
         out.cycle_seconds = nodes.cycle_seconds(scope, item)
     else:
         item.key("class").fail(
@@ -161,7 +171,7 @@ def _component(item: Field, name: str, scope: Scope, constraints: Constraints, o
 
 def _parallel(item: Field, scope: Scope, out: _Reading) -> None:
     """The branches of a ``!Parallel`` follow one another; each storage keeps its own data spaces and no others."""
-    kept: dict[str, str] = {}
+    names: list[str] = []
     for branch in item.need("nodes").items():
         first = len(out.levels)
         if branch.tag == "Nothing":
@@ -174,13 +184,31 @@ def _parallel(item: Field, scope: Scope, out: _Reading) -> None:
             level = out.levels[k]
             if isinstance(level, Fanout):
                 branch.fail(f"'{level.name}': a branch of !Parallel cannot fan out; put the fan-out above or below it.")
-            if not level.constraints.keep:
-                branch.fail(
-                    f"'{level.name}' is a branch of !Parallel: 'constraints.dataspace.keep' should say what it holds."
+            names.append(level.name)
+            out.levels[k] = replace(level, constraints=replace(level.constraints, bypass=frozenset({OTHERS})))
+    out.branches.append(tuple(names))
+
+
+def check_branches(architecture: Architecture) -> None:
+    """Every branch of a ``!Parallel`` says what it keeps, in its node or in a list of constraints.
+
+    Raises:
+        HwsimError: one does not, or two keep the same data space.
+    """
+    for names in architecture.branches:
+        kept: dict[str, str] = {}
+        for name in names:
+            keep = architecture.level(name).constraints.keep
+            where = f"{architecture.source or architecture.name}: {name}"
+            if not keep:
+                raise HwsimError(
+                    "it is a branch of !Parallel: 'constraints.dataspace.keep' should say what it holds.", where=where
                 )
-            for data_space in level.constraints.keep:
-                if data_space in kept and kept[data_space] != str(branch.path):
-                    branch.fail(f"data space '{data_space}' is kept by two branches of the same !Parallel.")
-                kept[data_space] = str(branch.path)
-            constraints = replace(level.constraints, bypass=frozenset({OTHERS}))
-            out.levels[k] = replace(level, constraints=constraints)
+            for data_space in keep:
+                if data_space in kept:
+                    raise HwsimError(
+                        f"data space '{data_space}' is kept by two branches of the same !Parallel, "
+                        f"'{kept[data_space]}' and '{name}'.",
+                        where=where,
+                    )
+                kept[data_space] = name

@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 from hwsim.architecture import OTHERS, Constraints, FactorConstraint, LoopConstraint
 from hwsim.spec.document import Field, describe
+from hwsim.spec.scope import Scope
 
 _TERM = re.compile(r"\s*([A-Za-z_]+?)\s*(<=|>=|=|<|>)?\s*(\d{1,19})\s*(?:[,;\s]|$)")
 MAX_TERMS = 2_000
@@ -21,10 +22,11 @@ _LOOP_KEYS = {
     "no_reuse",
     "maximize_dims",
 }
-_TEMPORAL_KEYS = _LOOP_KEYS | {"rmw_first_update", "no_temporal_reuse"}
-_SPATIAL_KEYS = _LOOP_KEYS | {"split", "no_link_transfer", "no_multicast_no_reduction"}
-_DATASPACE_KEYS = {"keep", "bypass", "keep_only", "bypass_only"}
-_NODE_KEYS = {"temporal", "spatial", "dataspace", "datatype", "bypass", "utilization"}
+_UNUSED_KEYS = {"default_min_factor", "remainders"}
+_TEMPORAL_KEYS = _LOOP_KEYS | _UNUSED_KEYS | {"rmw_first_update", "no_temporal_reuse"}
+_SPATIAL_KEYS = _LOOP_KEYS | _UNUSED_KEYS | {"split", "no_link_transfer", "no_multicast_no_reduction"}
+_DATASPACE_KEYS = {"keep", "bypass", "keep_only", "bypass_only", "no_coalesce"}
+_NODE_KEYS = {"temporal", "spatial", "dataspace", "datatype", "bypass", "utilization", "max_overbooked_proportion"}
 
 
 def factors(field: Field) -> list[tuple[str, str, int]]:
@@ -67,13 +69,22 @@ def _names(field: Field, *keys: str) -> frozenset[str]:
     return frozenset(name for key in keys if field.has(key) for name in field.key(key).names())
 
 
-def _loop(field: Field, keys: set[str]) -> LoopConstraint:
+def _number(field: Field, scope: Scope | None, least: int) -> int:
+    """A whole number, or an expression that gives one."""
+    value = scope.evaluate(field) if scope is not None else field.plain
+    return Field(value, field.file, field.path).integer(least)
+
+
+def _loop(field: Field, keys: set[str], scope: Scope | None) -> LoopConstraint:
     field.only(keys | _IGNORED, "this constraint")
     only = field.has("factors_only")
     terms = factors(field.key("factors")) + factors(field.key("factors_only"))
     bounds = tuple(FactorConstraint(dim, cast(Literal["=", "<=", ">="], op), value) for dim, op, value in terms)
-    split = field.key("split").integer(0) if field.has("split") else None
-    most = field.key("default_max_factor").integer(1) if field.has("default_max_factor") else None
+    split = _number(field.key("split"), scope, 0) if field.has("split") else None
+    most = _number(field.key("default_max_factor"), scope, 1) if field.has("default_max_factor") else None
+    for key in ("default_min_factor", "remainders"):
+        if field.has(key):
+            field.key(key).fail(f"'{key}' is not modelled; remove it to search without.")
     spatial = keys is _SPATIAL_KEYS
     unused = _names(field, "no_reuse", "no_temporal_reuse", "no_multicast_no_reduction")
     return LoopConstraint(
@@ -124,14 +135,38 @@ def merge(a: Constraints, b: Constraints) -> Constraints:
     )
 
 
-def directive(kind: str, field: Field) -> Constraints:
+def is_vacuous(constraint: LoopConstraint) -> bool:
+    """Whether a constraint says no more than that nothing is spread."""
+    return all((op == "=" and value == 1) or (op == "<=" and value >= 1) for op, value in _bounds(constraint))
+
+
+def _bounds(constraint: LoopConstraint) -> list[tuple[str, int]]:
+    return [(factor.op, factor.value) for factor in constraint.factors]
+
+
+def directives(item: Field, scope: Scope | None = None) -> list[tuple[str, Constraints]]:
+    """What one item of a list says of its target: its kind and constraint; ``constraints`` holds several of them."""
+    if not item.has("constraints"):
+        return [_directive(item, item, scope)]
+    return [_directive(part, part, scope) for part in item.key("constraints").items()]
+
+
+def _directive(item: Field, field: Field, scope: Scope | None) -> tuple[str, Constraints]:
+    kind = item.need("type").text()
+    given = item.key("attributes") if item.has("attributes") else field
+    return kind, directive(kind, given, scope)
+
+
+def directive(kind: str, field: Field, scope: Scope | None = None) -> Constraints:
     """One constraint: ``temporal``, ``spatial``, ``dataspace`` (``datatype``, ``bypass``) or ``utilization``."""
     if kind == "temporal":
-        return Constraints(temporal=_loop(field, _TEMPORAL_KEYS))
+        return Constraints(temporal=_loop(field, _TEMPORAL_KEYS, scope))
     if kind == "spatial":
-        return Constraints(spatial=_loop(field, _SPATIAL_KEYS), maximize_dims=_maximize(field))
-    if kind in ("dataspace", "datatype", "bypass"):
+        return Constraints(spatial=_loop(field, _SPATIAL_KEYS, scope), maximize_dims=_maximize(field))
+    if kind in ("dataspace", "datatype", "bypass", "bypassing"):
         field.only(_DATASPACE_KEYS | _IGNORED, "this constraint")
+        if field.key("no_coalesce").plain:
+            field.key("no_coalesce").fail("'no_coalesce' is not modelled; remove it to model the design without.")
         keep = _names(field, "keep", "keep_only")
         bypass = _names(field, "bypass", "bypass_only")
         if field.has("keep_only"):
@@ -139,22 +174,27 @@ def directive(kind: str, field: Field) -> Constraints:
         for name in keep & bypass:
             field.fail(f"data space '{name}' is both kept and bypassed.")
         return Constraints(keep=keep, bypass=bypass)
-    if kind == "utilization":
-        least = field.only({"min", *_IGNORED}, "this constraint").key("min").plain
+    if kind in ("utilization", "parallelism"):
+        field.only({"min", *_IGNORED}, "this constraint")
+        least = scope.evaluate(field.key("min")) if scope is not None else field.key("min").plain
         if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
             field.key("min").fail(f"expected a number from 0 to 1, found {describe(least)}.")
         return Constraints(min_utilization=float(least))
+    if kind == "max_overbooked_proportion":
+        field.fail("buffers that hold more than fits are not modelled; remove 'max_overbooked_proportion'.")
     field.fail(f"unknown constraint type '{kind}'; known: temporal, spatial, dataspace, utilization.")
 
 
-def read_node_constraints(field: Field) -> Constraints:
+def read_node_constraints(field: Field, scope: Scope | None = None) -> Constraints:
     """The ``constraints:`` of a node: a mapping from kind to constraint, or a list with ``type``."""
     out = Constraints()
     if isinstance(field.plain, list):
         for item in field.items():
-            out = merge(out, directive(item.need("type").text(), item))
+            for _, found in directives(item, scope):
+                out = merge(out, found)
         return out
     field.only(_NODE_KEYS, "constraints")
     for kind, value in field.mapping().items():
-        out = merge(out, directive(kind, value))
+        if value.plain not in (None, {}, []):
+            out = merge(out, directive(kind, value, scope))
     return out

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import yaml
 
@@ -29,6 +29,10 @@ MAX_INTEGER = 2**62
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 _CORE = "tag:yaml.org,2002:"
 _MERGE = _CORE + "merge"
+DEEP_MERGE = "<<<"
+INCLUDED = "include_loaded"  # what a template writes for a file that it takes in
+_INCLUDES = ("include", "includedir", INCLUDED)
+_LIBCONFIG = re.compile(r"^\s*\w+\s*[:=]?\s*\n?\s*\{\s*\n(.*\n)*?.*=.*;", re.MULTILINE)
 _ATOMS = (str, int, float, bool, type(None))
 
 
@@ -38,6 +42,30 @@ class Tagged:
 
     tag: str
     value: Any
+
+
+@dataclass(frozen=True)
+class Included:
+    """A value that stands in another file than what is around it."""
+
+    value: Any
+    file: str
+    path: str
+
+
+def bare(value: Any) -> Any:
+    """A value without its tag, wherever it stands."""
+    while isinstance(value, Tagged | Included):
+        value = value.value
+    return value
+
+
+def plain_data(value: Any) -> Any:
+    """A value with all that is in it, without tags and places: dicts, lists, text and numbers."""
+    value = bare(value)
+    if isinstance(value, dict):
+        return {key: plain_data(item) for key, item in value.items()}
+    return [plain_data(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -76,11 +104,16 @@ class Field:
     def key(self, name: str) -> Field:
         """The place of a key (its value is None where it is absent)."""
         value = self.plain.get(name) if isinstance(self.plain, dict) else None
-        return Field(value, self.file, f"{self.path}.{name}" if self.path else name)
+        return self._placed(value, f"{self.path}.{name}" if self.path else name)
+
+    def _placed(self, value: Any, path: str) -> Field:
+        if isinstance(value, Included):
+            return Field(value.value, value.file, value.path)
+        return Field(value, self.file, path)
 
     def has(self, name: str) -> bool:
         """True where the mapping has the key and its value is not null."""
-        return isinstance(self.plain, dict) and self.plain.get(name) is not None
+        return isinstance(self.plain, dict) and bare(self.plain.get(name)) is not None
 
     def need(self, name: str) -> Field:
         """The key's field; an error where it is missing."""
@@ -110,7 +143,7 @@ class Field:
             return []
         if not isinstance(self.plain, list):
             self.fail(f"expected a list, found {describe(self.plain)}.")
-        return [Field(value, self.file, f"{self.path}[{i}]") for i, value in enumerate(self.plain)]
+        return [self._placed(value, f"{self.path}[{i}]") for i, value in enumerate(self.plain)]
 
     def only(self, known: Iterable[str], what: str = "") -> Field:
         """Report the first key that is not among the known ones; returns itself."""
@@ -158,8 +191,21 @@ def describe(value: Any) -> str:
     return shown_value(value)
 
 
+class Includes(Protocol):
+    """What the tags ``!include``, ``!includedir`` and ``!include_loaded`` bring in."""
+
+    def included(self, name: str, file: str) -> Field:
+        """The content of a file, named as in ``file``."""
+
+    def included_folder(self, name: str, file: str) -> list[Field]:
+        """The contents of a folder's YAML files."""
+
+    def included_before(self, name: str) -> Field | None:
+        """What a template included under a name; None where it did not."""
+
+
 def read_document(path: str | os.PathLike[str]) -> Field:
-    """Read one YAML file.
+    """Read one YAML file; see `parse_document`.
 
     Raises:
         HwsimError: the file cannot be read, is larger than 16 MiB, is not YAML, has a
@@ -168,17 +214,19 @@ def read_document(path: str | os.PathLike[str]) -> Field:
     return parse_document(read_text(path, MAX_BYTES), os.fspath(path))
 
 
-def parse_document(text: str, file: str = "<text>") -> Field:
-    """Parse YAML text; see `read_document`."""
-    if text.lstrip().startswith("{{") or "\n{{" in text or "{%" in text:
+def parse_document(text: str, file: str = "<text>", includes: Includes | None = None) -> Field:
+    """Parse YAML text; without ``includes`` its tags for other files are refused."""
+    if _LIBCONFIG.search(text[:MAX_TEXT]) and not file.endswith((".yaml", ".yml")):
         raise HwsimError(
-            "this is a Jinja template ({{…}} or {%…%}); render it, or name the files that it includes instead.",
+            "this looks like a libconfig file (KEY = VALUE; in braces), the form before YAML; write it as YAML.",
             where=file,
         )
+    if includes is None and any(mark in text for mark in ("{{", "{%")):
+        raise HwsimError("this is a Jinja template ({{…}} or {%…%}), which cannot be rendered here.", where=file)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         node = loader.get_single_node()
-        return Field(None if node is None else _Builder(loader, file).build(node, ""), file)
+        return Field(None if node is None else _Builder(loader, file, includes).build(node, ""), file)
     except yaml.YAMLError as error:
         raise HwsimError(f"not valid YAML: {_yaml_problem(error)}.", where=file) from error
     except RecursionError as error:
@@ -198,9 +246,10 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
 class _Builder:
     """Turns composed YAML nodes into plain data, with limits."""
 
-    def __init__(self, loader: Any, file: str) -> None:
+    def __init__(self, loader: Any, file: str, includes: Includes | None) -> None:
         self.loader = loader
         self.file = file
+        self.includes = includes
         self.count = 0
         self.open: set[int] = set()
 
@@ -220,7 +269,25 @@ class _Builder:
             value = self._value(node, path)
         finally:
             self.open.discard(id(node))
-        return value if node.tag.startswith(_CORE) else Tagged(node.tag.lstrip("!"), value)
+        if node.tag.startswith(_CORE):
+            return value
+        tag = node.tag.lstrip("!")
+        if tag in _INCLUDES:
+            return self._included(tag, value, path)
+        return Tagged(tag, value)
+
+    def _included(self, tag: str, name: Any, path: str) -> Any:
+        if self.includes is None:
+            self.fail(path, f"'!{tag}' takes in another file, which cannot be had here.")
+        if not isinstance(name, str) or not name.strip():
+            self.fail(path, f"'!{tag}' should be followed by a file's name, found {describe(name)}.")
+        name = name.strip().removesuffix(",")
+        if tag == "includedir":
+            return [_elsewhere(field) for field in self.includes.included_folder(name, self.file)]
+        found = self.includes.included_before(name) if tag == INCLUDED else self.includes.included(name, self.file)
+        if found is None:
+            self.fail(path, f"nothing was included under the name '{name}'.")
+        return _elsewhere(found)
 
     def _value(self, node: yaml.Node, path: str) -> Any:
         if isinstance(node, yaml.MappingNode):
@@ -252,11 +319,11 @@ class _Builder:
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[Any, Any]:
         own: dict[Any, Any] = {}
-        merged: dict[Any, Any] = {}
+        merged: list[tuple[dict[Any, Any], bool]] = []
         for key_node, value_node in node.value:
-            if key_node.tag == _MERGE:
-                for source in self._merge_sources(value_node, path):
-                    merged = {**source, **merged}
+            deep = key_node.tag != _MERGE and key_node.value == DEEP_MERGE
+            if key_node.tag == _MERGE or deep:
+                merged += [(source, deep) for source in self._merge_sources(value_node, path, key_node.value)]
                 continue
             key = self.build(key_node, path)
             if not isinstance(key, _ATOMS):
@@ -267,12 +334,56 @@ class _Builder:
             if key in own:
                 self.fail(place, "this key is given twice.")
             own[key] = self.build(value_node, place)
-        return {**merged, **own}
+        for source, deep in merged:
+            own = _merged(own, source, deep=deep)
+        return {key: value.value if _is_final(value) else value for key, value in own.items()}
 
-    def _merge_sources(self, node: yaml.Node, path: str) -> list[dict[Any, Any]]:
-        value = self.build(node, f"{path}.<<" if path else "<<")
-        sources = value if isinstance(value, list) else [value]
-        for source in sources:
-            if not isinstance(source, dict):
-                self.fail(path, f"'<<' merges mappings, found {describe(source)}.")
+    def _merge_sources(self, node: yaml.Node, path: str, key: str) -> list[dict[Any, Any]]:
+        value = self.build(node, f"{path}.{key}" if path else key)
+        sources = []
+        for source in bare(value) if isinstance(bare(value), list) else [value]:
+            if not isinstance(bare(source), dict):
+                self.fail(path, f"'{key}' merges mappings, found {describe(bare(source))}.")
+            sources.append(_spread(source))
         return sources
+
+
+def _elsewhere(field: Field) -> Any:
+    return field.value if isinstance(field.value, Included) else Included(field.value, field.file, field.path)
+
+
+def _spread(source: Any) -> dict[Any, Any]:
+    """The values of a mapping, each with its place where that is in another file."""
+    if not isinstance(source, Included):
+        return dict(bare(source))
+    place = Field(source.value, source.file, source.path)
+    return {
+        key: value if isinstance(value, Included) else Included(value, place.file, f"{place.path}.{key}".lstrip("."))
+        for key, value in bare(source).items()
+    }
+
+
+def _is_final(value: Any) -> bool:
+    return isinstance(value, Tagged) and value.tag == "nomerge"
+
+
+def _merged(own: dict[Any, Any], source: dict[Any, Any], *, deep: bool) -> dict[Any, Any]:
+    """What ``own`` says, and what ``source`` says besides; deep: mappings inside too, and lists one after the other."""
+    out = dict(own)
+    for key, value in source.items():
+        if key not in out:
+            out[key] = value
+        elif deep and not _is_final(out[key]):
+            out[key] = _joined(out[key], value)
+    return out
+
+
+def _joined(own: Any, more: Any) -> Any:
+    a, b = bare(own), bare(more)
+    if isinstance(a, dict) and isinstance(b, dict):
+        joined: Any = _merged(a, _spread(more), deep=True)
+    elif isinstance(a, list) and isinstance(b, list):
+        joined = [*a, *b]
+    else:
+        return own
+    return Tagged(own.tag, joined) if isinstance(own, Tagged) else joined

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, NotPriced, did_you_mean
 
 MAX_LENGTH = 2_000
 MAX_BITS = 4_096
@@ -42,6 +42,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "trunc": math.trunc,
 }
 CONSTANTS: dict[str, Any] = {"pi": math.pi, "e": math.e, "inf": math.inf, "true": True, "false": False}
+CUSTOM_HINT = "functions that Python files define are not run"
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -67,7 +68,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 
 
-def _power(base: Any, exponent: Any) -> Any:
+def power(base: Any, exponent: Any) -> Any:
     """``base ** exponent`` with a bound on the size of the result."""
     if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * abs(exponent) > MAX_BITS:
         raise OverflowError(f"the result has more than {MAX_BITS} bits")
@@ -77,8 +78,8 @@ def _power(base: Any, exponent: Any) -> Any:
     return result
 
 
-FUNCTIONS["pow"] = _power
-_BINARY[ast.Pow] = _power
+FUNCTIONS["pow"] = power
+_BINARY[ast.Pow] = power
 
 
 def parse(text: str) -> ast.expr | None:
@@ -159,7 +160,7 @@ class _Evaluator:
             case ast.Name(id=name):
                 return self._name(name)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-                return _arithmetic(_BINARY[type(op)], self.value(left, depth), self.value(right, depth))
+                return arithmetic(_BINARY[type(op)], self.value(left, depth), self.value(right, depth))
             case ast.UnaryOp(op=sign, operand=operand) if type(sign) in _UNARY:
                 return _UNARY[type(sign)](self.value(operand, depth))
             case ast.BoolOp(op=ast.And(), values=values):
@@ -174,6 +175,8 @@ class _Evaluator:
                 return self._call(node, depth)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return [self.value(item, depth) for item in items]
+            case ast.Attribute(value=whole, attr=name):
+                return self._attribute(self.value(whole, depth), name)
             case ast.Subscript(value=whole, slice=index) if not isinstance(index, ast.Slice):
                 return self.value(whole, depth)[self.value(index, depth)]
         raise self.refuse(f"{type(node).__name__} is not allowed; use numbers, names, operators and functions.")
@@ -184,6 +187,14 @@ class _Evaluator:
         if name in CONSTANTS:
             return CONSTANTS[name]
         raise self.refuse(f"'{name}' is not known here.{did_you_mean(name, self.names)}")
+
+    def _attribute(self, whole: Any, name: str) -> Any:
+        """``spec.problem.instance``: a value of a mapping."""
+        if not isinstance(whole, Mapping):
+            raise self.refuse("Attribute is not allowed; use numbers, names, operators and functions.")
+        if name not in whole:
+            raise self.refuse(f"'{name}' is not known here.{did_you_mean(name, map(str, whole))}")
+        return whole[name]
 
     def _compare(self, node: ast.Compare, depth: int) -> bool:
         left = self.value(node.left, depth)
@@ -199,13 +210,14 @@ class _Evaluator:
     def _call(self, node: ast.Call, depth: int) -> Any:
         if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
             name = ast.unparse(node.func)
-            raise self.refuse(f"'{name}' may not be called.{did_you_mean(name, FUNCTIONS)}")
+            message = f"'{name}' may not be called; {CUSTOM_HINT}.{did_you_mean(name, FUNCTIONS)}"
+            raise NotPriced(f"'{_short(self.text)}': {message}", where=self.where)
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             raise self.refuse("functions take plain arguments here.")
         return FUNCTIONS[node.func.id](*(self.value(a, depth) for a in node.args))
 
 
-def _arithmetic(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+def arithmetic(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     """Apply an operator; text and lists can be joined, not repeated."""
     if function is operator.mul and not (isinstance(left, int | float) and isinstance(right, int | float)):
         raise TypeError("only numbers can be multiplied")

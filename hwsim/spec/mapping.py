@@ -10,14 +10,14 @@ from hwsim.errors import did_you_mean
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.spec.constraints import factors, permutation
 from hwsim.spec.document import Field
-from hwsim.spec.legacy import find_level
+from hwsim.spec.legacy import find_level, names_inside, no_fan_out, target_of
 from hwsim.workloads.problem import Problem
 
-_KINDS = ("temporal", "spatial", "datatype", "dataspace", "bypass")
+_KINDS = ("temporal", "spatial", "datatype", "dataspace", "bypass", "bypassing")
 _KEYS = {
-    "temporal": {"target", "type", "factors", "permutation"},
-    "spatial": {"target", "type", "factors", "permutation", "split"},
-    "bypass": {"target", "type", "keep", "bypass"},
+    "temporal": {"target", "name", "type", "factors", "permutation"},
+    "spatial": {"target", "name", "type", "factors", "permutation", "split"},
+    "bypass": {"target", "name", "type", "keep", "bypass"},
 }
 
 
@@ -35,13 +35,14 @@ def read_mapping(field: Field, architecture: Architecture, problem: Problem) -> 
     spatial: dict[str, tuple[Loop, ...]] = {}
     keep: dict[str, dict[str, bool]] = {}
     places: dict[str, Field] = {}
+    inside = names_inside(architecture, field)
     for item in field.items():
         kind = item.need("type").text()
         if kind not in _KINDS:
             item.key("type").fail(f"unknown type '{kind}'.{did_you_mean(kind, _KINDS)}")
-        known = "bypass" if kind in ("datatype", "dataspace") else kind
+        known = "bypass" if kind in ("datatype", "dataspace", "bypassing") else kind
         item.only(_KEYS[known], f"a directive of type '{kind}'")
-        level = _target(item, architecture, known)
+        level = _target(item, architecture, known, inside=inside)
         if level is None:
             continue
         if known == "bypass":
@@ -51,16 +52,16 @@ def read_mapping(field: Field, architecture: Architecture, problem: Problem) -> 
         loops = _loops(item, problem)
         table = temporal if known == "temporal" else spatial
         if level.name in table:
-            item.fail(f"a second {kind} directive for '{item.key('target').plain}'.")
+            item.fail(f"a second {kind} directive for '{target_of(item).plain}'.")
         table[level.name] = _with_axes(item, loops, problem) if known == "spatial" else tuple(reversed(loops))
     bound = architecture.bind(tuple(x.name for x in problem.data_spaces))
     levels = []
-    for k, level in enumerate(bound.levels):
+    for level in bound.levels:
         own = keep.get(level.name, {})
         kept = frozenset(
             x.name
             for x in problem.data_spaces
-            if isinstance(level, Storage) and (k == 0 or own.get(x.name, _default(level, x.name)))
+            if isinstance(level, Storage) and own.get(x.name, _default(level, x.name))
         )
         levels.append(LevelMapping(level.name, temporal.get(level.name, ()), spatial.get(level.name, ()), kept))
     mapping = Mapping(tuple(levels))
@@ -72,16 +73,18 @@ def _default(level: Storage, data_space: str) -> bool:
     return data_space not in level.constraints.bypass and OTHERS not in level.constraints.bypass
 
 
-def _target(item: Field, architecture: Architecture, kind: str) -> Level | None:
+def _target(item: Field, architecture: Architecture, kind: str, *, inside: bool) -> Level | None:
     """The level a directive is for; None where it is for a container that is instantiated once and says nothing."""
-    target = item.need("target")
+    target = target_of(item)
     name = target.text()
     names = {x.name for x in architecture.levels} | {x.target for x in architecture.fanouts}
-    if name not in names and kind != "bypass" and all(b == 1 for _, _, b in factors(item.key("factors"))):
-        storages = [x.name for x in architecture.storages]
-        if name not in storages and _is_single(name, architecture):
-            return None
-    return find_level(architecture, target, kind)
+    idle = kind != "bypass" and all(b == 1 for _, _, b in factors(item.key("factors")))
+    if name not in names and idle and _is_single(name, architecture):
+        return None
+    level = find_level(architecture, target, kind, inside=inside)
+    if level is None and not idle:
+        no_fan_out(target)
+    return level
 
 
 def _is_single(name: str, architecture: Architecture) -> bool:

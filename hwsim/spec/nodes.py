@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hwsim.architecture import Compute, Constraints, Level, Storage
 from hwsim.spec.document import Field, describe
+from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
 
 #: Classes that make a component a memory or the datapath (a class may continue: ``smartbuffer_SRAM``).
@@ -22,8 +23,8 @@ ALIASES = {
     "datawidth": ("datawidth", "word_bits", "word_width", "word-bits"),
     "block_size": ("block_size", "block-size", "n_words"),
     "cluster_size": ("cluster_size", "cluster-size"),
-    "read_bandwidth": ("read_bandwidth",),
-    "write_bandwidth": ("write_bandwidth",),
+    "read_bandwidth": ("read_bandwidth", "read-bandwidth"),
+    "write_bandwidth": ("write_bandwidth", "write-bandwidth"),
     "shared_bandwidth": ("shared_bandwidth", "rw_bandwidth"),
     "bandwidth": ("bandwidth",),
     "multiple_buffering": ("multiple_buffering", "multiple-buffering"),
@@ -46,11 +47,27 @@ MAX_ATTRIBUTES = 500
 MAX_ATTRIBUTE = 2**53  # what a double holds exactly
 LEAST_BANDWIDTH = 1e-6  # a word in a million cycles
 CYCLE_SECONDS = (1e-15, 1.0)
-#: Parts of Timeloop's language that hwsim does not model: refused rather than ignored.
+MAX_SCALE = 1e6
+#: Parts of Timeloop's language that hwsim does not model: refused rather than ignored, unless they say nothing.
 UNMODELLED = {
     "sparse_optimizations": "sparsity is not modelled",
+    "sparse-optimizations": "sparsity is not modelled",
     "per_dataspace_bandwidth_consumption_scale": "bandwidth that depends on the data space is not modelled",
+    "allow_overbooking": "buffers that hold more than fits are not modelled",
+    "networks": "networks between levels are not modelled",
+    "network_word_bits": "networks between levels are not modelled",
 }
+#: What scales a component's prices, beside its class or among its attributes.
+SCALES = ("energy_scale", "area_scale")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A component of a design, whatever it is for: its name, class and evaluated attributes."""
+
+    name: str
+    kind: str
+    attributes: Mapping[str, Any]
 
 
 def is_storage(kind: str) -> bool:
@@ -66,16 +83,37 @@ def is_compute(kind: str) -> bool:
 def check_attributes(field: Field) -> None:
     """Refuse attributes that look like misspelt ones, and those that hwsim cannot honour.
 
-    Others are the file's own: compound components and expressions may read them.
+    Others are the file's own: compound components and expressions may read them. A likeness is worth a note.
     """
     if len(field.mapping()) > MAX_ATTRIBUTES:
         field.fail(f"more than {MAX_ATTRIBUTES} attributes.")
     for name in field.mapping():
-        if name in UNMODELLED:
-            field.key(name).fail(f"{UNMODELLED[name]}; remove it to model the design without.")
         near = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.84)
-        if name not in KNOWN and near:
-            field.fail(f"unknown attribute '{name}'. Did you mean '{near[0]}'?")
+        if name not in KNOWN and near and near[0] not in field.mapping():
+            note(f"the model knows no attribute '{name}'. Did you mean '{near[0]}'?", field.where)
+    refuse_unmodelled(field)
+
+
+def refuse_unmodelled(field: Field) -> None:
+    """Refuse keys that ask for what hwsim does not model.
+
+    Raises:
+        HwsimError: there is one.
+    """
+    for name, reason in UNMODELLED.items():
+        value = field.key(name)
+        if value.plain not in (None, False, [], {}):
+            value.fail(f"{reason}; remove it to model the design without.")
+
+
+def disabled(item: Field) -> bool:
+    """Whether a component is switched off."""
+    return item.key("enabled").plain in (False, "False", "false")
+
+
+def unmodelled_unit(name: str, kind: str, item: Field) -> None:
+    """Tell of a component that neither stores nor computes: a network, a decoder, a converter."""
+    note(f"'{name}' of class '{kind}' neither stores nor computes; what it consumes is not counted.", item.where)
 
 
 class Attributes:
@@ -108,9 +146,9 @@ class Attributes:
             field.fail(f"'{name}' of '{self.name}' is {describe(value)}; expected at most 2^53 = {MAX_ATTRIBUTE:,}.")
         return float(value)
 
-    def integer(self, name: str) -> int | None:
-        """A whole number of at least 1, or None where the attribute is absent."""
-        value = self.number(name, 1)
+    def integer(self, name: str, least: int = 1) -> int | None:
+        """A whole number of at least ``least``, or None where the attribute is absent."""
+        value = self.number(name, least)
         if value is None:
             return None
         if not value.is_integer():
@@ -123,13 +161,30 @@ def plain(scope: Mapping[str, Any]) -> dict[str, Any]:
     return {name: scope[name] for name in scope}
 
 
-def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constraints) -> Storage:
+def own_attributes(item: Field, scope: Scope) -> dict[str, Any]:
+    """All attributes of a component, and the scales that stand beside them."""
+    out = plain(scope)
+    for name in SCALES:
+        if item.has(name):
+            out[name] = Scope({}, scope).evaluate(item.key(name))
+    for name in SCALES:
+        value = out.get(name)
+        if value is None:
+            out.pop(name, None)
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SCALE:
+            item.key(name).fail(f"expected a number from 0 to {MAX_SCALE:g}, found {describe(value)}.")
+    return out
+
+
+def storage(name: str, kind: str, item: Field, scope: Scope, constraints: Constraints) -> Storage:
     """A memory from its attributes, with Timeloop's rules for the ones that are left out.
 
     A word has ``datawidth`` bits (16 by default). ``width`` bits are ``cluster_size`` blocks of
     ``block_size`` words; the one that is missing follows, ``cluster_size`` being 1 where both are.
-    The size is ``entries`` words, ``depth`` blocks or ``sizeKB`` kibibytes; without any it is unbounded.
+    The size is ``entries`` words, ``depth`` blocks or ``sizeKB`` kibibytes; without any it is unbounded. A depth of 0
+    holds nothing, and only marks a place.
     """
+    own = item.key("attributes")
     read = Attributes(scope, own, name)
     datawidth = read.integer("datawidth") or DEFAULT_DATAWIDTH
     width, block, cluster = read.integer("width"), read.integer("block_size"), read.integer("cluster_size")
@@ -146,7 +201,7 @@ def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constra
                 f"({block} × {cluster} × {datawidth})."
             )
     block, cluster = block or 1, cluster or 1
-    entries, depth, kilobytes = read.integer("entries"), read.integer("depth"), read.number("sizeKB", 0)
+    entries, depth, kilobytes = read.integer("entries", 0), read.integer("depth", 0), read.number("sizeKB", 0)
     if entries is not None:
         depth, extra = -(-entries // block), entries
     elif depth is not None:
@@ -155,7 +210,8 @@ def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constra
         extra = 0 if kilobytes is None else int(kilobytes * 1024 * 8 / datawidth)
         depth = -(-extra // block) or None
     if depth is None and "DRAM" not in kind:
-        own.fail(f"storage '{name}' has no size: 'depth' (rows of 'width' bits) is missing.")
+        _refuse_slip(own, "depth")
+        note(f"'{name}' has no size ('depth', rows of 'width' bits): it is taken as unbounded.", own.where)
     both = read.number("bandwidth", 0)
     return Storage(
         name=name,
@@ -170,8 +226,15 @@ def storage(name: str, kind: str, own: Field, scope: Scope, constraints: Constra
         shared_bandwidth=_positive(read, "shared_bandwidth", None),
         multiple_buffering=read.number("multiple_buffering", 1) or 1.0,
         constraints=_with_utilization(constraints, read),
-        attributes=plain(scope) | _canonical(depth=depth, width=width, datawidth=datawidth),
+        attributes=own_attributes(item, scope) | _canonical(depth=depth, width=width, datawidth=datawidth),
     )
+
+
+def _refuse_slip(own: Field, name: str) -> None:
+    """Refuse an attribute that nearly has the name of one that is missing."""
+    near = difflib.get_close_matches(name, [x for x in own.mapping() if x not in KNOWN], n=1, cutoff=0.84)
+    if near:
+        own.fail(f"unknown attribute '{near[0]}'. Did you mean '{name}'?")
 
 
 def _canonical(**values: int | None) -> dict[str, Any]:
@@ -197,9 +260,9 @@ def _with_utilization(constraints: Constraints, read: Attributes) -> Constraints
     return replace(constraints, min_utilization=max(constraints.min_utilization, least))
 
 
-def compute(name: str, kind: str, scope: Scope) -> Compute:
+def compute(name: str, kind: str, item: Field, scope: Scope) -> Compute:
     """The datapath."""
-    return Compute(name, kind, plain(scope))
+    return Compute(name, kind, own_attributes(item, scope))
 
 
 def cycle_seconds(scope: Mapping[str, Any], where: Field) -> float:
@@ -213,7 +276,7 @@ def cycle_seconds(scope: Mapping[str, Any], where: Field) -> float:
 def is_cycle(value: Any) -> bool:
     """Whether a value can be the length of a clock cycle in seconds."""
     low, high = CYCLE_SECONDS
-    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value < high
+    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
 
 
 def check_number(field: Field, levels: list[Level]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec.document import Field, describe
+from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
 from hwsim.workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv, matmul
 
@@ -54,10 +57,7 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
         if dims.count(dim) > 1:
             shape.key("dimensions").fail(f"dimension '{dim}' is given twice.")
     coefficients = _coefficients(shape, sizes)
-    for name, value in sizes.items():
-        if name not in dims and name not in coefficients and value.plain is not None:
-            known = [*dims, *coefficients]
-            value.fail(f"'{name}' is neither a dimension nor a coefficient.{did_you_mean(name, known)}")
+    _unused(sizes, dims, coefficients, shape)
     key = "data_spaces" if shape.has("data_spaces") or not shape.has("data-spaces") else "data-spaces"
     shape.need(key)
     listed = shape.key(key).items()
@@ -89,8 +89,25 @@ def _sizes(field: Field, scope: Scope) -> dict[str, Field]:
             _refuse_sparse(value)
             continue
         out[name] = Field(scope.evaluate(value), value.file, value.path)
-        out[name].integer(1)
     return out
+
+
+def _unused(sizes: dict[str, Field], dims: list[str], coefficients: Mapping[str, int], shape: Field) -> None:
+    """Tell of sizes that the shape has no use for: Timeloop reads those of its dimensions and coefficients alone.
+
+    Raises:
+        HwsimError: one that is used is missing, and another has nearly its name.
+    """
+    unused = [name for name in sizes if name not in dims and name not in coefficients]
+    for name in unused:
+        absent = [known for known in (*dims, *coefficients) if known not in sizes]
+        near = next((known for known in absent if known.lower() == name.lower()), None)
+        if near is None and len(name) > 2:
+            near = next(iter(difflib.get_close_matches(name, absent, n=1, cutoff=0.8)), None)
+        if near is not None:
+            sizes[name].fail(f"'{name}' is neither a dimension nor a coefficient. Did you mean '{near}'?")
+    if unused:
+        note(f"{', '.join(unused)}: no dimension or coefficient of the shape, not used.", sizes[unused[0]].where)
 
 
 def _refuse_sparse(field: Field) -> None:
@@ -105,6 +122,9 @@ def _named(shape: Field, field: Field, sizes: dict[str, Field]) -> Problem:
     if name not in _NAMED:
         shape.fail(f"unknown shape '{name}'.{did_you_mean(name, _NAMED)}")
     build = _NAMED[name]
+    renamed = name.startswith("cnn") and "K" in sizes and "M" not in sizes  # Timeloop's own name of the dimension
+    if renamed:
+        sizes = {"M" if key == "K" else key: value for key, value in sizes.items()}
     given = {key: value.integer(1) for key, value in sizes.items()}
     steps = {} if build is matmul else {key.lower(): n for key, n in given.items() if key in _STEPS}
     problem = _built(field, lambda: build({key: n for key, n in given.items() if key not in _STEPS}, **steps))
@@ -112,7 +132,20 @@ def _named(shape: Field, field: Field, sizes: dict[str, Field]) -> Problem:
     for key, value in sizes.items():
         if key not in known:
             value.fail(f"'{key}' is not a size of the shape '{name}'.{did_you_mean(key, known)}")
-    return problem
+    return _with_k(problem) if renamed else problem
+
+
+def _with_k(problem: Problem) -> Problem:
+    """The problem whose dimension M is called K."""
+
+    def name(dim: str) -> str:
+        return "K" if dim == "M" else dim
+
+    spaces = tuple(
+        replace(x, projection=tuple(tuple((c, name(d)) for c, d in rank) for rank in x.projection))
+        for x in problem.data_spaces
+    )
+    return Problem("custom", tuple((name(d), n) for d, n in problem.dims), spaces)
 
 
 def _coefficients(shape: Field, sizes: dict[str, Field]) -> dict[str, int]:

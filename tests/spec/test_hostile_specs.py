@@ -55,7 +55,7 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "very deep list": ("depth: 16 * 4", f"depth: {'[' * 9000}{']' * 9000}", ("spec.yaml",)),
     "infinite depth": ("depth: 16 * 4", "depth: .inf", ("nodes[2].attributes.depth", "at most 2^53")),
     "depth beyond doubles": ("depth: 16 * 4", "depth: 2**1030", ("nodes[2].attributes.depth", "at most 2^53")),
-    "depth that is no number": ("depth: 16 * 4", "depth: .nan", ("nodes[2].attributes.depth", "at least 1")),
+    "depth that is no number": ("depth: 16 * 4", "depth: .nan", ("nodes[2].attributes.depth", "at least 0")),
     "kibibytes without end": ("depth: 16 * 4", "sizeKB: 1.0e+308", ("nodes[2].attributes.sizeKB", "at most 2^53")),
     "text without end": ("depth: 16 * 4", f"depth: {'x' * 20_000}", ("attributes.depth", "20,000 char")),
     "key without end": ("depth: 16 * 4", f"{'x' * 600}: 1", ("nodes[2].attributes", "600 characters")),

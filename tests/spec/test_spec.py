@@ -192,7 +192,6 @@ FAULTS = {
     "misspelt attribute": (("depth: 16 * 4", "dephth: 16 * 4"), ("nodes[2].attributes", "'dephth'", "depth")),
     "misspelt top key": (("problem:", "problme:"), ("problme", "problem")),
     "misspelt tag": (("!Container\n    name: PE", "!Contaner\n    name: PE"), ("nodes[3]", "Container")),
-    "missing attribute": (("depth: 16 * 4, ", ""), ("nodes[2].attributes", "buffer", "depth")),
     "factor product": (("factors: C1 M1 P8", "factors: C1 M1 P4"), ("mapping", "P", "4", "8")),
     "tile too large": (
         ("factors: C1 M1 P8, permutation: PCM}\n- {target: buffer, type: temporal, factors: \"C=1,M=2,P=1\"",
@@ -206,13 +205,12 @@ FAULTS = {
     "forbidden call": (("depth: 16 * 4", "depth: open('x')"), ("depth", "open")),
     "forbidden attribute": (("depth: 16 * 4", "depth: (1).__class__"), ("depth", "not allowed")),
     "huge power": (("depth: 16 * 4", "depth: 9 ** 9 ** 9"), ("depth",)),
-    "class without a price": (("subclass: smartbuffer_RF", "subclass: smartbufer_RF"), ("spad", "smartbuffer_RF")),
     "size of zero": (("instance: {C: 4", "instance: {C: 0"), ("instance.C", "0")),
     "no result": ((", read_write: true", ""), ("data_spaces", "read_write")),
     "wrong data space in a constraint": (("keep: [Weights], bypass: [Inputs, Outputs]", "keep: [Wieghts], bypass: [Inputs, Outputs]"), ("spad", "Wieghts")),
     "not YAML": (("variables: {", "variables: {{{"), ("spec.yaml",)),
     "key given twice": (("    name: PE\n", "    name: PE\n    name: PE2\n"), ("name", "twice")),
-    "sparse": (("    name: spad\n", "    name: spad\n    sparse_optimizations: {}\n"), ("sparse",)),
+    "sparse": (("    name: spad\n", "    name: spad\n    sparse_optimizations: {action_optimization: []}\n"), ("sparse",)),
 }  # fmt: skip
 
 
@@ -238,10 +236,36 @@ def test_illegal_mapping_is_a_value_in_json(hwsim: Hwsim, tmp_path: Path) -> Non
 
 
 def test_action_without_a_price(hwsim: Hwsim, tmp_path: Path) -> None:
+    """Counts and cycles stand; what has no price says so, and why, and the total names it."""
     ert = "ERT: {version: 0.4, tables: [{name: chip.DRAM, actions: [{name: write, energy: 1}, {name: leak, energy: 0}]}]}\n"
     run = hwsim("evaluate", write(tmp_path, BASE + ert))
-    assert run.code == 2
-    assert "ERT.tables[0].actions" in run.err and "'read'" in run.err
+    assert run.code == 0 and "without DRAM, buffer, spad, mac" in run.out and "not priced" in run.out
+    assert "ERT.tables[0].actions" in run.err and "'read'" in run.err and "component 'mac' has no table" in run.err
+    whole = json.loads(hwsim("evaluate", write(tmp_path, BASE), "--json").out)[0]
+    (without,) = json.loads(hwsim("evaluate", write(tmp_path, BASE + ert), "--json").out)
+    assert (
+        without["cycles"] == whole["cycles"] and without["levels"]["DRAM"]["data_spaces"]["Inputs"]["energy_pj"] is None
+    )
+    assert without["compute"]["energy_pj"] is None and sorted(without["not_priced"]) == [
+        "DRAM",
+        "buffer",
+        "mac",
+        "spad",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("depth: 16 * 4, ", "", ("'buffer' has no size", "attribute 'depth' is missing")),
+        ("subclass: smartbuffer_RF", "subclass: smartbufer_RF", ("'spad' is not priced", "smartbuffer_RF")),
+    ],
+)
+def test_what_has_no_price_is_counted(hwsim: Hwsim, tmp_path: Path, old: str, new: str, words: tuple[str, ...]) -> None:
+    assert old in BASE
+    run = hwsim("evaluate", write(tmp_path, BASE.replace(old, new, 1)))
+    assert run.code == 0 and "not priced" in run.out and "128 MACs" in run.out
+    assert all(word in run.err for word in words), run.err
 
 
 def test_alias_bomb_cycle_and_large_file(hwsim: Hwsim, tmp_path: Path) -> None:

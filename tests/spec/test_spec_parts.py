@@ -18,7 +18,7 @@ from hwsim.architecture import (
 from hwsim.design import load_specs
 from hwsim.errors import HwsimError
 from hwsim.mapping import Loop
-from hwsim.spec.architecture import read_nodes
+from hwsim.spec.architecture import check_branches, read_nodes
 from hwsim.spec.constraints import directive, factors, merge, permutation, read_node_constraints
 from hwsim.spec.document import Field, parse_document
 from hwsim.spec.ert import read_ert
@@ -97,13 +97,11 @@ def test_bandwidths(attributes: str, limits: tuple[float | None, ...]) -> None:
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ("width: 16", "'depth' (rows of 'width' bits) is missing"),
         ("depth: 8, width: 40", "(2 × 1 × 16)"),
         ("depth: 8, width: 8", "(0 × 1 × 16)"),
         ("depth: 8, width: 64, block_size: 3", "is not block_size × cluster_size × datawidth"),
         ("depth: 1.5", "'depth' of 'm' is 1.5; expected a whole number"),
-        ("depth: 0", "'depth' of 'm' is 0; expected at least 1"),
-        ("depth: -3", "'depth' of 'm' is -3; expected at least 1"),
+        ("depth: -3", "'depth' of 'm' is -3; expected at least 0"),
         ("depth: deep", "should be a number"),
         ("depth: true", "should be a number"),
         ("depth: 8, read_bandwidth: 0", "leave it out"),
@@ -200,12 +198,12 @@ def test_nodes() -> None:
         ("name: buffer,", "name: buffer, colour: red,", "unknown key 'colour' of !Component"),
         ("!Container {name: chip", "!Box {name: chip", "tag '!Box'"),
         ("!Container {name: chip", "{name: chip", "no tag"),
-        ("2.0e-9", "1", "clock cycle"),
+        ("2.0e-9", "2", "clock cycle"),
     ],
 )
 def test_nodes_that_are_none(old: str, new: str, message: str) -> None:
     assert old in NODES
-    assert message in said(NODES.replace(old, new, 1), lambda f: read_nodes(f, {}, "a"))
+    assert message in said(NODES.replace(old, new, 1), lambda f: check_branches(read_nodes(f, {}, "a")))
 
 
 OLD = """
@@ -408,7 +406,9 @@ def test_constraints_of_a_file() -> None:
     assert found.level("DRAM").constraints == Constraints()
     assert "no level 'pda'" in said("[{target: pda, type: bypass}]", lambda f: apply_constraints(SMALL, f))
     flat = Architecture("flat", (Storage("DRAM", "DRAM", None, 16, 16, 1),), Compute("mac", "intmac"))
-    assert "no fan-out at 'DRAM'" in said("[{target: DRAM, type: spatial}]", lambda f: apply_constraints(flat, f))
+    assert "no fan-out at 'DRAM'" in said(
+        "[{target: DRAM, type: spatial, factors: C=2}]", lambda f: apply_constraints(flat, f)
+    )
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -443,7 +443,11 @@ def test_tables() -> None:
     ("old", "new", "message"),
     [
         ("name: chip.DRAM", "name: chip.DARM", "component 'DRAM' has no table. Did you mean 'DARM'?"),
-        ("{name: idle, energy: 3}", "", "action 'leak' has no price; it may be called leak or idle"),
+        (
+            "{name: random_read, energy: 1}, {name: read, energy: 9}, ",
+            "",
+            "action 'read' has no price; it may be called",
+        ),
         ("mac_random", "mac_often", ""),
         ("{name: mac_random, energy: 8}, {name: compute, energy: 1}", "{name: x, energy: 1}", "Present: x"),
         ("energy: 5", "energy: five", "expected an energy in pJ"),
@@ -457,7 +461,9 @@ def test_tables_that_are_none(old: str, new: str, message: str) -> None:
     if not message:
         assert read_ert(field(text), SMALL).price("mac", "compute") == 1, "the next name it may have"
         return
-    assert message in said(text, lambda f: read_ert(f, SMALL))
+    with pytest.raises(HwsimError) as caught:
+        read_ert(field(text), SMALL).priced()
+    assert message in caught.value.message
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -550,7 +556,7 @@ def test_problems() -> None:
         ("{shape: {dimensions: [A], coefficients: [{name: s}], data_spaces: []}}", "neither a default nor a value"),
         ("{shape: {dimensions: [A], coefficients: [{name: s, default: 0}], data_spaces: []}}", "too small"),
         ("{shape: {dimensions: [A], coefficients: [{name: s}], data_spaces: []}, instance: {s: 0}}", "too small"),
-        ("{shape: {dimensions: [A], data_spaces: []}, instance: {Q: 1}}", "'Q' is neither"),
+        ("{shape: {dimensions: [A], data_spaces: []}, instance: {a: 1}}", "'a' is neither"),
     ],
 )  # fmt: skip
 def test_problems_that_are_none(text: str, message: str) -> None:
