@@ -9,8 +9,7 @@ from hwsim import figure
 from hwsim.errors import HwsimError, did_you_mean
 from hwsim.figure import Aim
 
-#: What a search can minimise; `Figure` is what it calls one.
-Figure = Aim
+#: What a search can minimise.
 FIGURES: dict[str, Aim] = {
     x.aim.name: x.aim for x in map(figure.FIGURES.get, ("edp", "energy", "latency")) if x and x.aim
 }

@@ -12,6 +12,7 @@ import numpy as np
 from hwsim.architecture import Fanout, Storage
 from hwsim.cost import Illegal, LayerCost
 from hwsim.energy import EnergyTable
+from hwsim.figure import Aim
 from hwsim.kernel import BoolArray, IntArray
 from hwsim.mapper.arrays import Space, digit
 from hwsim.mapper.bound import lower_bound, promising
@@ -23,7 +24,6 @@ from hwsim.mapper.space import Limits, MapSpace
 from hwsim.mapper.step import hand_on
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
-from hwsim.objective import Figure
 
 Progress = Callable[[float, float, float], None]
 AXES = ("", "X", "Y")
@@ -101,7 +101,7 @@ class Walk:
     space: MapSpace
     energy: EnergyTable
     arrays: Space
-    figure: Figure
+    figure: Aim
     limits: Limits
     clock: Clock
     progress: Progress | None = None
