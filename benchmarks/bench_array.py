@@ -26,7 +26,7 @@ from hwsim.cost import LayerCost
 from hwsim.design import load_architecture, load_design
 from hwsim.network import map_layer
 from hwsim.workloads import int8
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.problem import Problem, conv, depthwise, grouped_conv, matmul
 
 ROOT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ from hwsim.cost import LayerCost
 from hwsim.design import load_architecture
 from hwsim.mapper import search
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.problem import Problem, conv, matmul
 from tests.reference_cases import architecture, stock_mapper
 

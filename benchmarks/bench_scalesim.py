@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from hwsim.array.systolic import SystolicDesign, cycles, matrix_product
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.problem import Problem, matmul
 from tests.array.scalesim_cases import (
     FILE,

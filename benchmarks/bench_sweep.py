@@ -23,7 +23,7 @@ from hwsim.design import load_architecture, load_design
 from hwsim.design.settings import Setting
 from hwsim.mapper import search
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 
 SPACE = {
     "shared_glb.depth": [2048, 4096, 8192, 16384, 32768, 65536, 131072],

@@ -28,7 +28,7 @@ from hwsim.reports.palette import ROLES, component_roles
 from hwsim.spec.mapping import mapping_to_timeloop
 from hwsim.whatif import Variant, limited_by, study
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.problem import Problem
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,7 @@ from hwsim.hardware import Design
 from hwsim.mapping import Mapping as LoopNest
 from hwsim.objective import EDP, Objective
 from hwsim.workloads.memory import peak_activation_bytes, peak_live_bytes, peak_live_bytes_best_order
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.problem import Problem
 from hwsim.workloads.workload import Layer, Workload
 

@@ -30,7 +30,7 @@ from hwsim.shown import Shown
 from hwsim.spec.document import read_document
 from hwsim.spec.validation import validated
 from hwsim.workloads.memory import peak_activation_bytes
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.workload import Workload
 
 FOLDER = Path(__file__).parent / "rubrics"

@@ -14,7 +14,7 @@ from hwsim.hardware import Design
 from hwsim.network import Hints, profile_workload
 from hwsim.objective import EDP, Objective
 from hwsim.shown import Shown
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.workload import Workload
 
 #: called with (layers done, layers, name of the column)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from hwsim.workloads.einsum import Einsum
+from hwsim.workloads.operators.operator import Reads
+from hwsim.workloads.operators.table import operator_type
 from hwsim.workloads.problem import Problem
-
-#: Operators that read only the part of their first input that they return.
-_PARTIAL_READERS = frozenset({"Gather", "GatherElements", "GatherND", "Slice"})
-#: Operators that read the shape of their first input and none of its elements.
-_SHAPE_READERS = frozenset({"Shape", "Size"})
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class Operator:
             have one; an LSTM has several; () means the operator is not mapped.
         repeats: how often the operator runs (a Loop body's trip count), ≥ 1.
         weight_elements: constant elements that its problems use as weights.
+        domain: of its type; ``""`` for ONNX's own.
+        einsums: its problems once more, in the same order, with the tensors that they read and write.
     """
 
     name: str
@@ -61,6 +61,13 @@ class Operator:
     problems: tuple[tuple[Problem, int], ...] = ()
     repeats: int = 1
     weight_elements: int = 0
+    domain: str = ""
+    einsums: tuple[Einsum, ...] = ()
+
+    @property
+    def type(self) -> str:
+        """Operator type, led by its domain where that is not ONNX's own."""
+        return f"{self.domain}.{self.op}" if self.domain else self.op
 
     @property
     def mapped(self) -> bool:
@@ -172,8 +179,9 @@ class Workload:
             return 0
         written = sum(self.tensors[name].bytes for name in op.outputs)
         read = [self.tensors[name].bytes for name in op.inputs]
-        if read and op.op in _SHAPE_READERS:
+        reads = operator_type(op.type).reads
+        if read and reads is Reads.SHAPE:
             read[0] = 0
-        elif read and op.op in _PARTIAL_READERS:
+        elif read and reads is Reads.PART:
             read[0] = min(read[0], written)
         return written + sum(read)

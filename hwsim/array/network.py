@@ -17,13 +17,14 @@ from onnx.reference import ReferenceEvaluator
 
 from hwsim.architecture import Architecture
 from hwsim.array.arithmetic import arithmetic, refuse_operands
-from hwsim.array.operators import FACTORS, SUPPORTED, Call, Contraction, Tensor, contraction
 from hwsim.array.run import Simulation, simulate
 from hwsim.cost import Illegal, LayerCost
 from hwsim.errors import HwsimError, did_you_mean, visible
 from hwsim.files import open_regular
-from hwsim.workloads.onnx_file import load_model
-from hwsim.workloads.onnx_graph import ordered
+from hwsim.workloads.onnx.file import load_model
+from hwsim.workloads.onnx.graph import ordered
+from hwsim.workloads.operators.execution import Call, Contraction, Tensor
+from hwsim.workloads.operators.table import EXECUTED, contraction, operator_type
 from hwsim.workloads.problem import Problem
 from hwsim.workloads.workload import Operator, Workload
 
@@ -111,7 +112,7 @@ class Graph:
                 if self.on_array(node):
                     return node
                 raise HwsimError(
-                    f"'{name}' is a {node.op_type}; the array computes {', '.join(SUPPORTED)}.", where=self.where
+                    f"'{name}' is a {node.op_type}; the array computes {', '.join(EXECUTED)}.", where=self.where
                 )
         raise HwsimError(
             f"the network has no mapped layer '{name}'.{did_you_mean(name, self.layers())}", where=self.where
@@ -187,7 +188,7 @@ class Graph:
         Raises:
             HwsimError: the file of the input does not fit.
         """
-        activation = node.input[FACTORS[node.op_type][0]]
+        activation = node.input[operator_type(node.op_type).operands[0]]
         values: dict[str, Tensor] = {}
         for name in dict.fromkeys(filter(None, node.input)):
             self.check_size(name)
@@ -214,14 +215,15 @@ class Graph:
 
     def on_array(self, node: onnx.NodeProto) -> bool:
         """Whether the array computes a node."""
-        return node.op_type in SUPPORTED and not node.domain and self.operator(node).mapped
+        return node.op_type in EXECUTED and not node.domain and self.operator(node).mapped
 
     def call(self, node: onnx.NodeProto, values: Mapping[str, Tensor]) -> Call:
         """A node with its tensors."""
         tensors = self.workload.tensors
-        first, second = FACTORS.get(node.op_type, (0, 1))
+        known = operator_type(node.op_type)
         swap = False
-        if node.op_type not in ("Conv", "ConvInteger", "ConvTranspose", "QLinearConv") and len(node.input) > second:
+        if known.swaps:
+            first, second = known.operands[:2]
             swap = tensors[node.input[first]].constant and not tensors[node.input[second]].constant
         return Call(
             node.op_type,
@@ -273,7 +275,7 @@ def contract(architecture: Architecture, problem: Problem, name: str, call: Call
     where = f"layer '{name}'"
     if made is None:
         raise HwsimError(
-            f"the array simulator does not compute this form of {call.op}; it knows {', '.join(SUPPORTED)}.",
+            f"the array simulator does not compute this form of {call.op}; it knows {', '.join(EXECUTED)}.",
             where=where,
         )
     for space in problem.data_spaces:

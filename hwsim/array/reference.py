@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from hwsim.array.operators import FACTORS, Call, Tensor
 from hwsim.errors import HwsimError
+from hwsim.workloads.operators.execution import Call, Tensor
+from hwsim.workloads.operators.table import operator_type
 
 TOLERANCE = 1e-5
 """Largest difference of a floating-point result, relative to the largest element of the reference."""
@@ -60,7 +61,7 @@ def compare(found: Tensor, expected: Tensor, reference: str) -> Verdict:
 def operator_model(call: Call, opset: int) -> tuple[onnx.ModelProto, dict[str, Tensor]]:
     """A model of one operator, and what to feed it: what it multiplies first; the rest are constants."""
     names = ["" if value is None else f"in{slot}" for slot, value in enumerate(call.inputs)]
-    fed = FACTORS[call.op][0]
+    fed = operator_type(call.op).operands[0]
     node = helper.make_node(call.op, names, ["out"])
     node.attribute.extend(helper.make_attribute(key, value) for key, value in call.attributes.items())
     feed, inputs, constants = {}, [], []
@@ -73,18 +74,10 @@ def operator_model(call: Call, opset: int) -> tuple[onnx.ModelProto, dict[str, T
             feed[name] = value
         else:
             constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-    out = helper.make_value_info("out", helper.make_tensor_type_proto(_result_type(call), None))
-    graph = helper.make_graph([node], "operator", inputs, [out], constants)
+    graph = helper.make_graph([node], "operator", inputs, [onnx.ValueInfoProto(name="out")], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", min(opset, 21))])
     model.ir_version = 10
-    return model, feed
-
-
-def _result_type(call: Call) -> int:
-    if call.op.endswith("Integer"):
-        return int(TensorProto.INT32)
-    dtype = call.tensor(7).dtype if call.op.startswith("QLinear") else call.tensor(0).dtype
-    return int(helper.np_dtype_to_tensor_dtype(dtype))
+    return onnx.shape_inference.infer_shapes(model), feed
 
 
 def run_model(model: onnx.ModelProto, feed: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:

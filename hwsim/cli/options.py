@@ -23,7 +23,7 @@ from hwsim.reports.formats import FORMATS, Report
 from hwsim.spec.document import parse_document, plain_data
 from hwsim.spec.notes import collected
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.workload import Workload
 
 MOST_DIGITS = 18  # of a size: larger ones count beyond what the model counts

@@ -14,7 +14,7 @@ from hwsim.cli.options import Jobs, OutputsOrShown, zoo_or_file
 from hwsim.cli.shared import progress_bar
 from hwsim.provenance import Inputs, command, design_sha256, file_sha256
 from hwsim.reports.report import ScoreReport
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 
 
 @dataclass(frozen=True)

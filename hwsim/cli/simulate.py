@@ -16,7 +16,6 @@ from hwsim.array.arithmetic import arithmetic
 from hwsim.array.compare import compare_counts, compare_cycles
 from hwsim.array.machine import Machine
 from hwsim.array.network import Graph, LayerRun, contract, refusal, run_layer, run_network
-from hwsim.array.operators import Call, Tensor
 from hwsim.array.plan import plan
 from hwsim.array.reference import Verdict, check_operator, compare, run_model
 from hwsim.array.trace import MOST_MACS, traced
@@ -41,7 +40,8 @@ from hwsim.objective import EDP
 from hwsim.reports import simulation as report
 from hwsim.reports.simulation import array_frame
 from hwsim.reports.table import json_text
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
+from hwsim.workloads.operators.execution import Call, Tensor
 from hwsim.workloads.problem import Problem
 
 MOST_WATCHED = 256  # multipliers that fit on a screen

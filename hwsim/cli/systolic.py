@@ -20,7 +20,7 @@ from hwsim.files import write_file
 from hwsim.reports.html.systolic import systolic_page
 from hwsim.reports.systolic import systolic_data, systolic_report
 from hwsim.reports.table import json_text
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 
 DEFAULT_ARCH = "tpu_v1_like"
 

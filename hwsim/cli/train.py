@@ -18,7 +18,7 @@ from hwsim.network import profile_workload
 from hwsim.reports import terminal
 from hwsim.trainers import recipe as recipes
 from hwsim.trainers.cost import Figures
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from hwsim.rubric import read_accuracy
 from hwsim.spec.document import Field
 from hwsim.whatif import price_note
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.workload import Workload
 
 State = Literal["complete", "infeasible", "failed"]

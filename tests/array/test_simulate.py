@@ -15,7 +15,6 @@ from trace_checker import check_trace
 
 from hwsim.array.compare import compare_counts, compare_cycles
 from hwsim.array.network import Graph, LayerRun, run_layer, run_network
-from hwsim.array.operators import Call
 from hwsim.array.reference import check_operator, compare, operator_model, run_model
 from hwsim.cost import LayerCost
 from hwsim.design import load_design
@@ -23,7 +22,8 @@ from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
 from hwsim.network import map_layer
 from hwsim.workloads import int8
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
+from hwsim.workloads.operators.execution import Call
 from hwsim.workloads.problem import Problem
 from tests.array.array_cases import nest
 from tests.conftest import Run

@@ -27,7 +27,7 @@ from hwsim.array.systolic_network import layer_on, network_on, step_layer
 from hwsim.design import load_architecture
 from hwsim.errors import HwsimError
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.problem import Problem, conv, convolution, depthwise, grouped_conv, matmul
 from tests.array.scalesim_cases import buffers_kb, cases, scalesim_cycles, scalesim_prefetch, scalesim_write_back
 from tests.conftest import Run

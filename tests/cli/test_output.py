@@ -23,7 +23,7 @@ from hwsim.errors import MOST_TEXT, HwsimError, did_you_mean, printable, shown_v
 from hwsim.files import check_writable, open_regular, read_bytes, read_text, write_file
 from hwsim.reports.markdown import _cell
 from hwsim.reports.table import csv_text
-from hwsim.workloads.onnx_graph import Names
+from hwsim.workloads.onnx.graph import Names
 from tests.conftest import Run, nothing_left
 
 Command = Callable[..., Run]
@@ -242,7 +242,7 @@ def test_a_narrow_terminal_leaves_out_columns_and_cuts_no_figure(
     from hwsim.array.systolic_network import network_on
     from hwsim.reports.systolic import systolic_report
     from hwsim.reports.terminal import profile_table
-    from hwsim.workloads.onnx_reader import read_onnx
+    from hwsim.workloads.onnx.reader import read_onnx
 
     file = one_convolution(tmp_path / "model.onnx", "conv1")
     cost = package.profile(file)

@@ -22,7 +22,7 @@ from hwsim.design import load_design
 from hwsim.errors import HwsimError
 from hwsim.network import profile, profile_workload
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

@@ -34,7 +34,7 @@ from hwsim.reports.exploration import explore_data, explore_rows, page_data
 from hwsim.reports.table import csv_text
 from hwsim.whatif import study
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

@@ -15,7 +15,7 @@ from hwsim.explore.formula import Comparison, Formula
 from hwsim.explore.sampling import halton
 from hwsim.explore.space import Parameter, Space, load_space
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

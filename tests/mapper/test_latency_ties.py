@@ -15,7 +15,7 @@ from hwsim.hardware import Design
 from hwsim.network import profile_workload
 from hwsim.objective import FIGURES
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 
 MODELS = ["lenet5", *(["resnet18"] if "HWSIM_DESIGNS" in os.environ else [])]
 

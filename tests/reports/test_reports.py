@@ -26,7 +26,7 @@ from hwsim.reports.saved import read_profiles
 from hwsim.reports.scales import axis_scale
 from hwsim.workloads import zoo
 from hwsim.workloads.memory import live_tensors, memory_schedule, peak_live_bytes
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

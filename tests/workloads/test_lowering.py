@@ -9,12 +9,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.errors import HwsimError
-from hwsim.workloads.lowering import RULES
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
+from hwsim.workloads.operators.table import OPERATORS
 from hwsim.workloads.problem import Problem, convolution, matmul
 from hwsim.workloads.workload import Workload
 
 F, U8, I8, I32 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32
+LOWERED = {name: each for name, each in OPERATORS.items() if each.lower is not None}
 MICROSOFT = "com.microsoft"
 
 
@@ -370,7 +371,7 @@ CASES = [
 
 
 def test_every_row_has_a_case() -> None:
-    assert {case.op for case in CASES} == set(RULES)
+    assert {case.op for case in CASES} == set(LOWERED)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.op)
@@ -679,31 +680,33 @@ def test_a_weight_that_is_cast_on_its_way(tmp_path: Path) -> None:
     assert (workload.operators[1].weight_elements, workload.params, workload.weight_bytes) == (48, 48, 96)
 
 
-#: Slots of the operands and of the biases, as the operators' documentation numbers them.
-SLOTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    **dict.fromkeys(("Attention", "LinearAttention", "com.microsoft.GroupQueryAttention"), ((0, 1, 2), ())),
-    **dict.fromkeys(("CausalConvWithState", "Conv", "ConvTranspose", "Gemm"), ((0, 1), (2,))),
-    **dict.fromkeys(("ConvInteger", "MatMul", "MatMulInteger"), ((0, 1), ())),
-    **dict.fromkeys(("GRU", "RNN"), ((0, 1, 2), (3,))),
-    **dict.fromkeys(("LSTM", "com.microsoft.DynamicQuantizeLSTM"), ((0, 1, 2), (3, 7))),
-    **dict.fromkeys(("com.microsoft.FusedConv", "com.microsoft.FusedGemm"), ((0, 1), (2,))),
-    **dict.fromkeys(("com.microsoft.Attention", "com.microsoft.QAttention"), ((0, 1), (2,))),
-    **dict.fromkeys(("com.microsoft.FusedMatMul", "com.microsoft.TransposeMatMul"), ((0, 1), ())),
-    **dict.fromkeys(("com.microsoft.MatMulBnb4", "com.microsoft.MatMulInteger16"), ((0, 1), ())),
-    "DeformConv": ((0, 1), (3,)),
-    "Einsum": ((0, 1, 2, 3, 4, 5, 6, 7), ()),
-    "QLinearConv": ((0, 3), (8,)),
-    "QLinearMatMul": ((0, 3), ()),
-    "com.microsoft.DynamicQuantizeMatMul": ((0, 1), (4,)),
-    "com.microsoft.MatMulIntegerToFloat": ((0, 1), (6,)),
-    "com.microsoft.MatMulNBits": ((0, 1), (5,)),
-    "com.microsoft.MultiHeadAttention": ((0, 1, 2), (3,)),
-    "com.microsoft.QGemm": ((0, 3), (6,)),
+#: Slots of the operands, of those that are parameters and nothing else (weights, biases), and of those that are where
+#: they are matrices, as the operators' documentation numbers them.
+SLOTS: dict[str, tuple[tuple[int, ...], ...]] = {
+    **dict.fromkeys(("Attention", "LinearAttention", "com.microsoft.GroupQueryAttention"), ((0, 1, 2), (), ())),
+    **dict.fromkeys(("CausalConvWithState", "Conv", "ConvTranspose", "Gemm"), ((0, 1), (1, 2), ())),
+    **dict.fromkeys(("MatMul", "MatMulInteger"), ((0, 1), (), (1,))),
+    **dict.fromkeys(("GRU", "RNN"), ((0, 1, 2), (1, 2, 3), ())),
+    **dict.fromkeys(("LSTM", "com.microsoft.DynamicQuantizeLSTM"), ((0, 1, 2), (1, 2, 3, 7), ())),
+    **dict.fromkeys(("com.microsoft.FusedConv", "com.microsoft.FusedGemm"), ((0, 1), (1, 2), ())),
+    **dict.fromkeys(("com.microsoft.Attention", "com.microsoft.QAttention"), ((0, 1), (), ())),
+    **dict.fromkeys(("com.microsoft.FusedMatMul", "com.microsoft.TransposeMatMul"), ((0, 1), (), (1,))),
+    **dict.fromkeys(("com.microsoft.MatMulBnb4", "com.microsoft.MatMulInteger16"), ((0, 1), (), (1,))),
+    "ConvInteger": ((0, 1), (1,), ()),
+    "DeformConv": ((0, 1), (1, 3), ()),
+    "Einsum": ((0, 1, 2, 3, 4, 5, 6, 7), (), ()),
+    "QLinearConv": ((0, 3), (3, 8), ()),
+    "QLinearMatMul": ((0, 3), (), (3,)),
+    "com.microsoft.DynamicQuantizeMatMul": ((0, 1), (4,), (1,)),
+    "com.microsoft.MatMulIntegerToFloat": ((0, 1), (6,), (1,)),
+    "com.microsoft.MatMulNBits": ((0, 1), (5,), (1,)),
+    "com.microsoft.MultiHeadAttention": ((0, 1, 2), (), ()),
+    "com.microsoft.QGemm": ((0, 3), (3, 6), ()),
 }
 
 
 def test_slots() -> None:
-    assert {op: (rule.operands, rule.extras) for op, rule in RULES.items()} == SLOTS
+    assert {op: (each.operands, each.parameters, each.tables) for op, each in LOWERED.items()} == SLOTS
 
 
 def test_what_is_constant(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.fuzz.networks import random_network
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hwsim.errors import HwsimError
 from hwsim.workloads import zoo
 from hwsim.workloads.memory import peak_live_bytes, peak_live_bytes_best_order
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.conftest import Run
 
 Hwsim = Callable[..., Run]

@@ -6,8 +6,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwsim.errors import HwsimError
-from hwsim.workloads.dimensions import Dimensions
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.dimensions import Dimensions
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.workloads.test_onnx_bad_input import save, value
 
 

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.workloads import zoo
-from hwsim.workloads.onnx_reader import read_onnx
+from hwsim.workloads.onnx.reader import read_onnx
 from tests.workloads.test_onnx_bad_input import save, value
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

@@ -9,10 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.errors import HwsimError
-from hwsim.workloads.onnx_inference import _FOLDED, Inferred, broadcast, fold_parts, known_parts, refine
-from hwsim.workloads.onnx_node import Node as OperatorView
-from hwsim.workloads.onnx_reader import read_onnx
-from hwsim.workloads.onnx_value import Sizes, Value, element_bits
+from hwsim.workloads.onnx.inference import _FOLDED, fold_parts, refine
+from hwsim.workloads.onnx.reader import read_onnx
+from hwsim.workloads.operators.node import Node as OperatorView
+from hwsim.workloads.operators.schema import Inferred, broadcast
+from hwsim.workloads.operators.value import Sizes, Value, element_bits, known_parts
 from hwsim.workloads.workload import Workload
 
 F, I64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL

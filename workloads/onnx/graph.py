@@ -75,7 +75,8 @@ def function_key(proto: onnx.FunctionProto | onnx.NodeProto, name: str) -> tuple
 
 def type_name(node: onnx.NodeProto) -> str:
     """Operator type, led by its domain where that is not ONNX's own."""
-    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    own = domain(node.domain)
+    return f"{own}.{node.op_type}" if own else node.op_type
 
 
 def domain(name: str) -> str:

@@ -7,44 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx
 from onnx import TensorProto
 
-from hwsim.workloads.lowering import RULES
+from hwsim.workloads.onnx.graph import type_name
+from hwsim.workloads.operators.table import operator_type
 from hwsim.workloads.workload import Operator, Tensor
 
-#: Operators that are not mapped → input slots that hold parameters.
-_PARAMETER_SLOTS: Mapping[str, tuple[int, ...]] = {
-    "BatchNormalization": (1, 2, 3, 4),
-    "Gather": (0,),
-    "GroupNormalization": (1, 2),
-    "InstanceNormalization": (1, 2),
-    "LayerNormalization": (1, 2),
-    "PRelu": (1,),
-    "RMSNormalization": (1,),
-}
-#: Operators that hand a weight on: they rearrange or convert it.
-_CARRIERS = frozenset(
-    {"Cast", "DequantizeLinear", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-)
-#: Operators → input slots that are settings or quantization data, no parameters.
-_SETTINGS: Mapping[str, tuple[int, ...]] = {
-    "Clip": (1, 2),
-    "ConvInteger": (2, 3),
-    "DequantizeLinear": (1, 2),
-    "DynamicQuantizeMatMul": (2, 3),
-    "Expand": (1,),
-    "MatMulInteger": (2, 3),
-    "MatMulIntegerToFloat": (2, 3, 4, 5),
-    "MatMulNBits": (2, 3, 4),
-    "Pad": (1, 2, 3),
-    "QAttention": (3, 4, 5, 6, 7),
-    "QGemm": (1, 2, 4, 5, 7, 8),
-    "QLinearConv": (1, 2, 4, 5, 6, 7),
-    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
-    "QuantizeLinear": (1, 2),
-    "Reshape": (1,),
-    "Resize": (1, 2, 3),
-    "Slice": (1, 2, 3, 4),
-    "Tile": (1,),
-}
 #: Element types of parameters, and those that only biases of quantized operators have.
 _TYPES = ("FLOAT", "DOUBLE", "BFLOAT", "INT8", "UINT8", "INT4", "UINT4", "INT2", "UINT2")
 _BIAS_TYPES = frozenset({"INT16", "INT32", "UINT16"})
@@ -69,7 +35,7 @@ def weight_inputs(graph: onnx.GraphProto, fed: Sequence[onnx.ValueInfoProto]) ->
             if name in outputs or name not in uses or len(names) > 64:
                 return False
             for node, slot in uses[name]:
-                if node.op_type in _CARRIERS and slot == 0 and len(node.output) == 1:
+                if operator_type(type_name(node)).carries and slot == 0 and len(node.output) == 1:
                     names.append(node.output[0])
                 elif not _is_weight_slot(node, slot, fixed_matrix):
                     return False
@@ -84,14 +50,8 @@ def _is_fixed_matrix(info: onnx.ValueInfoProto) -> bool:
 
 
 def _is_weight_slot(node: onnx.NodeProto, slot: int, fixed_matrix: bool) -> bool:
-    if node.op_type in _PARAMETER_SLOTS:
-        return (fixed_matrix or node.op_type != "Gather") and slot in _PARAMETER_SLOTS[node.op_type]
-    rule = RULES.get(f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type)
-    if rule is None or "Attention" in node.op_type or node.op_type == "Einsum":
-        return False
-    if slot in rule.extras:
-        return True
-    return slot in rule.operands[1:] and (fixed_matrix or "MatMul" not in node.op_type)
+    known = operator_type(type_name(node))
+    return slot in known.parameters or (fixed_matrix and slot in known.tables)
 
 
 def count_parameters(
@@ -144,6 +104,6 @@ def _is_parameter(tensor: Tensor, elem_type: int, of_mapped: bool) -> bool:
 
 
 def _parameter_inputs(op: Operator, slots: Mapping[str, tuple[int, ...]]) -> list[str]:
-    skipped = _SETTINGS.get(op.op, ())
+    skipped = operator_type(op.type).settings
     places = slots.get(op.name) or range(len(op.inputs))
     return [name for slot, name in zip(places, op.inputs, strict=True) if slot not in skipped]

@@ -12,12 +12,12 @@ import onnx
 from onnx import TensorProto
 
 from hwsim.errors import HwsimError
-from hwsim.workloads.onnx_node import Node
-from hwsim.workloads.onnx_value import Sizes, Value, check_sizes
+from hwsim.workloads.operators.node import Node
+from hwsim.workloads.operators.value import Sizes, Value, check_sizes
 from hwsim.workloads.workload import Operator
 
 if TYPE_CHECKING:
-    from hwsim.workloads.onnx_reader import GraphReader, Scope
+    from hwsim.workloads.onnx.reader import GraphReader, Scope
 
 Inputs = tuple[Value | None, ...]
 

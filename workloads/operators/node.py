@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwsim.errors import HwsimError
-from hwsim.workloads.onnx_value import Value, shown
+from hwsim.workloads.operators.value import Value, shown
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """ONNX files to `Workload`: a walk over the graph with every shape known.
 
 Operators are visited in topological order. Each one's output shapes come from
-`onnx_inference`, its problems from `lowering`. Functions, and the bodies of If, Loop
+`inference`, its problems from its type in `operators`. Functions, and the bodies of If, Loop
 and Scan, are walked in place, so that their operators are operators of the workload
 like any other.
 """
@@ -21,12 +21,12 @@ import onnx
 from onnx import SparseTensorProto, TensorProto, defs, helper
 
 from hwsim.errors import HwsimError, did_you_mean
-from hwsim.workloads.dimensions import Dimensions
-from hwsim.workloads.lowering import RULES, Rule
-from hwsim.workloads.onnx_contrib import CONTRIB
-from hwsim.workloads.onnx_control import CONTROL_FLOW, foreign_body
-from hwsim.workloads.onnx_file import load_model
-from hwsim.workloads.onnx_graph import (
+from hwsim.workloads.einsum import Einsum
+from hwsim.workloads.onnx.constants import ConstantReader
+from hwsim.workloads.onnx.control import CONTROL_FLOW, foreign_body
+from hwsim.workloads.onnx.dimensions import Dimensions
+from hwsim.workloads.onnx.file import load_model
+from hwsim.workloads.onnx.graph import (
     Names,
     function_key,
     opsets,
@@ -37,11 +37,13 @@ from hwsim.workloads.onnx_graph import (
     type_name,
     without_inputs,
 )
-from hwsim.workloads.onnx_inference import Inferred, fold, fold_parts, infer_by_schema, refine, schema_of
-from hwsim.workloads.onnx_node import Node
-from hwsim.workloads.onnx_parameters import count_parameters, weight_inputs
-from hwsim.workloads.onnx_value import ConstantReader, Sizes, Value, check_sizes, element_bits
-from hwsim.workloads.problem import Problem
+from hwsim.workloads.onnx.inference import fold, fold_parts, nearest, refine
+from hwsim.workloads.onnx.parameters import count_parameters, weight_inputs
+from hwsim.workloads.operators.node import Node
+from hwsim.workloads.operators.operator import OperatorType
+from hwsim.workloads.operators.schema import Inferred, infer_by_schema, schema_of
+from hwsim.workloads.operators.table import OPERATORS, operator_type
+from hwsim.workloads.operators.value import Sizes, Value, check_sizes, element_bits
 from hwsim.workloads.workload import Operator, Tensor, Workload
 
 #: Operators that one model may come to once its functions are expanded.
@@ -140,7 +142,7 @@ class GraphReader:
         self._slots: dict[str, tuple[int, ...]] = {}
         self._unsized: dict[str, str] = {}
         self._inferred: dict[Hashable, list[Inferred]] = {}
-        self._lowered: dict[Hashable, tuple[tuple[Problem, int], ...]] = {}
+        self._lowered: dict[Hashable, tuple[Einsum, ...]] = {}
 
     def read(self) -> Workload:
         """The workload; HwsimError where the file or the binding of its dimensions is at fault."""
@@ -366,17 +368,19 @@ class GraphReader:
 
     def _infer(self, node: onnx.NodeProto, view: Node, scope: Scope) -> list[Inferred]:
         """Types of the outputs by slot; the operands of an operator that is not mapped may not fit (a note says so)."""
-        if view.op in CONTRIB:
-            known = CONTRIB[view.op](view) if _understood(view) else []
+        rule = operator_type(view.op).types
+        if rule is not None:
+            known = rule(view) if _understood(view) else []
             return [*known, *[Inferred()] * len(node.output)][: len(node.output)]
         schema = schema_of(node, scope.opsets)
         if schema is None:
             raise self._unknown(node, view, scope.opsets)
         self._check_arity(view, schema, len(node.input))
         inferred, complaint = infer_by_schema(node, view, schema, scope.opsets)
-        if complaint and view.op in RULES:
+        if complaint and operator_type(view.op).lower is not None:
             raise view.error(complaint)
         if complaint:
+            inferred = [nearest(view), *[Inferred()] * (len(node.output) - 1)]
             self.notes.append(f"operands of '{view.name}' ({view.op}) do not fit together, check --dim: {complaint}")
         return inferred
 
@@ -389,7 +393,7 @@ class GraphReader:
         if any(s.name == node.op_type and s.domain == node.domain for s in schemas):
             version = opsets.get(node.domain, 1)
             return view.error(f"this operator does not exist in opset {version}, which the file imports")
-        known = {s.name for s in schemas if not s.domain} | set(CONTRIB)
+        known = {s.name for s in schemas if not s.domain} | {n for n, each in OPERATORS.items() if each.types}
         return view.error(
             f"the operator '{view.op}' is not known.{did_you_mean(view.op, known)} "
             "Export it as ONNX operators, or as a function inside the model"
@@ -464,37 +468,42 @@ class GraphReader:
 
         ``key``: operators that have the same one have the same problems.
         """
-        rule = RULES.get(view.op)
-        problems: tuple[tuple[Problem, int], ...] = ()
+        known = operator_type(view.op)
+        einsums: tuple[Einsum, ...] = ()
         weights = 0
-        if rule is not None:
-            known = self._lowered.get(key) if key is not None else None
-            problems = _lower(rule, view) if known is None else known
+        if known.lower is not None:
+            kept = self._lowered.get(key) if key is not None else None
+            einsums = _lower(known, view) if kept is None else kept
             if key is not None:
-                self._lowered[key] = problems
-            operands = [view.inputs[slot] for slot in rule.operands if view.has(slot)]
+                self._lowered[key] = einsums
+            operands = [view.inputs[slot] for slot in known.operands if view.has(slot)]
             weights = sum(v.elements for v in operands if v is not None and v.constant)
-            self._count_macs(view, problems, scope)
-            if not problems:
+            self._count_macs(view, einsums, scope)
+            if not einsums:
                 self.notes.append(
                     f"operator '{view.name}' ({view.op}) multiplies nothing: an operand or its result is empty"
                 )
         if None in view.inputs:
             self._slots[view.name] = tuple(slot for slot, v in enumerate(view.inputs) if v is not None)
+        read = [None if v is None else v.name for v in view.inputs]
+        written = iter(outputs)
+        by_slot = [next(written).name if name else None for name in node.output]
         self.operators.append(
             Operator(
                 name=view.name,
                 op=node.op_type,
-                inputs=tuple(v.name for v in view.inputs if v is not None),
+                inputs=tuple(name for name in read if name is not None),
                 outputs=tuple(v.name for v in outputs),
-                problems=problems,
+                problems=tuple((einsum.problem, einsum.count) for einsum in einsums),
                 repeats=scope.repeats,
-                weight_elements=weights if problems else 0,
+                weight_elements=weights if einsums else 0,
+                domain=node.domain,
+                einsums=tuple(einsum.bound(read, by_slot) for einsum in einsums),
             )
         )
 
-    def _count_macs(self, view: Node, problems: Iterable[tuple[Problem, int]], scope: Scope) -> None:
-        self.macs += sum(problem.macs * count for problem, count in problems) * scope.repeats
+    def _count_macs(self, view: Node, einsums: Iterable[Einsum], scope: Scope) -> None:
+        self.macs += sum(einsum.problem.macs * einsum.count for einsum in einsums) * scope.repeats
         if self.macs > MAX_MACS:
             raise view.error(f"the network comes to more than 2^62 multiply-accumulates ({self.macs:,})")
 
@@ -551,12 +560,6 @@ class GraphReader:
             self._nesting -= 1
 
 
-#: Operators whose results change from run to run though they read nothing.
-_RANDOM = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
-
-
 def _declared(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
     """The types that a graph gives for its values."""
     return {info.name: info.type for info in (*graph.value_info, *graph.output)}
@@ -601,21 +604,22 @@ def _traits(value: Value) -> Hashable:
     return value.elem_type, value.sizes, value.constant, data, value.parts
 
 
-def _lower(rule: Rule, view: Node) -> tuple[tuple[Problem, int], ...]:
+def _lower(known: OperatorType, view: Node) -> tuple[Einsum, ...]:
     """The problems of an operator that multiply something."""
+    assert known.lower is not None
     try:
-        return tuple((problem, n) for problem, n in rule.lower(view) if problem.macs * n > 0)
+        return tuple(einsum for einsum in known.lower(view) if einsum.problem.macs * einsum.count > 0)
     except HwsimError as error:
         raise error if error.where else view.error(error.message) from error
 
 
 def _is_constant(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> bool:
-    return node.op_type not in _RANDOM and all(v is None or v.constant for v in inputs)
+    return not operator_type(type_name(node)).random and all(v is None or v.constant for v in inputs)
 
 
 def _understood(view: Node) -> bool:
     """True where the shapes that a contrib operator's rule needs are known."""
-    return view.op in RULES or all(v is None or v.sizes is not None for v in view.inputs)
+    return operator_type(view.op).lower is not None or all(v is None or v.sizes is not None for v in view.inputs)
 
 
 def _elem_type(data: Any) -> int:
