@@ -97,6 +97,8 @@ class Storage:
         cluster_size: instances that share one access (vector width of the component).
         read_bandwidth / write_bandwidth / shared_bandwidth: words per cycle and instance; None is unlimited.
         multiple_buffering: share of the capacity that one tile may fill is 1/multiple_buffering.
+        network_latency: cycles that the network below takes to fill and to drain, which every layer takes besides.
+        power_gated_at: the level with whose instances this one's are switched off; "" where each is by itself.
         attributes: everything the file says, evaluated and inherited (for pricing).
     """
 
@@ -113,6 +115,8 @@ class Storage:
     multiple_buffering: float = 1.0
     constraints: Constraints = Constraints()
     attributes: dict[str, Any] = field(default_factory=dict, compare=False)
+    network_latency: int = 0
+    power_gated_at: str = ""
 
     @cached_property
     def capacity(self) -> int | None:
@@ -244,6 +248,26 @@ class Architecture:
         instances are in use, or clusters there are, whichever is less.
         """
         return max(1, self.instances(level.name) // level.cluster_size)
+
+    def gating(self, level: Storage) -> tuple[int, int]:
+        """Which level a storage's instances are switched off with, and how many of them with each of its instances.
+
+        Timeloop's rule: those of its own level where there are no more of them than of that one. The instances of a
+        fan-out are those of what is outside it.
+        """
+        names = [x.name for x in self.levels]
+        own = names.index(level.name)
+        if not level.power_gated_at or level.power_gated_at == level.name:
+            return own, 1
+        at = names.index(level.power_gated_at)
+        outside = math.prod(x.mesh_x * x.mesh_y for x in self.levels[:at] if isinstance(x, Fanout))
+        together = self.instances(level.name) // outside
+        return (at, together) if together > 1 else (own, 1)
+
+    @cached_property
+    def network_latency(self) -> int:
+        """Cycles that the networks between all levels take to fill and to drain."""
+        return sum(level.network_latency for level in self.storages)
 
     def bind(self, data_spaces: tuple[str, ...]) -> Architecture:
         """The architecture for a problem with these data spaces: 'all others' are filled in.

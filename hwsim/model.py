@@ -178,8 +178,10 @@ def price(
             for d, name in enumerate(traffic.data_spaces):
                 if name in kept:
                     spaces[name] = _data_space_cost(level, traffic.actual[k, d], instances, clusters, energy)
-            leakage = energy.price(level.name, "leak") * cycles * instances
+            at, together = architecture.gating(level)
+            leakage = energy.price(level.name, "leak") * cycles * together * traffic.instances[at]
         levels.append(LevelCost(level.name, level_cycles[k], speeds[k], leakage, spaces))
+    cycles += architecture.network_latency
     macs = problem.macs
     pj = macs * energy.price(architecture.compute.name, "compute")
     compute = ComputeCost(architecture.compute.name, macs, traffic.instances[-1], pj)
@@ -200,8 +202,9 @@ def evaluate(
     """Cost of one problem under one mapping, as Timeloop counts it: is it sound, what moves, does it fit, what is paid.
 
     Energy of a data space at a level is ``accessed · (⌈reads/block⌉·E_read + ⌈fills/block⌉·E_write
-    + ⌈updates/block⌉·E_update)``; leakage of a level ``E_leak · cycles · instances in use``. The layer takes
-    as many cycles as its slowest level.
+    + ⌈updates/block⌉·E_update)``; leakage of a level ``E_leak · cycles · instances in use``, or those that are switched
+    off with the instances in use of another level (`Architecture.gating`). The layer takes as many cycles as its
+    slowest level, and those in which its networks fill and drain.
 
     Returns:
         The cost, or why the mapping is illegal (the first fault, outermost level first).

@@ -20,6 +20,7 @@ from hwsim.objective import Objective
 from hwsim.pricing import price_architecture, price_units
 from hwsim.spec.architecture import check_branches, read_any
 from hwsim.spec.components import read_components
+from hwsim.spec.constraints import check_dimensions
 from hwsim.spec.document import Field, parse_document, read_document
 from hwsim.spec.ert import read_ert
 from hwsim.spec.legacy import apply_constraints
@@ -387,6 +388,7 @@ def _spec(parts: Parts, *, with_mapping: bool) -> Spec:
     design.architecture.bind(tuple(x.name for x in problem.data_spaces))
     if not with_mapping:
         check_branches(design.architecture)
+        check_dimensions(design.architecture, problem)
         return Spec(document.file, design, problem, objective=_objective(parts))
     (mapping_field,) = Parts([document]).all("mapping")[:1]
     mapping, places = read_mapping(mapping_field, design.architecture, problem)

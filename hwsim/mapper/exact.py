@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from hwsim.architecture import Architecture, Fanout
+from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import Certificate, Illegal, LayerCost
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
@@ -17,6 +18,7 @@ from hwsim.mapper.lower import aimed, kernel_space, key_count, most_keys
 from hwsim.mapper.space import Limits, MapSpace, map_space
 from hwsim.mapper.walk import SLACK, Clock, OutOfTime, Progress, Walk, why_empty
 from hwsim.mapping import Mapping
+from hwsim.model import evaluate
 from hwsim.objective import Objective
 from hwsim.workloads.problem import Problem
 
@@ -54,6 +56,9 @@ def search(
     Raises:
         HwsimError: an action has no price; the problem is too large for the search; no mapping was found in time.
     """
+    if architecture.network_latency:
+        options: dict[str, Any] = {"time_limit": time_limit, "most_cycles": most_cycles, "progress": progress}
+        return _with_networks(problem, architecture, energy, objective, hints=hints, **options)
     started = time.perf_counter()
     clock = Clock.after(time_limit)
     goal = objective if isinstance(objective, Objective) else Objective.parse(objective)
@@ -89,6 +94,44 @@ def search(
     best = walks[-1].best
     assert best is not None
     return replace(best, certificate=_certificate(goal, walks, best, time.perf_counter() - started))
+
+
+def _with_networks(
+    problem: Problem,
+    architecture: Architecture,
+    energy: EnergyTable,
+    objective: str | Objective,
+    *,
+    most_cycles: float,
+    **options: Any,
+) -> LayerCost | Illegal:
+    """`search` where networks add the same cycles to every mapping: the best one is that of the design without them.
+
+    Raises:
+        HwsimError: the objective weighs cycles against something else, so that these cycles change what is best.
+    """
+    more = architecture.network_latency
+    goal = objective if isinstance(objective, Objective) else Objective.parse(objective)
+    for figure in goal.figures:
+        if figure.name not in ("energy", "latency"):
+            raise HwsimError(
+                f"networks add {more:,} cycles to every mapping (network_fill_latency, network_drain_latency), which a "
+                f"search for {figure.name} does not weigh; choose energy or latency (--objective).",
+                where=architecture.source or architecture.name,
+            )
+    levels = tuple(replace(x, network_latency=0) if isinstance(x, Storage) else x for x in architecture.levels)
+    bare = replace(architecture, levels=levels)
+    found = search(problem, bare, energy, goal, most_cycles=most_cycles - more, **options)
+    if isinstance(found, Illegal) or found.certificate is None:
+        return found
+    cost = evaluate(problem, architecture, found.mapping, energy)
+    assert isinstance(cost, LayerCost)
+    proof = found.certificate
+    if goal.figures[0].name == "latency":
+        proof = replace(proof, value=proof.value + more, lower_bound=proof.lower_bound + more)
+    if proof.tie == "latency":
+        proof = replace(proof, tie_value=proof.tie_value + more, tie_bound=proof.tie_bound + more)
+    return replace(cost, certificate=proof)
 
 
 def _lowered(space: MapSpace, energy: EnergyTable, clock: Clock) -> tuple[Space | None, Space | None]:

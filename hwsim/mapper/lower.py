@@ -177,10 +177,21 @@ def _levels(space: MapSpace, energy: EnergyTable) -> Records:
             row["fill_floor"], row["block"] = x.min_words, x.block_size
             row["share"] = architecture.clusters(x) / architecture.instances(x.name)
             row["limited"] = min(row["read_bw"], row["write_bw"], row["shared_bw"]) < math.inf
-            for action in ("read", "write", "update", "leak"):
+            for action in ("read", "write", "update"):
                 row[action] = energy.price(x.name, action)
         else:
             row["mesh_x"], row["mesh_y"], row["least_used"] = x.mesh_x, x.mesh_y, x.min_instances
+    for level in architecture.storages:  # what is switched off with another level leaks as if it stood there
+        at, together = architecture.gating(level)
+        while not isinstance(architecture.levels[at], Storage) and at > 0:
+            at -= 1
+            if isinstance(architecture.levels[at], Fanout):
+                raise HwsimError(
+                    f"'{level.name}' is switched off with '{level.power_gated_at}', which stands between two fan-outs; "
+                    "no search weighs that.",
+                    where=architecture.source or architecture.name,
+                )
+        out["leak"][at] += together * energy.price(level.name, "leak")
     return out
 
 

@@ -284,6 +284,14 @@ def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
         HwsimError: a dimension is too large to be factorized, or too many dimensions index one rank.
     """
     architecture = architecture.bind(tuple(x.name for x in problem.data_spaces))
+    outermost = architecture.levels[0]
+    if outermost.constraints.bypass:
+        names = ", ".join(sorted(outermost.constraints.bypass))
+        raise HwsimError(
+            f"the outermost storage '{outermost.name}' is told to bypass {names}; the search keeps all data there, "
+            "evaluate takes mappings that do not.",
+            where=architecture.source or architecture.name,
+        )
     dims = tuple(name for name, size in problem.dims if size > 1)
     for name, size in problem.dims:
         if size > MOST_SIZE:

@@ -32,6 +32,7 @@ class _Reading:
     names: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     cycle_seconds: float = 1e-9
     branches: list[tuple[str, ...]] = field(default_factory=list)
+    switches: set[str] = field(default_factory=set)
 
 
 def read_any(top: Field, variables: Mapping[str, Any], name: str) -> Architecture:
@@ -60,9 +61,10 @@ def read_nodes(top: Field, variables: Mapping[str, Any], name: str) -> Architect
     if not out.levels or not isinstance(out.levels[0], Storage):
         top.key("nodes").fail("the outermost level should be a storage that holds everything, a DRAM for example.")
     nodes.check_number(top.key("nodes"), out.levels)
+    levels = nodes.gated(out.levels, out.switches, top.key("nodes"))
     return Architecture(
         name=top.key("name").text() if top.has("name") else name,
-        levels=tuple(out.levels),
+        levels=tuple(levels),
         compute=out.compute,
         cycle_seconds=out.cycle_seconds,
         description=top.key("description").text() if top.has("description") else "",
@@ -103,6 +105,8 @@ def _node(item: Field, scope: Scope, out: _Reading) -> Scope:
         item.key("name").fail(f"two nodes have the name '{name}'.")
     if len(out.names) >= nodes.MAX_NODES:
         item.fail(f"more than {nodes.MAX_NODES} components and containers.")
+    if own.has("has_power_gating") and str(inner["has_power_gating"]).lower() == "true":
+        out.switches.add(name)
     constraints = read_node_constraints(item.key("constraints"), inner)
     _fan_out(item, name, inner, constraints, out, component=tag == "Component")
     out.names[name] = inner

@@ -6,9 +6,12 @@ import re
 from collections import Counter
 from typing import Literal, cast
 
-from hwsim.architecture import OTHERS, Constraints, FactorConstraint, LoopConstraint
+from hwsim.architecture import OTHERS, Architecture, Constraints, FactorConstraint, LoopConstraint
+from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec.document import Field, describe
+from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
+from hwsim.workloads.problem import Problem
 
 _TERM = re.compile(r"\s*([A-Za-z_]+?)\s*(<=|>=|=|<|>)?\s*(\d{1,19})\s*(?:[,;\s]|$)")
 MAX_TERMS = 2_000
@@ -142,6 +145,33 @@ def is_vacuous(constraint: LoopConstraint) -> bool:
 
 def _bounds(constraint: LoopConstraint) -> list[tuple[str, int]]:
     return [(factor.op, factor.value) for factor in constraint.factors]
+
+
+def check_dimensions(architecture: Architecture, problem: Problem) -> None:
+    """Refuse constraints on dimensions that the problem lacks; those that a loop of one turn meets are told of.
+
+    Raises:
+        HwsimError: there is one.
+    """
+    where = architecture.source or architecture.name
+    unused: dict[str, list[str]] = {}
+    for level in architecture.levels:
+        for loops in (level.constraints.temporal, level.constraints.spatial):
+            for factor in loops.factors:
+                if factor.dim in problem.sizes:
+                    continue
+                if factor.op != "<=" and factor.value > 1:
+                    hint = did_you_mean(factor.dim, problem.sizes)
+                    raise HwsimError(
+                        f"the constraints of '{level.name}' ask for {factor.dim}{factor.op}{factor.value}; the problem "
+                        f"has no dimension '{factor.dim}'.{hint}",
+                        where=where,
+                    )
+                unused.setdefault(factor.dim, []).append(level.name)
+    for dim, names in unused.items():
+        note(
+            f"the problem has no dimension '{dim}', which constraints of {', '.join(dict.fromkeys(names))} name.", where
+        )
 
 
 def directives(item: Field, scope: Scope | None = None) -> list[tuple[str, Constraints]]:

@@ -142,6 +142,7 @@ def _assemble(units: list[_Unit], top: Field, name: str, cycle: float) -> Archit
         if names.count(level.name) > 1:
             top.fail(f"two levels have the name '{level.name}'.")
     assert isinstance(compute[0].level, Compute)
+    levels = nodes.gated(levels, set(), top)
     return Architecture(name, tuple(levels), compute[0].level, cycle, source=top.file, names_outside=True)
 
 

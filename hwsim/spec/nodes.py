@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwsim.architecture import Compute, Constraints, Level, Storage
+from hwsim.architecture import Compute, Constraints, Fanout, Level, Storage
+from hwsim.errors import did_you_mean
 from hwsim.spec.document import Field, describe
 from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
@@ -28,6 +29,8 @@ ALIASES = {
     "shared_bandwidth": ("shared_bandwidth", "rw_bandwidth"),
     "bandwidth": ("bandwidth",),
     "multiple_buffering": ("multiple_buffering", "multiple-buffering"),
+    "network_fill_latency": ("network_fill_latency", "network-fill-latency"),
+    "network_drain_latency": ("network_drain_latency", "network-drain-latency"),
     "min_utilization": ("min_utilization", "min-utilization"),
     "entries": ("entries",),
     "sizeKB": ("sizeKB",),
@@ -38,7 +41,8 @@ KNOWN = {name for names in ALIASES.values() for name in names} | {
     "type", "n_banks", "num_banks", "n_ports", "num_ports", "nports", "n_rdwr_ports",
     "n_rw_ports", "n_rd_ports", "n_wr_ports", "multiplier_width", "adder_width", "meshX", "meshY", "update_fifo_depth",
     "action_latency_cycles", "voltage", "instances", "metadata_storage_width", "metadata_storage_depth", "n_bits",
-    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported", "systolic",
+    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported", "power_gated_at",
+    "has_power_gating", "vector_access_energy", "energy_scale", "area_scale", "systolic",
 }  # fmt: skip
 DEFAULT_DATAWIDTH = 16  # Timeloop's
 MAX_NODES = 100  # components and containers, each of which hands its attributes on
@@ -226,8 +230,49 @@ def storage(name: str, kind: str, item: Field, scope: Scope, constraints: Constr
         shared_bandwidth=_positive(read, "shared_bandwidth", None),
         multiple_buffering=read.number("multiple_buffering", 1) or 1.0,
         constraints=_with_utilization(constraints, read),
+        network_latency=sum(read.integer(f"network_{way}_latency", 0) or 0 for way in ("fill", "drain")),
+        power_gated_at=_gate(scope, own),
         attributes=own_attributes(item, scope) | _canonical(depth=depth, width=width, datawidth=datawidth),
     )
+
+
+def _gate(scope: Scope, own: Field) -> str:
+    """The level with which a storage is switched off, as the file names it."""
+    given = scope.get("power_gated_at")
+    if given is None:
+        return ""
+    return Field(given, own.file, f"{own.path}.power_gated_at").text()
+
+
+def gated(levels: Sequence[Level], switches: set[str], top: Field) -> list[Level]:
+    """Levels whose ``power_gated_at`` names one of them.
+
+    Args:
+        switches: nodes of which ``has_power_gating`` is true. As in Timeloop's front end, what follows such a node is
+            switched off with the next level: one by one where that is a storage, and as one below a fan-out.
+
+    Raises:
+        HwsimError: there is no such level, or it is not outside.
+    """
+    out: list[Level] = []
+    gate, following = "", False
+    for level in levels:
+        if following:
+            gate = level.name
+        following = (level.name if isinstance(level, Storage) else level.of or level.name) in switches
+        if isinstance(level, Storage):
+            name = level.power_gated_at or gate
+            known = {x.name: x.name for x in (*out, level)}
+            known |= {x.target: x.name for x in out if isinstance(x, Fanout)}
+            if name and name not in known:
+                top.fail(
+                    f"'{level.name}' is to be switched off with '{name}', which is neither itself nor a level outside "
+                    f"it.{did_you_mean(name, known)}"
+                )
+            out.append(replace(level, power_gated_at=known.get(name, "")))
+        else:
+            out.append(level)
+    return out
 
 
 def _refuse_slip(own: Field, name: str) -> None:
