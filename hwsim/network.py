@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from hwsim import cache
 from hwsim.cost import Illegal, LayerCost, NetworkCost, NetworkLayer
+from hwsim.deadline import NEVER, Deadline
 from hwsim.design import load_design
 from hwsim.errors import HwsimError
 from hwsim.hardware import Design
@@ -73,26 +73,13 @@ class Hints:
         return sum(map(len, self._kept.values()))
 
 
-def deadline_after(seconds: float | None) -> float:
-    """When a time limit is over, in seconds of `time.monotonic`; infinite where there is none.
-
-    Raises:
-        HwsimError: it is negative or no number.
-    """
-    if seconds is None:
-        return math.inf
-    if not seconds >= 0:
-        raise HwsimError(f"a time limit should be 0 seconds or more, found {seconds:g}.", where="time limit")
-    return time.monotonic() + seconds
-
-
 def map_layer(
     problem: Problem,
     design: Design,
     objective: str | Objective = EDP,
     *,
     use_cache: bool = True,
-    deadline: float = math.inf,
+    deadline: Deadline = NEVER,
     hints: Hints | None = None,
 ) -> LayerCost | Illegal:
     """Best mapping of one problem, from the cache where it is known.
@@ -101,7 +88,7 @@ def map_layer(
         problem / design: what is mapped, on what.
         objective: see `hwsim.objective.Objective.parse`.
         use_cache: look for the mapping on disk first, and keep it there.
-        deadline: in seconds of `time.monotonic`, when the best mapping so far is taken.
+        deadline: when the best mapping so far is taken.
         hints: what was best on other designs; the mapping found is kept in it.
     """
     job, hints = Job(problem, design, Objective.parse(objective), use_cache), Hints() if hints is None else hints
@@ -116,14 +103,13 @@ def _known(job: Job) -> LayerCost | None:
     return cache.load(job.key, job.problem) if job.use_cache else None
 
 
-def _search(job: Job, hints: Sequence[LoopNest], deadline: float) -> LayerCost | Illegal:
+def _search(job: Job, hints: Sequence[LoopNest], deadline: Deadline) -> LayerCost | Illegal:
     """The best mapping, searched for and kept."""
     from hwsim import processes, warm
     from hwsim.mapper import search
 
     warm.start()
-    limit = None if math.isinf(deadline) else max(0.0, deadline - time.monotonic())
-    design = job.design
+    limit, design = deadline.left(), job.design
     with processes.interrupt_ends():
         cost = search(job.problem, design.architecture, design.energy, job.objective, time_limit=limit, hints=hints)
         if isinstance(cost, LayerCost) and job.use_cache:
@@ -136,7 +122,7 @@ class _Run:
     """How the layers of a network are mapped."""
 
     workers: int
-    deadline: float
+    deadline: Deadline
     hints: Hints
     progress: Progress | None
 
@@ -169,13 +155,7 @@ def _map_all(jobs: list[Job], names: list[str], run: _Run) -> list[LayerCost | I
 
 def _one_by_one(jobs: list[Job], run: _Run) -> Iterator[LayerCost | Illegal]:
     for k, job in enumerate(jobs):
-        yield _search(job, run.hints.of(job), _share(run.deadline, len(jobs) - k, 1))
-
-
-def _share(deadline: float, jobs: int, workers: int) -> float:
-    """When the next of ``jobs`` should be done so that each has its share of the time."""
-    now = time.monotonic()
-    return deadline if math.isinf(deadline) else now + max(0.0, deadline - now) / math.ceil(jobs / workers)
+        yield _search(job, run.hints.of(job), run.deadline.share(len(jobs) - k))
 
 
 def _in_pool(jobs: list[Job], run: _Run) -> Iterator[LayerCost | Illegal]:
@@ -187,7 +167,9 @@ def _in_pool(jobs: list[Job], run: _Run) -> Iterator[LayerCost | Illegal]:
     try:
         waiting: deque[Future[LayerCost | Illegal]] = deque()
         for k, job in enumerate(jobs):
-            waiting.append(pool.submit(_search_in_time, job, run.hints.of(job), run.deadline, (len(jobs) - k, workers)))
+            waiting.append(
+                pool.submit(_search_in_time, job, run.hints.of(job), run.deadline, math.ceil((len(jobs) - k) / workers))
+            )
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
@@ -198,9 +180,9 @@ def _in_pool(jobs: list[Job], run: _Run) -> Iterator[LayerCost | Illegal]:
         processes.end_pool(pool)
 
 
-def _search_in_time(job: Job, hints: Sequence[LoopNest], deadline: float, left: tuple[int, int]) -> LayerCost | Illegal:
-    """In a process of the pool; ``left`` are the jobs from this one on, and the processes that share them."""
-    return _search(job, hints, _share(deadline, *left))
+def _search_in_time(job: Job, hints: Sequence[LoopNest], deadline: Deadline, of: int) -> LayerCost | Illegal:
+    """In a process of the pool, which has ``of`` jobs to go, with this one."""
+    return _search(job, hints, deadline.share(of))
 
 
 def _refuse(layer: Layer, reason: Illegal, where: str) -> HwsimError:
@@ -226,7 +208,7 @@ def profile_workload(
     hints: Hints | None = None,
 ) -> NetworkCost:
     """Cost of a network that was read already; see `profile`. With ``hints``, several designs help one another."""
-    deadline = deadline_after(time_limit)
+    deadline = Deadline.after(time_limit)
     goal, architecture = Objective.parse(objective), design.architecture
     layers = workload.layers()
     todo = [Job(layer.problem, design, goal, use_cache) for layer in layers]

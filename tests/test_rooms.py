@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "figure", "kernel", "mapping", "processes", "shown"),
     ("hwsim", "arch_specs"),  # the package's top, which names what shows results; data
-    ("architecture", "counting", "energy", "files", "objective"),
+    ("architecture", "counting", "deadline", "energy", "files", "objective"),
     ("hardware", "provenance", "traffic", "trainers", "workloads"),
     ("cost", "spec"),
     ("legality",),

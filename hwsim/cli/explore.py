@@ -17,6 +17,7 @@ from hwsim import provenance
 from hwsim.cli.groups import Group
 from hwsim.cli.options import OutputsOrShown
 from hwsim.cli.shared import progress_bar
+from hwsim.deadline import Deadline
 from hwsim.errors import HwsimError
 from hwsim.explore import SamplerName, sampling
 from hwsim.explore.check import Prepared, prepare
@@ -27,7 +28,6 @@ from hwsim.explore.space import Space, load_space
 from hwsim.explore.store import Store
 from hwsim.explore.workers import Processes, Workers
 from hwsim.files import cache_folder
-from hwsim.network import deadline_after
 from hwsim.reports.exploration import ExploreReport
 from hwsim.reports.units import quantity
 
@@ -77,7 +77,7 @@ class Evaluating(Group):
         ),
     ] = None
 
-    def started(self, prepared: Prepared, deadline: float) -> Workers:
+    def started(self, prepared: Prepared, deadline: Deadline) -> Workers:
         """The workers."""
         if self.scheduler is None:
             return Processes(prepared.job, self.workers or os.cpu_count() or 1, deadline)
@@ -95,7 +95,7 @@ def explore(
     outputs: OutputsOrShown,
 ) -> None:
     """Search a space of designs: the Pareto front of its objectives, under its constraints."""
-    deadline = deadline_after(by.time_limit)
+    deadline = Deadline.after(by.time_limit)
     if look.grid == (look.trials is not None):
         raise HwsimError("say --grid to look at every design, or --trials N.", where="hwsim explore")
     loaded = load_space(space)

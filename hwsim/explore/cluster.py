@@ -9,7 +9,6 @@ TLS (an address that starts with ``tls://``, with Dask's own configuration of ce
 from __future__ import annotations
 
 import hashlib
-import math
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,10 +16,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hwsim.deadline import NEVER, Deadline
 from hwsim.errors import HwsimError
 from hwsim.explore.evaluate import Evaluator, Job, Outcome
 from hwsim.explore.space import Params
-from hwsim.explore.workers import seconds_to
 from hwsim.provenance import version
 
 try:
@@ -67,11 +66,11 @@ def _evaluate(name: str, free: Params) -> dict[str, Any]:
 class Cluster:
     """The workers of a Dask scheduler."""
 
-    def __init__(self, job: Job, address: str, deadline: float = math.inf) -> None:
+    def __init__(self, job: Job, address: str, deadline: Deadline = NEVER) -> None:
         """Connect.
 
         Args:
-            deadline: in seconds of `time.monotonic`, when no outcome is waited for any more.
+            deadline: when no outcome is waited for any more.
 
         Raises:
             HwsimError: there is no scheduler at the address, or a model is too large to send.
@@ -112,7 +111,9 @@ class Cluster:
                     flying[future] = index
                     future.add_done_callback(done.put)
                 try:
-                    future = done.get(timeout=min(POLL_SECONDS, seconds_to(self._deadline) or POLL_SECONDS))
+                    self._deadline.check()
+                    left = self._deadline.left()
+                    future = done.get(timeout=POLL_SECONDS if left is None else min(POLL_SECONDS, left))
                 except queue.Empty:
                     continue
                 index = flying.pop(future)

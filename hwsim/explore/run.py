@@ -9,12 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
+from hwsim.deadline import OutOfTime
 from hwsim.explore.evaluate import Outcome
 from hwsim.explore.front import Box, Points, history, on_front
 from hwsim.explore.sampling import Sampler
 from hwsim.explore.space import Params, Space
 from hwsim.explore.store import Store
-from hwsim.explore.workers import OutOfTime, Workers
+from hwsim.explore.workers import Workers
 
 TELL_SECONDS = 0.2  # between two reports
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 from hwsim import processes, warm
+from hwsim.deadline import NEVER, Deadline
 from hwsim.errors import HwsimError
 from hwsim.explore.evaluate import Evaluator, Job, Outcome
 from hwsim.explore.space import Params
 
 IN_FLIGHT = 2  # designs per worker that wait at its door
 MAX_DEATHS = 3  # of workers without a result in between
-
-
-class OutOfTime(Exception):
-    """The time of a run is over; what was found so far counts."""
 
 
 class Workers(Protocol):
@@ -29,7 +24,7 @@ class Workers(Protocol):
         """(index, outcome) of every design, as they finish.
 
         Raises:
-            OutOfTime: the workers' deadline, in seconds of `time.monotonic`, has passed.
+            OutOfTime: the workers' deadline has passed.
         """
 
     def close(self) -> None:
@@ -57,7 +52,7 @@ class Processes:
     A process that dies (out of memory, killed) is replaced and its designs are evaluated again.
     """
 
-    def __init__(self, job: Job, count: int, deadline: float = math.inf) -> None:
+    def __init__(self, job: Job, count: int, deadline: Deadline = NEVER) -> None:
         self._job = job
         self._count = count
         self._deadline = deadline
@@ -78,7 +73,8 @@ class Processes:
                 while todo and len(flying) < IN_FLIGHT * self._count:
                     future = self._started().submit(_evaluate, designs[todo[-1]])
                     flying[future] = todo.pop()
-                done, _ = wait(flying, timeout=seconds_to(self._deadline), return_when=FIRST_COMPLETED)
+                self._deadline.check()
+                done, _ = wait(flying, timeout=self._deadline.left(), return_when=FIRST_COMPLETED)
                 for future in sorted(done, key=lambda f: flying[f]):
                     outcome = future.result()
                     deaths = 0
@@ -105,18 +101,6 @@ class Processes:
         if self._pool is not None:
             processes.end_pool(self._pool)
             self._pool = None
-
-
-def seconds_to(deadline: float) -> float | None:
-    """How long may be waited; None for ever.
-
-    Raises:
-        OutOfTime: not at all.
-    """
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise OutOfTime
-    return None if math.isinf(left) else left
 
 
 _evaluator: Evaluator | None = None

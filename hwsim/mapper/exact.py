@@ -10,13 +10,14 @@ from typing import Any
 
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import Certificate, Illegal, LayerCost
+from hwsim.deadline import Deadline, OutOfTime
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapper.arrays import Space
 from hwsim.mapper.infeasible import contradiction
 from hwsim.mapper.lower import aimed, kernel_space, key_count, most_keys
 from hwsim.mapper.space import Limits, MapSpace, map_space
-from hwsim.mapper.walk import SLACK, Clock, OutOfTime, Progress, Walk, why_empty
+from hwsim.mapper.walk import SLACK, Progress, Walk, why_empty
 from hwsim.mapping import Mapping
 from hwsim.model import evaluate
 from hwsim.objective import Objective
@@ -60,18 +61,18 @@ def search(
         options: dict[str, Any] = {"time_limit": time_limit, "most_cycles": most_cycles, "progress": progress}
         return _with_networks(problem, architecture, energy, objective, hints=hints, **options)
     started = time.perf_counter()
-    clock = Clock.after(time_limit)
+    deadline = Deadline.after(time_limit)
     goal = objective if isinstance(objective, Objective) else Objective.parse(objective)
     space = map_space(problem, architecture)
     empty = contradiction(space)
     if empty is not None:
         return empty
-    fine, coarse = _lowered(space, energy, clock)
+    fine, coarse = _lowered(space, energy, deadline)
     limits, known, walks = Limits(latency=most_cycles), list(hints), list[Walk]()
     for figure in goal.figures:
         final = figure is goal.figures[-1]
         if coarse is not None:
-            walk = Walk(space, energy, aimed(coarse, figure.name, limits), figure, limits, clock, progress, final)
+            walk = Walk(space, energy, aimed(coarse, figure.name, limits), figure, limits, deadline, progress, final)
             if fine is None:
                 walk.floor = _floor(space, coarse, energy, figure.name)
                 walk.solve(known)
@@ -80,7 +81,7 @@ def search(
                 walk.dive_for(known)
                 known = [x.mapping for x in (walk.known, walk.best) if x is not None] + known
         if fine is not None and (coarse is None or not walk.interrupted):
-            walk = Walk(space, energy, aimed(fine, figure.name, limits), figure, limits, clock, progress, final)
+            walk = Walk(space, energy, aimed(fine, figure.name, limits), figure, limits, deadline, progress, final)
             walk.solve(known)
         walks.append(walk)
         if walk.best is None and len(walks) > 1:  # bounds are not exact here: ties stay as they were
@@ -134,14 +135,14 @@ def _with_networks(
     return replace(cost, certificate=proof)
 
 
-def _lowered(space: MapSpace, energy: EnergyTable, clock: Clock) -> tuple[Space | None, Space | None]:
+def _lowered(space: MapSpace, energy: EnergyTable, deadline: Deadline) -> tuple[Space | None, Space | None]:
     """The space with all divisors, unless it is too large or the time is up; with some of them, where it is large."""
     keys = key_count(space)
     coarse = kernel_space(space, energy, coarse=True) if keys > LARGE else None
     if keys > most_keys(space):
         return None, coarse
     try:
-        return kernel_space(space, energy, check=clock.check if coarse is not None else lambda: None), coarse
+        return kernel_space(space, energy, check=deadline.check if coarse is not None else lambda: None), coarse
     except OutOfTime:
         return None, coarse
 
@@ -203,11 +204,11 @@ def pareto(
     Returns:
         from least energy to fewest cycles; or why no mapping is legal.
     """
-    started = time.perf_counter()
+    deadline = Deadline.after(time_limit)
     front: list[LayerCost] = []
     most = math.inf
     while True:
-        left = None if time_limit is None else time_limit - (time.perf_counter() - started)
+        left = deadline.left()
         if front and left is not None and left <= 0:
             return front
         try:

@@ -196,7 +196,7 @@ def record(fields: type) -> np.dtype[np.void]:
         else:
             out.append((name, {float: np.float64, int: np.int64, bool: np.bool_}.get(kind) or record(kind)))
     # Uncompiled kernels reach fields as attributes of these; numba does with any, and faster.
-    return np.dtype((np.record, out)) if config.DISABLE_JIT else np.dtype(out)
+    return np.dtype((np.record, out)) if config.DISABLE_JIT else np.dtype(out)  # type: ignore[attr-defined]
 
 
 LABEL, TILE, RATES = record(Label), record(Tile), record(Rates)

@@ -11,10 +11,11 @@ import numpy as np
 
 from hwsim.architecture import Fanout, Storage
 from hwsim.cost import Illegal, LayerCost
+from hwsim.deadline import Deadline
 from hwsim.energy import EnergyTable
 from hwsim.figure import Aim
 from hwsim.kernel import BoolArray, IntArray
-from hwsim.mapper.arrays import Space, digit
+from hwsim.mapper.arrays import Space
 from hwsim.mapper.bound import lower_bound, promising
 from hwsim.mapper.front import diverse
 from hwsim.mapper.grow import DONE, FULL, PAUSED, WAYS, close_level, grow_level
@@ -22,11 +23,11 @@ from hwsim.mapper.label import CLOSED, EPS, LABEL, ORIGIN, TILE, Labels, Records
 from hwsim.mapper.outer import complete
 from hwsim.mapper.space import Limits, MapSpace
 from hwsim.mapper.step import hand_on
-from hwsim.mapping import LevelMapping, Loop, Mapping
+from hwsim.mapper.trace import AXES, Last, Stage, by_axis, loops_of, read_back
+from hwsim.mapping import Mapping
 from hwsim.model import evaluate
 
 Progress = Callable[[float, float, float], None]
-AXES = ("", "X", "Y")
 
 BEAM = 8  # labels kept per level by the quick first dive
 GRACE = 0.3  # seconds that a dive has in any case
@@ -43,45 +44,6 @@ SMALL_GAP = 1e-3
 SMALL_SPACE = 5_000  # keys: products of divisors of the dimensions
 CLOSE_LIMIT = 100_000
 CLOSE_PRICED = 5_000  # mappings
-
-
-class OutOfTime(Exception):
-    """The time limit has passed."""
-
-
-@dataclass(frozen=True)
-class Clock:
-    """When to stop, in the time of `time.perf_counter`."""
-
-    deadline: float = math.inf
-
-    @classmethod
-    def after(cls, seconds: float | None) -> Clock:
-        """A clock that runs out after so many seconds; None: never."""
-        return cls(math.inf if seconds is None else time.perf_counter() + seconds)
-
-    def late(self) -> bool:
-        """Whether the time is up."""
-        return time.perf_counter() > self.deadline
-
-    def check(self) -> None:
-        """Raise OutOfTime if the time is up."""
-        if self.late():
-            raise OutOfTime
-
-
-@dataclass
-class _Stage:
-    """One level's finished labels with what is needed to read their loops back.
-
-    ``origin`` is, per label, (pass, index in the pass); ``passes`` hold each pass's `Origin` records
-    and, per base label of the pass, the label it continues at the previous stage.
-    """
-
-    keep: frozenset[str]
-    bases: list[IntArray]
-    passes: list[Records]
-    origin: IntArray
 
 
 @dataclass
@@ -103,7 +65,7 @@ class Walk:
     arrays: Space
     figure: Aim
     limits: Limits
-    clock: Clock
+    deadline: Deadline
     progress: Progress | None = None
     final: bool = True
     floor: float = 0.0
@@ -126,7 +88,7 @@ class Walk:
     def __post_init__(self) -> None:
         self.keys = math.prod(self.arrays.keys.ndiv.tolist())
         self.limit = self._memory()
-        self.dive_until = max(self.clock.deadline, time.perf_counter() + GRACE)
+        self.dive_until = max(self.deadline.at, time.monotonic() + GRACE)
 
     def _memory(self) -> int:
         """Partial mappings that there is memory for."""
@@ -235,7 +197,7 @@ class Walk:
         self.cautious, self.limit = True, LOOSE
         self.run(None)
         self.cautious, self.limit = False, self._memory()
-        if not self.complete and not self.clock.late():
+        if not self.complete and not self.deadline.late():
             self.complete = True
             self.dive()
             self.run(None)
@@ -253,13 +215,13 @@ class Walk:
             return
         bound, self.prune, self.limit = self.open_bound, False, min(CLOSE_LIMIT, self._memory())
         self.run(None)
-        self.open_bound, self.complete = (math.inf, True) if self.complete else (bound, not self.clock.late())
+        self.open_bound, self.complete = (math.inf, True) if self.complete else (bound, not self.deadline.late())
 
     def stop(self, beam: int | None = None) -> bool:
         """Whether the walk has to end here; a dive goes on until there is a mapping at all."""
         if beam is None:
-            return self.clock.late()
-        return time.perf_counter() > self.dive_until and (self.best is not None or self.known is not None)
+            return self.deadline.late()
+        return time.monotonic() > self.dive_until and (self.best is not None or self.known is not None)
 
     # -- the walk from the datapath outwards -------------------------------------------------------
 
@@ -302,7 +264,7 @@ class Walk:
         self._served[level, keep] = out
         return out
 
-    def _level(self, level: int, table: Labels, child: IntArray, stages: list[_Stage], beam: int | None) -> None:
+    def _level(self, level: int, table: Labels, child: IntArray, stages: list[Stage], beam: int | None) -> None:
         """Take labels through one level and on outwards, for every choice of what the level keeps."""
         spaces = self.space.problem.data_spaces
         for keep in self.space.keeps[level]:
@@ -339,7 +301,7 @@ class Walk:
             after = np.where(kept, level, child) if self.arrays.levels[level]["storage"] else child
             alive = self._close_level(level, grown, child, kept, after, beam)
             if len(alive):
-                stage = _Stage(keep, bases, passes, origin[alive])
+                stage = Stage(keep, bases, passes, origin[alive])
                 grown = grown.take(alive)
                 self.held += len(alive)
                 self._level(level - 1, grown, after, [*stages, stage], beam)
@@ -363,7 +325,7 @@ class Walk:
         child: IntArray,
         kept: BoolArray,
         keep: frozenset[str],
-        stages: list[_Stage],
+        stages: list[Stage],
         beam: int | None,
     ) -> None:
         """Put what is left into the outermost storage and price the complete mappings, most promising first."""
@@ -393,7 +355,9 @@ class Walk:
             if self.stop(beam) and self.best is not None:
                 self.complete = self.complete and beam is not None
                 break
-            mapping = self._mapping(stages, label, order, int(table.origin[label]["key"]), keep)
+            mapping = read_back(
+                self.space, self.arrays, stages, Last(label, order, int(table.origin[label]["key"]), keep)
+            )
             cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
             if isinstance(cost, LayerCost):
                 if self.better(cost):
@@ -472,19 +436,10 @@ class Walk:
         names = {d: k for k, d in enumerate(self.space.dims)}
         mesh = np.array([fanout.mesh_x, fanout.mesh_y], np.int64)
         for tiles, (q, k) in zip(table.tile, origin, strict=True):
-            placed = _by_axis(fanout, self._loops(passes[q], int(k))[0], self.space.dims)
+            placed = by_axis(fanout, loops_of(passes[q], int(k), self.space.dims)[0], self.space.dims)
             rows = [(names[x.dim], x.bound, AXES.index(x.axis)) for x in placed]
             dim, bound, axis = np.array(rows, np.int64).reshape(-1, 3).T.copy()
             hand_on(self.arrays, tiles, dim, bound, axis, mesh)
-
-    def _loops(self, made: Records, k: int) -> tuple[list[Loop], int]:
-        """The loops that a label has of its level, outer → inner, and the label that they were put around."""
-        loops = []
-        while made[k]["pred"] >= 0:
-            row = made[k]
-            loops.append(Loop(self.space.dims[row["dim"]], int(row["bound"]), AXES[row["axis"]]))
-            k = int(row["pred"])
-        return loops, k
 
     def _close_level(
         self,
@@ -530,39 +485,11 @@ class Walk:
         found: IntArray = alive
         return found
 
-    def _mapping(
-        self, stages: list[_Stage], label: int, order: tuple[int, ...], key: int, keep: frozenset[str]
-    ) -> Mapping:
-        """Read the loops of a finished label back, from the outermost level inwards."""
-        levels, dims, arrays = self.space.architecture.levels, self.space.dims, self.arrays
-        loops = [
-            Loop(dims[d], int(arrays.keys.size[d] // arrays.keys.div[d, digit(arrays, key, d)]))
-            for d in reversed(order)
-        ]
-        out = [LevelMapping(levels[0].name, temporal=tuple(x for x in loops if x.bound > 1), keep=keep)]
-        for level, stage in zip(levels[1:], reversed(stages), strict=True):
-            q, k = stage.origin[label]
-            loops, k = self._loops(stage.passes[q], int(k))
-            label = int(stage.bases[q][k])
-            if isinstance(level, Fanout):
-                out.append(LevelMapping(level.name, spatial=_by_axis(level, loops, dims)))
-            else:
-                out.append(LevelMapping(level.name, temporal=tuple(loops), keep=stage.keep))
-        return Mapping(tuple(out))
-
 
 def _parts(n: int) -> Iterator[slice]:
     """0 … n−1 in parts, one at least."""
     for begin in range(0, max(n, 1), PART):
         yield slice(begin, min(n, begin + PART))
-
-
-def _by_axis(fanout: Fanout, loops: list[Loop], dims: tuple[str, ...]) -> tuple[Loop, ...]:
-    """Spatial loops outer → inner: Y outside X, along each axis as the permutation (or the problem) lists them."""
-    named = list(fanout.constraints.spatial.permutation)
-    rank = {d: k for k, d in enumerate([*named, *(d for d in dims if d not in named)])}
-    inner_first = sorted(loops, key=lambda x: (x.axis, rank[x.dim]))
-    return tuple(reversed(inner_first))
 
 
 def why_empty(walk: Walk) -> Illegal:

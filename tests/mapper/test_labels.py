@@ -14,12 +14,14 @@ import pytest
 
 from hwsim.architecture import Architecture, Compute, Fanout, Storage
 from hwsim.cost import LayerCost
+from hwsim.deadline import NEVER
 from hwsim.energy import Action, EnergyTable
 from hwsim.mapper.lower import aimed, kernel_space
 from hwsim.mapper.outer import complete
 from hwsim.mapper.space import Limits, map_space
 from hwsim.mapper.step import may_link
-from hwsim.mapper.walk import Clock, Walk
+from hwsim.mapper.trace import Last, read_back
+from hwsim.mapper.walk import Walk
 from hwsim.model import evaluate
 from hwsim.objective import FIGURES
 from hwsim.workloads.problem import conv
@@ -43,7 +45,7 @@ class Complete(Walk):
             values = complete(self.arrays, array, table.take(group), child, kept, np.inf)
             for k, q in np.argwhere(np.isfinite(values)):
                 key = int(table.origin[group[k]]["key"])
-                mapping = self._mapping(stages, int(group[k]), orders[q], key, keep)
+                mapping = read_back(self.space, self.arrays, stages, Last(int(group[k]), orders[q], key, keep))
                 cost = evaluate(self.space.problem, self.space.architecture, mapping, self.energy)
                 if isinstance(cost, LayerCost):
                     least, _ = self.met.get(mapping, (np.inf, cost))
@@ -54,7 +56,7 @@ def _broken(some: Design, energy: EnergyTable, figure: str) -> list[object]:
     """Mappings that cost less than their labels promise."""
     space = map_space(some.problem, some.architecture)
     arrays = aimed(kernel_space(space, energy), figure, Limits())
-    walk = Complete(space, energy, arrays, FIGURES[figure], Limits(), Clock())
+    walk = Complete(space, energy, arrays, FIGURES[figure], Limits(), NEVER)
     met = walk.compare()
     return [m for m, (promised, cost) in met.items() if promised > FIGURES[figure].of(cost) * (1 + 1e-9) + 1e-9]
 
