@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from hwsim.errors import HwsimError
-from hwsim.workloads.operators.value import SMALL, Value, check_sizes, element_bits
+from hwsim.workloads.operators.value import Value, check_sizes, element_bits, is_small
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ConstantReader:
         external = tensor.data_location == TensorProto.EXTERNAL
         entries = {e.key: e.value for e in tensor.external_data} if external else {}
         file = self._external_file(name, entries) if external else None
-        if elements > SMALL or element_bits(tensor.data_type) == 0:
+        if not is_small(tensor.data_type, elements) or element_bits(tensor.data_type) == 0:
             return None, ""
         if file is not None:
             raw, reason = _read_slice(file, entries, (elements * element_bits(tensor.data_type) + 7) // 8)

@@ -18,9 +18,10 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from hwsim.workloads.operators.node import Node
+from hwsim.workloads.operators.operator import OperatorType
 from hwsim.workloads.operators.schema import Inferred, broadcast
 from hwsim.workloads.operators.table import operator_type
-from hwsim.workloads.operators.value import SMALL, WHOLE, Sizes, Value, known_parts
+from hwsim.workloads.operators.value import SMALL, WHOLE, Sizes, Value, is_small, known_parts
 
 
 def refine(node: Node, inferred: Sequence[Inferred]) -> list[Inferred]:
@@ -72,94 +73,28 @@ def nearest(node: Node) -> Inferred:
 
 # --- values ---------------------------------------------------------------------------
 
-#: Operators whose results are computed where all their inputs are known and small: shape arithmetic.
-_FOLDED = frozenset(
-    {
-        "Abs",
-        "Add",
-        "And",
-        "ArgMax",
-        "ArgMin",
-        "BitShift",
-        "BitwiseAnd",
-        "BitwiseNot",
-        "BitwiseOr",
-        "BitwiseXor",
-        "Cast",
-        "CastLike",
-        "Ceil",
-        "Clip",
-        "Compress",
-        "Concat",
-        "ConstantOfShape",
-        "CumSum",
-        "Div",
-        "Equal",
-        "Exp",
-        "Expand",
-        "Flatten",
-        "Floor",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Greater",
-        "GreaterOrEqual",
-        "Identity",
-        "Less",
-        "LessOrEqual",
-        "Log",
-        "Max",
-        "Mean",
-        "Min",
-        "Mod",
-        "Mul",
-        "Neg",
-        "NonZero",
-        "Not",
-        "Or",
-        "Pad",
-        "Pow",
-        "Range",
-        "Reciprocal",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceSum",
-        "Reshape",
-        "Round",
-        "ScatterElements",
-        "ScatterND",
-        "Sign",
-        "Slice",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Sum",
-        "Tile",
-        "TopK",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-        "Xor",
-    }
-)
-#: Of those, the ones whose result is no larger than their input times its rank, though its shape depends on the data.
-_SHRINKING = frozenset({"Compress", "NonZero"})
-
 
 def fold(proto: onnx.NodeProto, node: Node, outputs: Sequence[Inferred], opsets: Mapping[str, int]) -> list[Any]:
-    """Values of an operator's outputs where its inputs are known and the outputs small, else Nones."""
+    """Values of an operator's outputs where its inputs are known and the outputs small, else Nones.
+
+    Whatever ONNX's reference evaluator can compute, except what `OperatorType.folds` rules out.
+    """
     unknown = [None] * len(proto.output)
+    known = operator_type(node.op)
     if node.op in ("Shape", "Size"):
         return [_shape_value(node)]
-    if node.op not in _FOLDED or any(v is not None and v.data is None for v in node.inputs):
+    if not _is_plain(proto, known) or any(v is not None and v.data is None for v in node.inputs):
         return unknown
-    if node.op not in _SHRINKING and not all(_is_small(output) for output in outputs):
+    if not known.shrinks and not all(_is_small(output) for output in outputs):
         return unknown
     feeds = {n: v.data for n, v in zip(proto.input, node.inputs, strict=True) if v is not None}
     return _evaluate(proto, feeds, opsets) or unknown
+
+
+def _is_plain(proto: onnx.NodeProto, known: OperatorType) -> bool:
+    """An operator of ONNX that computes the same every time, in a time that its operands and results bound."""
+    bodies = any(a.type in (a.GRAPH, a.GRAPHS) for a in proto.attribute)
+    return not proto.domain and not bodies and known.folds and not known.random and known.lower is None
 
 
 def _evaluate(proto: onnx.NodeProto, feeds: Mapping[str, Any], opsets: Mapping[str, int]) -> list[Any] | None:
@@ -197,7 +132,7 @@ def fold_parts(
     moved = operator_type(node.op).moves
     sources, settings = node.inputs[:moved], dict(zip(proto.input[moved:], node.inputs[moved:], strict=True))
     if (
-        not all(_is_small(output) and output.elem_type in WHOLE for output in outputs)
+        not all(_is_list(output) for output in outputs)
         or not any(v is not None and (v.parts or v.data is not None) for v in sources)
         or any(v is not None and v.data is None for v in settings.values())
         or (node.op == "Cast" and node.integer("to", 0) not in WHOLE)
@@ -220,9 +155,16 @@ def _shape_parts(node: Node) -> Sizes | None:
     return None if sizes is None else sizes[node.integer("start", 0) : node.integer("end", len(sizes))]
 
 
+def _is_list(output: Inferred) -> bool:
+    """A result that may be a list of sizes."""
+    return output.elem_type in WHOLE and _is_small(output) and math.prod(s or 0 for s in output.shape or ()) <= SMALL
+
+
 def _is_small(output: Inferred) -> bool:
     sizes = output.shape
-    return sizes is not None and None not in sizes and 0 <= math.prod(s or 0 for s in sizes) <= SMALL
+    if sizes is None or None in sizes or min(sizes, default=0) < 0:  # type: ignore[type-var]  # no None among them
+        return False
+    return is_small(output.elem_type, math.prod(s or 0 for s in sizes))
 
 
 def _shape_value(node: Node) -> Any:

@@ -43,7 +43,7 @@ from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import OperatorType
 from hwsim.workloads.operators.schema import Inferred, infer_by_schema, schema_of
 from hwsim.workloads.operators.table import OPERATORS, operator_type
-from hwsim.workloads.operators.value import Sizes, Value, check_sizes, element_bits
+from hwsim.workloads.operators.value import SMALL, Sizes, Value, check_sizes, element_bits
 from hwsim.workloads.workload import Operator, Tensor, Workload
 
 #: Operators that one model may come to once its functions are expanded.
@@ -342,7 +342,7 @@ class GraphReader:
                 value = self._output(output, found, data, view, scope)
                 if slot < len(parts) and parts[slot] is not None:
                     value = replace(value, parts=parts[slot])
-                named = self.define(output, value.named("", constant or data is not None), scope)
+                named = self.define(output, value.named("", constant or _is_setting(data)), scope)
                 outputs.append(named)
                 shape = named.shape
             shapes.append(shape)
@@ -615,6 +615,11 @@ def _lower(known: OperatorType, view: Node) -> tuple[Einsum, ...]:
 
 def _is_constant(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> bool:
     return not operator_type(type_name(node)).random and all(v is None or v.constant for v in inputs)
+
+
+def _is_setting(data: Any) -> bool:
+    """Known from shapes alone, and no larger than lists of sizes are; what is larger has to be made when it runs."""
+    return data is not None and data.size <= SMALL
 
 
 def _understood(view: Node) -> bool:

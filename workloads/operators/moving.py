@@ -62,6 +62,7 @@ def _but(sizes: Sizes | None, axes: Sizes | None) -> Sizes | None:
 
 OPERATORS = (
     OperatorType("Cast", moves=1, carries=True),
+    OperatorType("Compress", shrinks=True),
     OperatorType("Concat", moves=ALL),
     OperatorType("ConstantOfShape", sized_by=(0, lambda node, parts: parts)),
     OperatorType("Expand", moves=1, settings=(1,), sized_by=(1, _expanded)),
@@ -70,6 +71,8 @@ OPERATORS = (
     OperatorType("GatherElements", moves=1, reads=Reads.PART),
     OperatorType("GatherND", moves=1, reads=Reads.PART),
     OperatorType("Identity", moves=1, carries=True),
+    OperatorType("ImageDecoder", folds=False),
+    OperatorType("NonZero", shrinks=True),
     OperatorType("Pad", settings=(1, 2, 3), sized_by=(1, _sliced)),
     OperatorType("Reshape", moves=1, carries=True, settings=(1,), sized_by=(1, _reshaped)),
     OperatorType("Resize", settings=(1, 2, 3), sized_by=(3, _resized)),
@@ -81,5 +84,6 @@ OPERATORS = (
     OperatorType("Tile", moves=1, settings=(1,), sized_by=(1, _tiled)),
     OperatorType("TopK", sized_by=(1, lambda node, parts: _but(node.value(0).sizes, (node.integer("axis", -1),)))),
     OperatorType("Transpose", moves=1, carries=True),
+    OperatorType("Unique", shrinks=True),
     OperatorType("Unsqueeze", moves=1, carries=True),
 )

@@ -48,6 +48,8 @@ class OperatorType:
         carries: hands a weight on, rearranged or converted.
         broadcasts: elementwise, over shapes that are broadcast.
         random: results change from run to run.
+        folds: may be run on known operands while a file is read: its work is bounded by their sizes and the results'.
+        shrinks: the result's shape depends on the data, and is no larger than the input times its rank.
         reads: how much of its first input it reads.
         execute: how the array simulator computes it; None where it does not, or not this form.
     """
@@ -65,5 +67,7 @@ class OperatorType:
     carries: bool = False
     broadcasts: bool = False
     random: bool = False
+    folds: bool = True
+    shrinks: bool = False
     reads: Reads = Reads.ALL
     execute: Execution | None = None

@@ -16,6 +16,9 @@ from hwsim.errors import HwsimError
 #: Constants of at most this many elements are read: shapes, axes, scales, trip counts. Weights are not.
 SMALL = 1024
 
+#: The same for whole numbers and truth values: indices, tables of sizes, masks.
+LARGE = 1 << 16
+
 #: No dimension of a tensor may exceed this.
 MAX_DIMENSION = 2**31
 
@@ -121,6 +124,11 @@ def known_parts(value: Value | None) -> Sizes | None:
     if value.data is not None:
         return tuple(int(x) for x in value.data.reshape(-1))
     return value.parts if value.parts is not None else (None,) * value.elements
+
+
+def is_small(elem_type: int, elements: int) -> bool:
+    """Whether a tensor may be one that shapes depend on, so that its elements are to be known."""
+    return elements <= (LARGE if elem_type in (*WHOLE, TensorProto.BOOL) else SMALL)
 
 
 def check_sizes(shape: Sequence[int | None], what: str, where: str) -> None:
