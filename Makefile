@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo package shape test check check-search check-bounds check-wheel bench bench-mapper bench-array bench-explore bench-scalesim check-trace notebook study train-extra train-smoke trained fuzz mutants
+.PHONY: demo package shape test check check-search check-bounds check-wheel bench bench-mapper bench-array bench-explore bench-files bench-scalesim check-trace notebook study train-extra train-smoke trained fuzz mutants
 
 demo: $(READY)
 	mkdir -p build
@@ -45,6 +45,11 @@ bench-mapper: $(READY)
 
 bench-explore: $(READY)
 	$(BIN)/python benchmarks/bench_explore.py
+
+# Outcomes of the specification files in checkouts: make bench-files FOLDERS="timeloop-accelergy-exercises cimloop"
+FOLDERS ?=
+bench-files: $(READY)
+	$(BIN)/python benchmarks/bench_files.py $(FOLDERS)
 
 bench-array: $(READY)
 	$(BIN)/python benchmarks/bench_array.py

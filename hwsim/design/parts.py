@@ -149,7 +149,7 @@ def check_mapper(top: Field) -> None:
     """Tell of what a ``mapper`` asks for that hwsim's search does not do.
 
     Raises:
-        HwsimError: it narrows the space of mappings, or has a key that the field does not know.
+        HwsimError: it has a key that the field does not know.
     """
     unused = []
     for key, value in top.mapping().items():
@@ -158,8 +158,8 @@ def check_mapper(top: Field) -> None:
             continue
         if name == "max_temporal_loops_in_a_mapping":
             if value.plain not in (None, -1, "-1"):
-                value.fail("a bound on the number of temporal loops is not modelled; remove it to search all mappings.")
-        elif name in _SEARCH or "ignore" in name:
+                note("mappings with more temporal loops than this are searched, too, and may be the best.", value.where)
+        elif name in _SEARCH or "ignore" in name or name.startswith("log_"):
             unused.append(key)
         else:
             top.fail(f"unknown key '{key}' of mapper.{did_you_mean(key, [*_SEARCH, *METRICS])}")

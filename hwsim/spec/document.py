@@ -225,7 +225,14 @@ def parse_document(text: str, file: str = "<text>", includes: Includes | None = 
         raise HwsimError("this is a Jinja template ({{…}} or {%…%}), which cannot be rendered here.", where=file)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
-        node = loader.get_single_node()
+        try:
+            node = loader.get_single_node()
+        except yaml.composer.ComposerError as error:
+            if "duplicate anchor" not in str(error):
+                raise
+            loader.dispose()
+            loader = _Reusing(text)
+            node = loader.get_single_node()
         return Field(None if node is None else _Builder(loader, file, includes).build(node, ""), file)
     except yaml.YAMLError as error:
         raise HwsimError(f"not valid YAML: {_yaml_problem(error)}.", where=file) from error
@@ -241,6 +248,16 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
     return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else str(problem)
+
+
+class _Reusing(yaml.SafeLoader):
+    """A loader for which an anchor that is given again means the later one from there on, as YAML 1.2 says."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        return super().compose_node(parent, index)
 
 
 class _Builder:

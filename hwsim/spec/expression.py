@@ -218,9 +218,20 @@ class _Evaluator:
 
 
 def arithmetic(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-    """Apply an operator; text and lists can be joined, not repeated."""
+    """Apply an operator; text can be joined, lists of numbers repeated, too."""
     if function is operator.mul and not (isinstance(left, int | float) and isinstance(right, int | float)):
-        raise TypeError("only numbers can be multiplied")
+        return _repeated(left, right)
     if function is operator.mod and isinstance(left, str):
         raise TypeError("text cannot be formatted")
     return function(left, right)
+
+
+def _repeated(left: Any, right: Any) -> list[Any]:
+    """``[0.2] * 8``."""
+    items, times = (left, right) if isinstance(left, list) else (right, left)
+    plain = isinstance(items, list) and all(isinstance(x, int | float) for x in items)
+    if not plain or isinstance(times, bool) or not isinstance(times, int):
+        raise TypeError("only numbers can be multiplied, and lists of numbers be repeated")
+    if len(items) * times > MAX_LENGTH:
+        raise OverflowError(f"the list would be longer than {MAX_LENGTH}")
+    return items * times

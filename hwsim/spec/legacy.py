@@ -17,7 +17,7 @@ from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
 
 _NAME = re.compile(r"^([^\[\]]+)(?:\[([^\[\]]*)\.\.([^\[\]]*)\])?$")
-_TREE_KEYS = {"name", "attributes", "local", "subtree", "version", "description"}
+_TREE_KEYS = {"name", "attributes", "local", "subtree", "version", "description", "required_actions"}
 _LOCAL_KEYS = {
     "name", "class", "subclass", "attributes", "description", "required_actions", "enabled", *nodes.SCALES,
 }  # fmt: skip

@@ -131,6 +131,8 @@ def _check_products(field: Field, mapping: Mapping, problem: Problem) -> None:
     for dim, size in problem.dims:
         loops = [x.bound for level in mapping.levels for x in (*level.temporal, *level.spatial) if x.dim == dim]
         if math.prod(loops) != size:
+            if not field.plain:
+                field.fail("the mapping is empty; `hwsim map` searches for one.")
             text = " × ".join(str(b) for b in loops if b > 1) or "1"
             field.fail(f"the factors of dimension {dim} multiply to {text} = {math.prod(loops)}, but {dim} is {size}.")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hwsim.architecture import Compute, Constraints, Fanout, Level, Storage
-from hwsim.errors import did_you_mean
+from hwsim.errors import HwsimError, NotPriced, did_you_mean
 from hwsim.spec.document import Field, describe
 from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
@@ -41,8 +41,8 @@ KNOWN = {name for names in ALIASES.values() for name in names} | {
     "type", "n_banks", "num_banks", "n_ports", "num_ports", "nports", "n_rdwr_ports",
     "n_rw_ports", "n_rd_ports", "n_wr_ports", "multiplier_width", "adder_width", "meshX", "meshY", "update_fifo_depth",
     "action_latency_cycles", "voltage", "instances", "metadata_storage_width", "metadata_storage_depth", "n_bits",
-    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "reduction_supported", "power_gated_at",
-    "has_power_gating", "vector_access_energy", "energy_scale", "area_scale", "systolic",
+    "latency", "cycle_time", "clockrate", "network_read", "network_fill", "network_word_bits", "reduction_supported",
+    "power_gated_at", "has_power_gating", "vector_access_energy", "energy_scale", "area_scale", "systolic",
 }  # fmt: skip
 DEFAULT_DATAWIDTH = 16  # Timeloop's
 MAX_NODES = 100  # components and containers, each of which hands its attributes on
@@ -59,7 +59,6 @@ UNMODELLED = {
     "per_dataspace_bandwidth_consumption_scale": "bandwidth that depends on the data space is not modelled",
     "allow_overbooking": "buffers that hold more than fits are not modelled",
     "networks": "networks between levels are not modelled",
-    "network_word_bits": "networks between levels are not modelled",
 }
 #: What scales a component's prices, beside its class or among its attributes.
 SCALES = ("energy_scale", "area_scale")
@@ -161,8 +160,31 @@ class Attributes:
 
 
 def plain(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """All attributes that a node sees, evaluated."""
-    return {name: scope[name] for name in scope}
+    """All attributes that a node sees, evaluated; without those that only functions of Python files can give.
+
+    Variables that are no attribute of any node need not be computable as long as nothing asks for them.
+    """
+    out: dict[str, Any] = {}
+    for name in scope:
+        if name == "spec":
+            continue
+        try:
+            out[name] = scope[name]
+        except NotPriced as error:
+            note(f"'{name}' is left out: {error.message}", error.where)
+        except HwsimError:
+            if _is_attribute(scope, name):
+                raise
+    return out
+
+
+def _is_attribute(scope: Mapping[str, Any], name: str) -> bool:
+    """Whether a name is said by a node itself or by one around it, and no variable of the whole design."""
+    while isinstance(scope, Scope) and isinstance(scope.outer, Scope) and scope.outer.outer:
+        if name in scope.fields:
+            return True
+        scope = scope.outer
+    return isinstance(scope, Scope) and name in scope.fields and "spec" not in scope.outer
 
 
 def own_attributes(item: Field, scope: Scope) -> dict[str, Any]:

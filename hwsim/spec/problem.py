@@ -45,6 +45,8 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
     scope = Scope({}, variables)
     sizes = _sizes(field, scope)
     shape = field.key("shape") if field.has("shape") else field.key("kind")
+    if shape.plain is None and {"R", "S", "P", "Q", "C", "N"} <= set(sizes):  # Timeloop's shape where none is named
+        shape = Field("cnn-layer", field.file, field.path)
     if shape.plain is None:
         field.fail("'shape' is missing: dimensions and data spaces, or the name of a known shape.")
     if isinstance(shape.plain, str):

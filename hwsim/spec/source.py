@@ -19,6 +19,7 @@ MAX_FILES = 1_000
 MAX_DEPTH = 20
 MAX_ALL_BYTES = 4 * MAX_BYTES
 MAX_NAME = 4_000
+_INCLUDE_LINE = re.compile(r"^!include[ \t]+([^\s\[\]{}]+)[ \t]*$", re.MULTILINE)
 
 
 class Sources:
@@ -113,9 +114,10 @@ class _Source:
             raise HwsimError(f"files included in one another more than {MAX_DEPTH} deep; one includes itself.",
                              where=self.name)  # fmt: skip
         text = self.sources.text(self.path, self.name)
-        if not is_template(text):
-            return text
-        return render(text, self.name, self.sources.data, self._functions(), self.sources.account)
+        if is_template(text):
+            text = render(text, self.name, self.sources.data, self._functions(), self.sources.account)
+        # the older way to take a file in: its text in place of a line
+        return _INCLUDE_LINE.sub(lambda line: self.include_text(line[1]), text)
 
     def _functions(self) -> dict[str, Callable[..., Any]]:
         """What the front end of Timeloop lets a template call."""

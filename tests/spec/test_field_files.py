@@ -138,6 +138,12 @@ SAME: dict[str, Callable[[], tuple[str, ...]]] = {
     "required actions, and what is off": lambda: (
         changed(ARCH, "class: SRAM,", "class: SRAM, required_actions: [read], enabled: true,"), PROBLEM, MAPPING, ERT,
     ),
+    "variables that nothing needs": lambda: (
+        ARCH, PROBLEM, MAPPING, ERT, "variables: {shares: '[0.2] * 8', other: encoded(shares), nothing: 1 / 0}",
+    ),
+    "an attribute that Python files give": lambda: (
+        changed(ARCH, "{depth", "{bits: encoded(8), depth"), PROBLEM, MAPPING, ERT,
+    ),
     "levels by number": lambda: (ARCH, PROBLEM, changed(changed(MAPPING, "target: DRAM", "target: 1"), "target: buf", "target: 0"), ERT),
     "what the front end writes": lambda: (
         ARCH, PROBLEM, MAPPING, ERT, "dumped_by_timeloop_front_end: true\nART: {tables: []}\nERT_summary: {}\nmapspace: {version: 0.4, template: uber}\nglobals: {version: 0.4, environment_variables: {}, expression_custom_functions: [], accelergy_plug_ins: []}\narchitecture_constraints: {targets: []}\ncompound_components: {version: 0.4, classes: []}",
@@ -390,6 +396,7 @@ def test_the_layer_of_old_has_k_and_no_m(files: Files) -> None:
     sizes = "R: 1, S: 1, P: 4, Q: 2, C: 8, N: 1"
     wanted = figures(files("map", ARCH, f"problem: {{shape: conv, {sizes}, M: 4}}", ERT))
     assert figures(files("map", ARCH, f"problem: {{shape: cnn-layer, {sizes}, K: 4}}", ERT)) == wanted
+    assert figures(files("map", ARCH, f"problem: {{{sizes}, K: 4}}", ERT)) == wanted, "the shape where none is named"
     limits = "mapspace: [{target: buf, type: temporal, factors: K=1, permutation: KPQ}]"
     assert files("map", ARCH, f"problem: {{shape: cnn-layer, {sizes}, K: 4}}", ERT, limits)["cycles"] > 0
 
@@ -397,7 +404,6 @@ def test_the_layer_of_old_has_k_and_no_m(files: Files) -> None:
 def test_what_is_not_acted_on(hwsim: Any, tmp_path: Path) -> None:
     """A word that would change figures is an error, one that cannot is told of; none is dropped."""
     refused = {
-        "mapper: {max_temporal_loops_in_a_mapping: 3}": "a bound on the number of temporal loops is not modelled",
         "mapper: {algoritm: random}": "unknown key 'algoritm' of mapper. Did you mean 'algorithm'",
         "sparse_optimizations: {targets: [{name: buf}]}": "sparsity is not modelled",
         "mapspace: [{target: buf, type: max_overbooked_proportion, proportion: 0.1}]": "not modelled",
@@ -409,6 +415,7 @@ def test_what_is_not_acted_on(hwsim: Any, tmp_path: Path) -> None:
         "problm: 1": "unknown key 'problm'. Did you mean 'problem'",
     }  # fmt: skip
     told = {
+        "mapper: {max_temporal_loops_in_a_mapping: 3}": "mappings with more temporal loops than this are searched, too",
         "mapper: {algorithm: random, timeout: 10}": "algorithm, timeout: not used",
         "globals: {expression_custom_functions: [f.py]}": "functions that Python files define are not run: f.py",
         "globals: {accelergy_plug_ins: [p]}": "plug-ins of Accelergy are not run",

@@ -71,7 +71,8 @@ def test_templates(text: str, data: dict[str, object], expected: str) -> None:
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "too deeply"),
         ("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "too deeply"),
         ("{{ 'x' * 1000000000 }}", "only numbers can be multiplied"),
-        ("{{ [0] * 1000000000 }}", "only numbers can be multiplied"),
+        ("{{ [0] * 1000000000 }}", "the list would be longer than 2000"),
+        ("{{ [[0]] * 2 }}", "only numbers can be multiplied"),
         ("{{ '%1000000000d' % 1 }}", "text cannot be formatted"),
         ("{{ 9 ** (9 ** 9) }}", "bits"),
         ("{{ 'x' | indent(1000000000) }}", "an indent of 1000000000"),
@@ -198,6 +199,7 @@ def test_the_folder_that_holds_all_files_may_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("!include beside.yaml\n\nx: *word", "of another file"),
         ("x: {<<: {a: 1, b: 2}, b: 3}", {"a": 1, "b": 3}),
         ("x: {<<: {l: [1]}, l: [2]}", {"l": [2]}),
         ("x: {<<<: {l: [1], m: {n: 1, o: 2}}, l: [2], m: {n: 3}}", {"l": [2, 1], "m": {"n": 3, "o": 2}}),
@@ -205,11 +207,13 @@ def test_the_folder_that_holds_all_files_may_be_read(tmp_path: Path) -> None:
         ("x: {<<<: {l: [1], m: {n: 1}}, l: !nomerge [2], m: !nomerge {}}", {"l": [2], "m": {}}),
         ("x: {<<<: {a: {b: 1}}, a: word}", {"a": "word"}),
         ("x: !nomerge {a: 1}", {"a": 1}),
+        ("a: &k {n: 1}\nb: *k\nc: &k {n: 2}\nx: [*k]", [{"n": 2}]),
     ],
 )
 def test_merges(tmp_path: Path, text: str, expected: object) -> None:
     """``<<`` takes what is missing, ``<<<`` goes into mappings and appends to lists; `!nomerge` keeps out of both."""
     (tmp_path / "f.yaml").write_text(text + "\n")
+    (tmp_path / "beside.yaml").write_text("ignored: &word of another file\n")
     assert plain_data(read(tmp_path / "f.yaml").value)["x"] == expected
 
 
