@@ -89,7 +89,6 @@ def _diagonal() -> Problem:
 
 EXAMPLES = {
     "hull": Example(conv({"P": 2}, wstride=2), buffer="P2"),
-    "two-ranks": Example(_diagonal(), dram="I2", buffer="A2 B2"),
     "stride": Example(conv({"M": 2, "R": 2, "P": 2}), dram="M2 R2", buffer="P2"),
     "extrapolation": Example(conv({"P": 2, "R": 3}), dram="P2 R3"),
     "overlap": Example(conv({"P": 2, "R": 2}), mesh=(2, 1), across="XP2", buffer="R2"),
@@ -111,6 +110,12 @@ def test_example(name: str) -> None:
     assert documented, f"docs/departures.md has no row for {name}"
     assert (example.timeloop(), example.true()) == tuple(map(int, documented.groups()))
     assert example.timeloop() != example.true()
+
+
+def test_a_move_along_two_ranks_is_counted_exactly() -> None:
+    """A tile of 2×2 moves by (1, 1): one corner stays, three words are new."""
+    example = Example(_diagonal(), dram="I2", buffer="A2 B2")
+    assert (example.timeloop(), example.true()) == (7, 7)
 
 
 def test_every_documented_example_is_recomputed() -> None:

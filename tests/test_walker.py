@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.reference_cases import FIGURES, Case, architecture, cases
-from tests.witness.walker import WalkedCost, _group, _Held, walk_cost
+from tests.witness.walker import Corner, WalkedCost, _group, _Held, _size, walk_cost
 
 SAMPLE = cases("small_cases") + cases("cases")[::12]
 
@@ -67,10 +67,12 @@ def test_a_different_move_refetches_and_the_next_move_is_free() -> None:
     assert held.advance(((2, 5),)) == ((3, 5),)  # a new stride of two: one element stays
 
 
-def test_a_move_along_two_ranks_refetches() -> None:
+def test_a_move_along_two_ranks_keeps_what_both_boxes_have() -> None:
     held = _Held(refetch=False)
     held.advance(((0, 3), (0, 3)))
-    assert held.advance(((1, 4), (1, 4))) == ((1, 4), (1, 4))
+    part = held.advance(((1, 4), (1, 4)))
+    assert isinstance(part, Corner) and _size(part) == 9 - 4
+    assert held.advance(((2, 5), (4, 7))) == ((2, 5), (4, 7))  # another move
 
 
 def test_equal_boxes_are_one_access() -> None:

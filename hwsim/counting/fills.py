@@ -39,18 +39,12 @@ def new_rows(distance: int, extent: int) -> int:
 def new_part(extent: IntArray, shift: IntArray) -> np.int64:
     """Elements that a box moved by ``shift`` does not share with where it was (rule 3).
 
-    A move along one rank by less than the extent leaves an overlap; any other move
-    counts the whole box; no move counts nothing.
+    What stays is the box that both have: nothing, where the move is by an extent or further along any rank.
     """
-    moved = -1
+    stays = np.int64(1)
     for r in range(extent.shape[0]):
-        if shift[r] != 0:
-            if moved >= 0:
-                return volume(extent)
-            moved = r
-    if moved < 0:
-        return np.int64(0)
-    return volume(extent) // extent[moved] * new_rows(shift[moved], extent[moved])
+        stays *= extent[r] - new_rows(shift[r], extent[r])
+    return volume(extent) - stays
 
 
 @kernel()

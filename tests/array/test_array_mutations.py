@@ -79,8 +79,8 @@ MUTATIONS: dict[str, tuple[str, str]] = {
         "outside[i + 1] = outside[i] * bound[i]",
     ),
     "new slab too wide by one": (
-        "return volume(extent) // extent[moved] * new_rows(shift[moved], extent[moved])",
-        "return volume(extent) // extent[moved] * (new_rows(shift[moved], extent[moved]) + 1)",
+        "stays *= extent[r] - new_rows(shift[r], extent[r])",
+        "stays *= extent[r] - new_rows(shift[r], extent[r]) - (shift[r] != 0)",
     ),
     "no reuse of the overlap": ("return min(abs(distance), extent)", "return extent"),
     "an overlap seen where tiles only touch": (

@@ -7,7 +7,7 @@ included; ``docs/departures.md`` lists these.
 
 1. A tile is a box: the hull, rank by rank, of what its loops sweep.
 2. Of each temporal loop iterations 0 and 1 are walked; iteration 1 stands for all later ones.
-3. A box that moved along one rank by less than its extent fetches the new part only, provided
+3. A box that moved along every rank by less than its extent fetches the new part only, provided
    that the move equals the move before; any other move fetches the whole box and forgets the
    move; a box that stayed fetches nothing.
 4. Instances below one spatial level that want the same box in a step are served by one access.
@@ -33,6 +33,14 @@ from hwsim.workloads.problem import DataSpace, Problem
 
 Box = tuple[tuple[int, int], ...]
 """Per rank: first element, and the one after the last."""
+
+
+@dataclass(frozen=True)
+class Corner:
+    """A box without another one, which overlaps it and lies off it along several ranks."""
+
+    box: Box
+    last: Box
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,7 @@ class _Held:
     box: Box | None = None
     move: tuple[int, ...] | None = None
 
-    def advance(self, box: Box) -> Box | None:
+    def advance(self, box: Box) -> Box | Corner | None:
         """Hold ``box`` from now on; returns what has to be fetched, None where nothing has."""
         if self.refetch:
             return box
@@ -169,18 +177,23 @@ class _Held:
         return _new_part(box, last, move)
 
 
-def _new_part(box: Box, last: Box, move: tuple[int, ...]) -> Box:
-    """The part of ``box`` outside ``last``: a slab if it moved along one rank and they overlap, else all of it."""
+def _new_part(box: Box, last: Box, move: tuple[int, ...]) -> Box | Corner:
+    """The part of ``box`` outside ``last``: all of it where they do not overlap, a slab if it moved along one rank."""
     moved = [rank for rank, step in enumerate(move) if step]
+    if any(box[r][0] >= last[r][1] or box[r][1] <= last[r][0] for r in moved):
+        return box
+    if len(moved) > 1:
+        return Corner(box, last)
     rank = moved[0]
     (low, high), (last_low, last_high) = box[rank], last[rank]
-    if len(moved) > 1 or low >= last_high or high <= last_low:
-        return box
     slab = (last_high, high) if move[rank] > 0 else (low, last_low)
     return (*box[:rank], slab, *box[rank + 1 :])
 
 
-def _size(box: Box) -> int:
+def _size(box: Box | Corner) -> int:
+    if isinstance(box, Corner):
+        both = tuple((max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(box.box, box.last, strict=True))
+        return _size(box.box) - _size(both)
     return math.prod(high - low for low, high in box)
 
 
@@ -337,7 +350,7 @@ class _DataSpaceWalk:
         traffic = _Traffic(len(translations))
         child = self.levels[level - 1] if level else None
         held = _Held(refetch=child is None or self.space.name in child.constraints.temporal.no_reuse)
-        before: list[Box | None] = []
+        before: list[Box | Corner | None] = []
         for origin, weight in self._steps(level):
             delta = held.advance(self._box(self.below[level], origin))
             if not self.maps[level].spatial:
@@ -349,7 +362,12 @@ class _DataSpaceWalk:
         return traffic
 
     def _serve_step(
-        self, traffic: _Traffic, level: int, deltas: list[Box | None], before: list[Box | None], weight: int
+        self,
+        traffic: _Traffic,
+        level: int,
+        deltas: list[Box | Corner | None],
+        before: list[Box | Corner | None],
+        weight: int,
     ) -> None:
         """Count one step below a spatial level, over the mesh links where that takes fewer accesses."""
         spatial = self.levels[level].constraints.spatial
@@ -367,7 +385,7 @@ class _DataSpaceWalk:
         for key, words in accesses.items():
             traffic.accesses[key] += weight * words
 
-    def _handed_on(self, level: int, deltas: list[Box | None], before: list[Box | None]) -> set[int]:
+    def _handed_on(self, level: int, deltas: list[Box | Corner | None], before: list[Box | Corner | None]) -> set[int]:
         """Instances whose new part a mesh neighbour fetched in the step before.
 
         Places on the mesh are numbered row by row over its physical width, instances over the
@@ -395,7 +413,7 @@ def _translate(box: Box, by: tuple[int, ...]) -> Box:
     return tuple((low + step, high + step) for (low, high), step in zip(box, by, strict=True))
 
 
-def _group(deltas: list[Box | None], may_multicast: bool) -> dict[tuple[int, int], int]:
+def _group(deltas: list[Box | Corner | None], may_multicast: bool) -> dict[tuple[int, int], int]:
     """(instances served by one access, groups of that many) → words, for the boxes that are fetched."""
     wanted = [delta for delta in deltas if delta is not None]
     groups = list(Counter(wanted).items()) if may_multicast else [(delta, 1) for delta in wanted]
