@@ -41,9 +41,11 @@ class TileControl:
         self.step = step
         self.origin: Vector = (0,) * len(node.extent)
         self.stride: Vector | None = None
+        self.again = 0  # elements of the last move that stayed and were taken again, since what is new is no slab
 
     def advance(self, loop: int) -> Region | None:
         """Advance one of the loops outside (`FIRST`: enter); returns what has to be taken, None where nothing has."""
+        self.again = 0
         if loop == FIRST:
             return Region(self.origin, self.node.extent)
         shift = self.step[loop]
@@ -57,6 +59,8 @@ class TileControl:
             self.stride = None
             return whole
         self.stride = shift
+        if sum(s != 0 for s in shift) > 1:
+            self.again = math.prod(max(0, e - abs(s)) for e, s in zip(whole.size, shift, strict=True))
         return _slab(whole, shift)
 
 

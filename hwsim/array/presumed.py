@@ -112,12 +112,13 @@ def _serve(node: Node, space: DataSpace, loops: list[TimeLoop]) -> Traffic:
     for advanced, weight in short_walk(node.loops, bounds):
         region = control.advance(advanced)
         words = weight * (region.words if region else 0)
+        figure = words - weight * control.again
         handover = links.handover(region, before)
         taken = handover.taken if handover else 0
         asked = sum(handover.leads) if handover else all_groups
-        found.asked += words * asked
-        found.delivered += words * (mesh.size - taken)
-        found.handed += words * taken
+        found.asked += figure * asked
+        found.delivered += figure * (mesh.size - taken)
+        found.handed += figure * taken
         found.received += words
         if space.read_write and node.holds:  # partial sums stay with the instance that holds them
             found.requested += words * all_groups

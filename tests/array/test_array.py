@@ -14,6 +14,7 @@ from hwsim.array.machine import Machine
 from hwsim.array.plan import Plan, plan
 from hwsim.array.run import Simulation, finish, simulate
 from hwsim.cost import Illegal, LayerCost
+from hwsim.energy import Action, EnergyTable
 from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate
@@ -275,6 +276,23 @@ def one_sum(overflow: Overflow, *factors: int) -> int:
     machine.run()
     assert machine.output().item() == found.output.item()
     return int(found.output.item())
+
+
+def test_a_corner_that_stays_is_taken_again_and_named() -> None:
+    """Inputs[A + I, B + I]: the 2×2 tile moves by (1, 1). The figure has 4 + 3 words, the machine takes 4 + 4."""
+    one = tuple(((1, dim),) for dim in "ABI")
+    inputs = DataSpace("Inputs", (((1, "A"), (1, "I")), ((1, "B"), (1, "I"))))
+    spaces = (DataSpace("Weights", one), inputs, DataSpace("Outputs", one, read_write=True))
+    problem = Problem("custom", (("A", 2), ("B", 2), ("I", 2)), spaces)
+    architecture, mapping = nest("DRAM WIO: I2", "pad WIO: A2 B2")
+    found = simulate(problem, architecture, mapping, operands(problem), EXACT)
+    assert isinstance(found, Simulation)
+    free = dict.fromkeys(("read", "write", "update", "leak", "compute"), Action(0.0))
+    cost = evaluate(problem, architecture, mapping, EnergyTable({x: free for x in ("DRAM", "pad", "mac")}, {}, "free"))
+    assert isinstance(cost, LayerCost)
+    assert presumed_counts(found) == model_counts(cost)
+    counted = next(c for c in found.counts if (c.level, c.data_space) == ("DRAM", "Inputs"))
+    assert (counted.reads, cost.levels[0].data_spaces["Inputs"].reads) == (8, 7)
 
 
 def test_an_adder_is_exact_wraps_or_saturates_as_declared() -> None:
