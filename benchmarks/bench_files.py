@@ -96,8 +96,10 @@ def _around(arch: Path, found: dict[Path, set[str]], top: Path) -> Iterator[File
     problems = [p for p, k in near.items() if "problem" in k]
     if not problems or len(near) > MOST_NEAR:
         return
-    shared = [p for p, k in near.items() if k & {"components", "variables", "ERT"} and p not in problems]
-    mappings = [p for p, k in near.items() if "mapping" in k and p not in problems]
+    home = arch.parent.parent if arch.parent.name.startswith("arch") else arch.parent
+    near = {p: k for p, k in near.items() if home in p.parents and p not in problems}
+    shared = [p for p, k in near.items() if k & {"components", "variables", "ERT"}]
+    mappings = [p for p, k in near.items() if "mapping" in k]
     for mapping in mappings[:4]:
         yield FileSet((arch, problems[0], mapping, *shared), "mapping", {}, (top,))
     if not mappings:

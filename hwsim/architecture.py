@@ -189,7 +189,7 @@ class Architecture:
         source: the file it came from.
         containers: names of containers that occur once, and so are no levels.
         names_outside: spatial directives name the storage outside a fan-out (v0.3 and older), not what is instantiated.
-        branches: names of the storages in each ``!Parallel``, all of which must say what they keep.
+        branches: of each ``!Parallel`` the names of the storages in each branch; all must say what they keep.
 
     Raises:
         HwsimError: more instances of the compute unit than `MAX_INSTANCES`.
@@ -203,7 +203,7 @@ class Architecture:
     source: str = ""
     containers: frozenset[str] = field(default=frozenset(), compare=False)
     names_outside: bool = field(default=False, compare=False)
-    branches: tuple[tuple[str, ...], ...] = field(default=(), compare=False)
+    branches: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if self.compute_instances > MAX_INSTANCES:

@@ -43,6 +43,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "zoo": ("shipped:zoo", "The model zoo: list it, or write models as ONNX files (shapes only, kilobytes each)."),
     "evaluate": ("mapping:evaluate", "Cost of given mappings, as Timeloop counts them."),
     "map": ("mapping:map_command", "The best mapping of a problem, with its certificate."),
+    "import": (
+        "importing:import_command",
+        "One clean v0.4 file of what was understood of an architecture's files, problem and mapping included.",
+    ),
     "score": ("score:score", "Points for a model by a course's rubric, and what the next band would need."),
     "systolic": (
         "systolic:systolic",

@@ -17,19 +17,21 @@ from hwsim.errors import HwsimError, did_you_mean
 from hwsim.hardware import Design
 from hwsim.mapping import Mapping as LoopMapping
 from hwsim.objective import Objective
-from hwsim.pricing import price_architecture, price_units
+from hwsim.pricing import class_fields, price_architecture, price_units
 from hwsim.spec.architecture import check_branches, read_any
 from hwsim.spec.components import read_components
 from hwsim.spec.constraints import check_dimensions
-from hwsim.spec.document import Field, parse_document, read_document
+from hwsim.spec.document import Field, parse_document, plain_data, read_document
 from hwsim.spec.ert import read_ert
 from hwsim.spec.legacy import apply_constraints
-from hwsim.spec.mapping import read_mapping
+from hwsim.spec.mapping import mapping_to_timeloop, read_mapping
+from hwsim.spec.nodes import plain as attributes_of
 from hwsim.spec.notes import collected, note
 from hwsim.spec.problem import read_problem
 from hwsim.spec.scope import Scope
 from hwsim.spec.source import Sources
 from hwsim.spec.template import is_template
+from hwsim.spec.write import architecture_to_timeloop, prices_to_timeloop, problem_to_timeloop
 from hwsim.workloads.problem import Problem
 
 MAX_NAME = 1_000
@@ -176,6 +178,42 @@ def load_prices(
         area_um2=table.area_um2 | more.area_um2,
         unpriced=table.unpriced | more.unpriced,
     )
+
+
+def load_content(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    jinja: Mapping[str, Any] | None = None,
+    include: Sequence[str | os.PathLike[str]] = (),
+) -> dict[str, Any]:
+    """What files say, as the parts of one v0.4 specification: architecture, and problem, mapping, prices where given.
+
+    Prices are those of a table; else the design's own classes go along, with the variables that they may read.
+
+    Raises:
+        HwsimError: see `load_specs` and `load_design`.
+    """
+    documents = _documents(paths, jinja, include)
+    first, rest = _anchored(documents)
+    parts = Parts([first, *rest])
+    design = _changed(first, (), rest, own_prices=False)
+    out: dict[str, Any] = {"architecture": architecture_to_timeloop(design.architecture)}
+    given, mappings = parts.one("problem"), parts.all("mapping")
+    if given is not None:
+        problem = read_problem(given, parts.variables())
+        out["problem"] = problem_to_timeloop(problem)
+        if mappings and mappings[0].plain:
+            mapping, _ = read_mapping(mappings[0], design.architecture, problem)
+            out["mapping"] = mapping_to_timeloop(mapping, design.architecture, problem)
+    if design.prices.startswith("hwsim's estimates"):
+        classes = [plain_data(item.value) for field in parts.all("components") for item in class_fields(field)]
+        if classes:
+            out["components"] = {"version": 0.4, "classes": classes}
+            values = attributes_of(parts.variables())
+            out |= {"variables": values} if values else {}
+    else:
+        out["ERT"] = prices_to_timeloop(design.energy)
+    return out
 
 
 def _documents(arch: Files, jinja: Mapping[str, Any] | None, include: Sequence[str | os.PathLike[str]]) -> list[Field]:
@@ -424,12 +462,14 @@ def _objective(parts: Parts) -> Objective | None:
         return None
     metrics = mapper.key(key)
     names = [metrics.plain] if isinstance(metrics.plain, str) else metrics.names()
-    for name in names:
-        if name not in _METRICS:
+    for k, name in enumerate(names):
+        if k > 0 and name.replace("-", "_") == "last_level_accesses":
+            note("ties are not broken by last_level_accesses, but by hwsim's own order.", metrics.where)
+        elif name not in _METRICS:
             metrics.fail(
                 f"'{name}' is not minimised by hwsim; {', '.join(_METRICS)} are.{did_you_mean(name, _METRICS)}"
             )
-    return Objective.parse(",".join(_METRICS[name] for name in names))
+    return Objective.parse(",".join(_METRICS[name] for name in names if name in _METRICS))
 
 
 def _named(field: Field) -> Path:

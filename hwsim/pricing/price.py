@@ -181,10 +181,7 @@ class _Book:
         self.defaults: dict[str, Field] = {}
         self.entered = 0
         for document in documents:
-            listed = (
-                document if isinstance(document.plain, list) else document.only({"version", "classes"}).key("classes")
-            )
-            for item in _flat(listed):
+            for item in class_fields(document):
                 item.only(_CLASS_KEYS, "this class")
                 name = item.need("name").text()
                 if (
@@ -443,6 +440,12 @@ class _Book:
             "Define it under 'components', or give an ERT.",
             where=where,
         )
+
+
+def class_fields(document: Field) -> list[Field]:
+    """The classes of ``{version, classes: […]}`` or of a list of them."""
+    listed = document if isinstance(document.plain, list) else document.only({"version", "classes"}).key("classes")
+    return list(_flat(listed))
 
 
 def _flat(listed: Field, depth: int = 0) -> Iterator[Field]:

@@ -31,7 +31,7 @@ class _Reading:
     instances: int = 1
     names: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     cycle_seconds: float = 1e-9
-    branches: list[tuple[str, ...]] = field(default_factory=list)
+    branches: list[tuple[tuple[str, ...], ...]] = field(default_factory=list)
     switches: set[str] = field(default_factory=set)
 
 
@@ -162,6 +162,8 @@ def _component(item: Field, name: str, scope: Scope, constraints: Constraints, o
     if _is_memory(item):
         limits = replace(constraints, spatial=Constraints().spatial, maximize_dims=())
         out.levels.append(nodes.storage(name, priced, item, scope, limits))
+    elif nodes.is_network(kind):
+        nodes.unmodelled_unit(name, kind, item)
     elif nodes.is_compute(kind) or nodes.is_compute(priced):
         out.compute = nodes.compute(name, priced, item, scope)
         out.cycle_seconds = nodes.cycle_seconds(scope, item)
@@ -175,7 +177,7 @@ def _component(item: Field, name: str, scope: Scope, constraints: Constraints, o
 
 def _parallel(item: Field, scope: Scope, out: _Reading) -> None:
     """The branches of a ``!Parallel`` follow one another; each storage keeps its own data spaces and no others."""
-    names: list[str] = []
+    branches: list[tuple[str, ...]] = []
     for branch in item.need("nodes").items():
         first = len(out.levels)
         if branch.tag == "Nothing":
@@ -188,9 +190,9 @@ def _parallel(item: Field, scope: Scope, out: _Reading) -> None:
             level = out.levels[k]
             if isinstance(level, Fanout):
                 branch.fail(f"'{level.name}': a branch of !Parallel cannot fan out; put the fan-out above or below it.")
-            names.append(level.name)
             out.levels[k] = replace(level, constraints=replace(level.constraints, bypass=frozenset({OTHERS})))
-    out.branches.append(tuple(names))
+        branches.append(tuple(level.name for level in out.levels[first:]))
+    out.branches.append(tuple(branches))
 
 
 def check_branches(architecture: Architecture) -> None:
@@ -199,9 +201,9 @@ def check_branches(architecture: Architecture) -> None:
     Raises:
         HwsimError: one does not, or two keep the same data space.
     """
-    for names in architecture.branches:
-        kept: dict[str, str] = {}
-        for name in names:
+    for branches in architecture.branches:
+        kept: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for name, branch in ((name, names) for names in branches for name in names):
             keep = architecture.level(name).constraints.keep
             where = f"{architecture.source or architecture.name}: {name}"
             if not keep:
@@ -209,10 +211,10 @@ def check_branches(architecture: Architecture) -> None:
                     "it is a branch of !Parallel: 'constraints.dataspace.keep' should say what it holds.", where=where
                 )
             for data_space in keep:
-                if data_space in kept:
+                if data_space in kept and kept[data_space][1] is not branch:
                     raise HwsimError(
                         f"data space '{data_space}' is kept by two branches of the same !Parallel, "
-                        f"'{kept[data_space]}' and '{name}'.",
+                        f"'{kept[data_space][0]}' and '{name}'.",
                         where=where,
                     )
-                kept[data_space] = name
+                kept[data_space] = (name, branch)

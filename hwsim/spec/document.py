@@ -254,7 +254,7 @@ class _Reusing(yaml.SafeLoader):
     """A loader for which an anchor that is given again means the later one from there on, as YAML 1.2 says."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if not isinstance(event, yaml.AliasEvent):
             self.anchors.pop(event.anchor, None)
         return super().compose_node(parent, index)

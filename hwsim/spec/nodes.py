@@ -15,6 +15,7 @@ from hwsim.spec.scope import Scope
 
 #: Classes that make a component a memory or the datapath (a class may continue: ``smartbuffer_SRAM``).
 STORAGE_CLASSES = ("DRAM", "SRAM", "regfile", "smartbuffer", "storage", "buffer", "register")
+NETWORK_CLASSES = ("XY_NoC", "Legacy", "ReductionTree", "SimpleMulticast")
 COMPUTE_CLASSES = ("mac", "intmac", "fpmac", "compute", "multiplier")
 
 #: Names of the same attribute: hwsim's first, then those that files in the field use.
@@ -76,6 +77,11 @@ class Unit:
 def is_storage(kind: str) -> bool:
     """True where a component class is a memory."""
     return any(name.lower() in kind.lower() for name in STORAGE_CLASSES)
+
+
+def is_network(kind: str) -> bool:
+    """True where a component class is a network between levels."""
+    return any(name in kind for name in NETWORK_CLASSES)
 
 
 def is_compute(kind: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hwsim.design import load_specs
+
 ARCH = """
 architecture:
   version: 0.4
@@ -358,6 +360,14 @@ def test_units_of_a_tree_that_are_not_modelled_are_told_of(files: Files) -> None
     assert "'wires' of class 'XY_NoC'" in files.notes and "not counted" in files.notes
 
 
+def test_networks_among_nodes_are_told_of(files: Files) -> None:
+    wires = changed(
+        ARCH, "- !Component {name: mac", "- !Component {name: wires, class: SimpleMulticast}\n  - !Component {name: mac"
+    )
+    assert figures(files("evaluate", wires, PROBLEM, MAPPING, ERT)) == (64, 1104.0)
+    assert "'wires' of class 'SimpleMulticast'" in files.notes and "not counted" in files.notes
+
+
 def test_dummies_in_a_row(files: Files) -> None:
     """Two fan-outs, each under a dummy of the front end's: M over two columns, K over two rows, two steps."""
     dummy = "    - {name: 'inter_%s_spatial[1..%d]', class: dummy_storage, attributes: {width: 1, depth: 1, datawidth: 1, technology: -1, meshX: %d, meshY: 1}}\n"
@@ -470,6 +480,41 @@ def test_prices_of_several_files_and_of_any_tree(hwsim: Any, tmp_path: Path) -> 
     )
     run = hwsim("energy", tree)
     assert run.code == 0 and "adder" in run.out and "CACTI" in run.out and "expected one compute unit" in run.err
+
+
+LIMITS = "{dataspace: {keep: [A]}, temporal: {factors: [M<=2], permutation: [K]}}"
+CONSTRAINED = changed(
+    changed(ARCH, "width: 32, datawidth: 8}", f"width: 32, datawidth: 8, read_bandwidth: 2, network_drain_latency: 3}}, constraints: {LIMITS}"),
+    "- !Component {name: mac", SPATIAL % 1 + "  - !Component {name: mac",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (ARCH, PROBLEM, MAPPING, ERT),
+        (MINE, PROBLEM, MAPPING, CLASS),
+        (OLD, OLD_PROBLEM, OLD_MAPPING, OLD_ERT),
+        SAME["libconfig's words in YAML"](),
+        (CONSTRAINED, PROBLEM, MAPPING, ERT),
+    ],
+    ids=("plain", "own classes", "a tree", "the early form", "constraints"),
+)  # fmt: skip
+def test_import(hwsim: Any, tmp_path: Path, texts: tuple[str, ...]) -> None:
+    """One file that says the same: architecture, prices, the mapping's cost; importing it again changes nothing."""
+    names = []
+    for k, text in enumerate(texts):
+        names.append(tmp_path / f"f{k}.yaml")
+        names[-1].write_text(text)
+    clean, again = tmp_path / "clean.yaml", tmp_path / "again.yaml"
+    run = hwsim("import", *names, "-o", clean)
+    assert run.code == 0, run.err
+    before, after = (json.loads(hwsim("evaluate", *paths, "--json").out)[0] for paths in (names, [clean]))
+    before.pop("notes", None)
+    assert after == before
+    (old,), (new,) = load_specs(names), load_specs([clean])
+    assert new.architecture.levels == old.architecture.levels and new.problem == old.problem
+    assert hwsim("import", clean, "-o", again).code == 0 and again.read_text() == clean.read_text()
 
 
 def test_libconfig_is_named(hwsim: Any, tmp_path: Path) -> None:
