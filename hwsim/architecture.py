@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from hwsim.errors import HwsimError
+from hwsim.sparsity import DENSE, Sparsity
 
 #: Stands in `Constraints.bypass` for every data space that is not kept, until the problem is known.
 OTHERS = "*"
@@ -188,6 +189,7 @@ class Architecture:
         description: one line for ``hwsim archs``.
         source: the file it came from.
         containers: names of containers that occur once, and so are no levels.
+        sparsity: what the design does about zeros.
         names_outside: spatial directives name the storage outside a fan-out (v0.3 and older), not what is instantiated.
         branches: of each ``!Parallel`` the names of the storages in each branch; all must say what they keep.
 
@@ -202,6 +204,7 @@ class Architecture:
     description: str = ""
     source: str = ""
     containers: frozenset[str] = field(default=frozenset(), compare=False)
+    sparsity: Sparsity = DENSE
     names_outside: bool = field(default=False, compare=False)
     branches: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), compare=False)
 

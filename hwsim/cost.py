@@ -31,6 +31,50 @@ class Illegal:
 
 
 @dataclass(frozen=True)
+class Fates:
+    """What becomes of accesses or multiplications where zeros are taken notice of.
+
+    Attributes:
+        algorithmic: those of the dense problem.
+        actual: that happen.
+        gated: that do not happen, though their cycle passes.
+        skipped: that do not happen, nor does their cycle. What is left is of zeros that no one asks for.
+    """
+
+    algorithmic: int
+    actual: int
+    gated: int
+    skipped: int
+
+
+Units = dict[str, tuple[int, int]]
+"""Rank of a format, 0 being the lowest → units of metadata and of payload."""
+
+
+@dataclass(frozen=True)
+class SparseCost:
+    """Traffic of one data space at one storage with its zeros, per instance.
+
+    Attributes:
+        capacity: elements that the fullest tile holds.
+        instances_avg: instances that take part on average.
+        format_capacity: what the fullest tile's format takes.
+        format_reads / format_fills / format_updates: ``actual``, ``gated``, ``skipped`` → units moved.
+    """
+
+    capacity: int
+    instances_avg: float
+    reads: Fates
+    fills: Fates
+    updates: Fates
+    temporal_reductions: int
+    format_capacity: Units
+    format_reads: dict[str, Units]
+    format_fills: dict[str, Units]
+    format_updates: dict[str, Units]
+
+
+@dataclass(frozen=True)
 class DataSpaceCost:
     """Traffic of one data space at one storage.
 
@@ -42,6 +86,7 @@ class DataSpaceCost:
         instances: instances in use.
         reads / fills / updates / temporal_reductions: words.
         link_transfers: words of ``reads`` and ``fills`` that pass between neighbours.
+        sparse: where zeros are taken notice of; the counts beside it are then those that happen.
     """
 
     tile: int
@@ -53,6 +98,7 @@ class DataSpaceCost:
     temporal_reductions: int
     energy_pj: float
     link_transfers: int = 0
+    sparse: SparseCost | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +125,13 @@ class LevelCost:
 
 @dataclass(frozen=True)
 class ComputeCost:
-    """The datapath: ``computes`` in total, ``instances`` in use, energy of all."""
+    """The datapath: ``computes`` in total, ``instances`` in use, energy of all; ``sparse`` as in `DataSpaceCost`."""
 
     name: str
     computes: int
     instances: int
     energy_pj: float
+    sparse: Fates | None = None
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from hwsim import counting as kernel
+from hwsim import sparse
 from hwsim.architecture import Architecture, Fanout, Storage
-from hwsim.cost import ComputeCost, DataSpaceCost, Illegal, LayerCost, LevelCost
+from hwsim.cost import ComputeCost, DataSpaceCost, Fates, Illegal, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
 from hwsim.kernel import FloatArray, IntArray
 from hwsim.legality import capacity_faults, structure_faults
 from hwsim.mapping import Mapping
-from hwsim.traffic import Traffic
+from hwsim.traffic import Thinning, Traffic
 from hwsim.workloads.problem import DataSpace, Problem
 
 AXES = {"": 0, "X": 1, "Y": 2}
@@ -115,9 +116,12 @@ def _throttling(level: Storage, traffic: Traffic, k: int) -> float:
         return 1.0
     # Division comes before the sum, as in Timeloop: it decides the last bit, and so the rounding up.
     read = write = 0.0
-    for row in traffic.actual[k].tolist():
-        read += row[kernel.READS] / traffic.cycles
-        write += (row[kernel.FILLS] + row[kernel.UPDATES]) / traffic.cycles
+    for d, row in enumerate(traffic.actual[k].tolist()):
+        words = row[kernel.READS], row[kernel.FILLS] + row[kernel.UPDATES]
+        if traffic.thinning is not None:
+            words = sparse.moved(level, traffic, traffic.thinning, k, d)
+        read += words[0] / traffic.cycles
+        write += words[1] / traffic.cycles
     limits = (level.read_bandwidth, level.write_bandwidth, level.shared_bandwidth)
     return float(kernel.speed(read, write, *(math.inf if x is None else x for x in limits)))
 
@@ -153,6 +157,29 @@ def _data_space_cost(
     )
 
 
+def _thinned(
+    design: tuple[Architecture, EnergyTable], traffic: Traffic, thinning: Thinning, k: int,
+    spaces: dict[str, DataSpaceCost],
+) -> dict[str, DataSpaceCost]:  # fmt: skip
+    """The costs of level ``k``'s data spaces with what zeros change beside the counts."""
+    architecture, energy = design
+    level = architecture.levels[k]
+    assert isinstance(level, Storage)
+    own, clusters = architecture.sparsity.level(level.name), _clusters(architecture, level)
+    out = {}
+    for name, cost in spaces.items():
+        d = traffic.data_spaces.index(name)
+        pj = sparse.data_space_energy(level, own, traffic, thinning, (k, d), energy)
+        accessed = min(float(thinning.average[k, d]), clusters)
+        out[name] = replace(cost, energy_pj=pj * accessed, sparse=sparse.sparse_cost(traffic, thinning, k, d))
+    return out
+
+
+def _clusters(architecture: Architecture, level: Storage) -> int:
+    """Groups of instances that share one access."""
+    return max(1, architecture.instances(level.name) // level.cluster_size)
+
+
 def price(
     problem: Problem, architecture: Architecture, mapping: Mapping, traffic: Traffic, energy: EnergyTable
 ) -> LayerCost:
@@ -174,17 +201,18 @@ def price(
         if isinstance(level, Storage):
             instances = traffic.instances[k]
             kept = placed.keep
-            clusters = max(1, architecture.instances(level.name) // level.cluster_size)
+            clusters = _clusters(architecture, level)
             for d, name in enumerate(traffic.data_spaces):
                 if name in kept:
                     spaces[name] = _data_space_cost(level, traffic.actual[k, d], instances, clusters, energy)
+            if traffic.thinning is not None:
+                spaces = _thinned((architecture, energy), traffic, traffic.thinning, k, spaces)
             at, together = architecture.gating(level)
-            leakage = energy.price(level.name, "leak") * cycles * together * traffic.instances[at]
+            leakage = energy.price(level.name, "leak") * cycles * together * traffic.powered(at)
         levels.append(LevelCost(level.name, level_cycles[k], speeds[k], leakage, spaces))
     cycles += architecture.network_latency
-    macs = problem.macs
-    pj = macs * energy.price(architecture.compute.name, "compute")
-    compute = ComputeCost(architecture.compute.name, macs, traffic.instances[-1], pj)
+    compute = _compute_cost(architecture.compute.name, problem.macs, traffic, energy)
+    busy = compute.computes if compute.sparse is None else compute.sparse.actual + compute.sparse.gated
     return LayerCost(
         problem=problem,
         mapping=mapping,
@@ -192,8 +220,17 @@ def price(
         compute=compute,
         cycles=cycles,
         energy_pj=compute.energy_pj + sum(level.energy_pj for level in levels),
-        utilization=macs / (cycles * architecture.compute_instances),
+        utilization=busy / (cycles * architecture.compute_instances),
     )
+
+
+def _compute_cost(name: str, macs: int, traffic: Traffic, energy: EnergyTable) -> ComputeCost:
+    """What the datapath costs; without zeros every multiplication is executed."""
+    computes, instances = traffic.computes, traffic.instances[-1]
+    if traffic.thinning is None:
+        return ComputeCost(name, macs, instances, macs * energy.price(name, "compute"))
+    fates = Fates(macs, int(computes.actual), int(computes.gated), int(computes.skipped))
+    return ComputeCost(name, fates.actual, instances, sparse.compute_energy(name, computes, energy), fates)
 
 
 def evaluate(
@@ -215,6 +252,15 @@ def evaluate(
     for fault in structure_faults(problem, architecture, mapping):
         return fault
     traffic = count(problem, architecture, mapping)
+    operands = len(problem.data_spaces) - 1
+    if architecture.sparsity or (problem.densities and operands == sparse.OPERANDS):
+        thinned = sparse.thin(problem, architecture, mapping, energy, traffic)
+        if isinstance(thinned, Illegal):
+            return thinned
+        traffic = thinned
     for fault in capacity_faults(architecture, traffic.held()):
         return fault
+    if traffic.thinning is not None:
+        for fault in sparse.metadata_faults(architecture, traffic):
+            return fault
     return price(problem, architecture, mapping, traffic, energy)

@@ -17,6 +17,7 @@ import hwsim
 from hwsim.architecture import Architecture
 from hwsim.energy import EnergyTable
 from hwsim.errors import HwsimError
+from hwsim.sparsity import DENSE
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -118,7 +119,8 @@ def mapping_design(architecture: Architecture, energy: EnergyTable) -> str:
 @functools.lru_cache(maxsize=64)
 def _levels(architecture: Architecture) -> str:
     levels = [(type(level).__name__, _plain(asdict(level))) for level in architecture.levels]
-    return json.dumps([levels, architecture.compute.name], sort_keys=True)
+    zeros = [_plain(asdict(architecture.sparsity))] if architecture.sparsity != DENSE else []
+    return json.dumps([levels, architecture.compute.name, *zeros], sort_keys=True)
 
 
 def design_sha256(architecture: Architecture, energy: EnergyTable) -> str:

@@ -92,3 +92,9 @@ class Traffic:
         """Per level: elements of each data space that one instance holds at a time."""
         table = self.actual[:, :, CAPACITY].tolist()
         return [dict(zip(self.data_spaces, map(int, row), strict=True)) for row in table]
+
+    def powered(self, level: int) -> float:
+        """Instances of a level that are in use, and so leak; where zeros leave some without work, on average."""
+        if self.thinning is None or level >= len(self.thinning.average):
+            return self.instances[level]
+        return max(1.0, float(self.thinning.average[level].max()))

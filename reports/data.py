@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 from hwsim.architecture import Architecture, Fanout
-from hwsim.cost import Certificate, Illegal, LayerCost, NetworkCost
+from hwsim.cost import Certificate, DataSpaceCost, Illegal, LayerCost, NetworkCost
 from hwsim.figure import FIGURES, compared
 from hwsim.reports.columns import Column, figures_of
 from hwsim.reports.table import Rows
@@ -92,12 +93,20 @@ def evaluate_data(
                 "cycles": level.cycles,
                 "throttling": level.throttling,
                 "leakage_pj": level.leakage_pj,
-                "data_spaces": {name: dict(vars(space)) for name, space in level.data_spaces.items()},
+                "data_spaces": {name: _data_space(space) for name, space in level.data_spaces.items()},
             }
             for level in cost.levels
         },
-        "compute": {"energy_pj": cost.compute.energy_pj, "instances": cost.compute.instances},
+        "compute": {"energy_pj": cost.compute.energy_pj, "instances": cost.compute.instances}
+        | ({"sparse": vars(cost.compute.sparse)} if cost.compute.sparse else {}),
     }
+
+
+def _data_space(space: DataSpaceCost) -> dict[str, Any]:
+    """A data space's figures; what zeros become stands under ``sparse``, where they are taken notice of."""
+    figures = dict(vars(space))
+    figures.pop("sparse")
+    return figures | ({"sparse": asdict(space.sparse)} if space.sparse is not None else {})
 
 
 def _without_prices(data: dict[str, Any], architecture: Architecture, unpriced: Mapping[str, str]) -> dict[str, Any]:

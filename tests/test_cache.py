@@ -402,7 +402,7 @@ def test_a_changed_program_does_not_reuse_results(copy: Path, tmp_path: Path) ->
     assert list(map(float, run(copy, code, **settings).split())) == [compute, total]
     model = copy / "hwsim" / "model.py"
     text = model.read_text()
-    price = 'energy.price(architecture.compute.name, "compute")'
+    price = 'energy.price(name, "compute")'
     assert text.count(price) == 1
     model.write_text(text.replace(price, f"2 * {price}"))
     assert list(map(float, run(copy, code, **settings).split())) == [2 * compute, pytest.approx(total + compute)]

@@ -13,12 +13,12 @@ from benchmarks import shape
 ROOT = Path(__file__).parent.parent
 #: From the ground up. A room is a package of hwsim or a module at its top; those of one floor do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "figure", "kernel", "mapping", "processes", "shown"),
+    ("errors", "figure", "kernel", "mapping", "processes", "shown", "sparsity"),
     ("hwsim", "arch_specs"),  # the package's top, which names what shows results; data
     ("architecture", "counting", "deadline", "energy", "files", "objective"),
     ("hardware", "provenance", "traffic", "trainers", "workloads"),
     ("cost", "spec"),
-    ("legality",),
+    ("legality", "sparse"),
     ("array", "cache", "model", "pricing"),
     ("design", "mapper"),
     ("warm",),

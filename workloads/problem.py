@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwsim.errors import HwsimError
+from hwsim.sparsity import Density
 
 MAX_COUNT = 2**62
 """The most that anything counted of a problem may come to: one doubling less than 64-bit integers hold."""
@@ -44,6 +45,7 @@ class Problem:
         dims: (name, size) pairs in the problem's own order. Two problems are equal
             (and mapped once) when kind, dims and data spaces are equal.
         data_spaces: operands; exactly one is read_write.
+        densities: (data space, how its nonzeros are spread), by name; those that are not there have no zeros.
 
     Raises:
         HwsimError: something that is counted could exceed `MAX_COUNT` under some mapping, or a dimension is given twice
@@ -53,6 +55,7 @@ class Problem:
     kind: str
     dims: tuple[tuple[str, int], ...]
     data_spaces: tuple[DataSpace, ...]
+    densities: tuple[tuple[str, Density], ...] = ()
 
     def __post_init__(self) -> None:
         sizes = self.sizes

@@ -30,6 +30,7 @@ from hwsim.spec.notes import collected, note
 from hwsim.spec.problem import read_problem
 from hwsim.spec.scope import Scope
 from hwsim.spec.source import Sources
+from hwsim.spec.sparsity import check_sparsity, read_sparsity
 from hwsim.spec.template import is_template
 from hwsim.spec.write import architecture_to_timeloop, prices_to_timeloop, problem_to_timeloop
 from hwsim.workloads.problem import Problem
@@ -390,7 +391,8 @@ def _architecture(documents: Sequence[Field], path: Path) -> tuple[Architecture,
     architecture = read_any(top, variables, name)
     for listed in [*parts.all("constraints"), *parts.all("mapspace")]:
         architecture = apply_constraints(architecture, listed, variables)
-    return architecture, variables
+    sparsity = read_sparsity(architecture, top, parts.all("sparse_optimizations"))
+    return replace(architecture, sparsity=sparsity), variables
 
 
 def _energy(parts: Parts, architecture: Architecture, variables: Scope, own_prices: bool) -> EnergyTable:
@@ -424,6 +426,7 @@ def _spec(parts: Parts, *, with_mapping: bool) -> Spec:
     if not parts.first_read_elided():
         design = replace(design, architecture=_reading_first(design.architecture, problem))
     design.architecture.bind(tuple(x.name for x in problem.data_spaces))
+    check_sparsity(design.architecture, tuple(x.name for x in problem.data_spaces), document.file)
     if not with_mapping:
         check_branches(design.architecture)
         check_dimensions(design.architecture, problem)

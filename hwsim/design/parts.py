@@ -87,10 +87,6 @@ class Parts:
         """
         for top in self.all("globals"):
             _globals(top)
-        for top in self.all("sparse_optimizations"):
-            listed = top.key("targets") if isinstance(top.plain, dict) else top
-            if listed.items():
-                top.fail("sparsity is not modelled; remove it to model the dense design.")
         for top in self.all("layout"):
             top.fail("data layouts are not modelled; remove them to model the design without bank conflicts.")
 

@@ -281,8 +281,15 @@ def map_space(problem: Problem, architecture: Architecture) -> MapSpace:
     """The mapspace that the architecture's constraints leave (perfect factorization).
 
     Raises:
-        HwsimError: a dimension is too large to be factorized, or too many dimensions index one rank.
+        HwsimError: a dimension is too large to be factorized, too many dimensions index one rank, or the design has
+            sparse optimizations.
     """
+    if architecture.sparsity:
+        raise HwsimError(
+            "the design has sparse optimizations, whose best mapping is not searched for yet; give a mapping to "
+            "`hwsim evaluate`, or remove them to search the dense design.",
+            where=architecture.source or architecture.name,
+        )
     architecture = architecture.bind(tuple(x.name for x in problem.data_spaces))
     outermost = architecture.levels[0]
     if outermost.constraints.bypass:

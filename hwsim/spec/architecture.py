@@ -17,7 +17,7 @@ from hwsim.spec.scope import Scope
 _TAGS = ("Component", "Container", "Parallel", "Hierarchical", "Nothing")
 _NODE_KEYS = {
     "name", "class", "subclass", "attributes", "spatial", "constraints", "nodes", "required_actions", "enabled",
-    "description", "version", *nodes.SCALES, *nodes.UNMODELLED,
+    "description", "version", *nodes.SCALES, *nodes.UNMODELLED, *nodes.SPARSE,
 }  # fmt: skip
 _TOP_KEYS = {"version", "nodes", "name", "description", "source", "subtree", "local"}
 

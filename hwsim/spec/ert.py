@@ -23,6 +23,30 @@ COMPUTE_ACTIONS = {
     "compute": ("mac_random", "mult_random", "mac", "mult", "compute", "access"),
     "leak": ("leak", "idle"),
 }
+#: What a design with sparse optimizations does besides; Timeloop takes what a table does not price to cost nothing.
+SPARSE_STORAGE_ACTIONS = {
+    "gated_read": ("gated_read",),
+    "skipped_read": ("skipped_read", "gated_read"),
+    "gated_update": ("gated_update", "gated_write"),
+    "skipped_update": ("skipped_update", "skipped_write", "gated_update", "gated_write"),
+    "metadata_read": ("metadata_read",),
+    "metadata_write": ("metadata_fill", "metadata_write"),
+    "metadata_update": ("metadata_update", "metadata_write"),
+    "gated_metadata_read": ("gated_metadata_read",),
+    "skipped_metadata_read": ("skipped_metadata_read", "gated_metadata_read"),
+    "gated_metadata_update": ("gated_metadata_update", "gated_metadata_write"),
+    "skipped_metadata_update": (
+        "skipped_metadata_update", "skipped_metadata_write", "gated_metadata_update", "gated_metadata_write",
+    ),
+    "decompression": ("decompression_count",),
+    "compression": ("compression_count",),
+}  # fmt: skip
+SPARSE_COMPUTE_ACTIONS = {
+    "gated_compute": ("compute_gated", "gated_compute", *COMPUTE_ACTIONS["compute"]),
+    "skipped_compute": (
+        "compute_skipped", "skipped_compute", "compute_gated", "gated_compute", *COMPUTE_ACTIONS["compute"],
+    ),
+}  # fmt: skip
 MAX_NAME = 1_000
 _RANGE = re.compile(r"\[[^\]]*\]")
 
@@ -49,6 +73,8 @@ def read_ert(field: Field, architecture: Architecture) -> EnergyTable:
             unpriced[name] = f"{where}: component '{name}' has no table.{did_you_mean(name, tables)}"
             continue
         names = COMPUTE_ACTIONS if name == compute else STORAGE_ACTIONS
+        if architecture.sparsity:
+            names = {**names, **(SPARSE_COMPUTE_ACTIONS if name == compute else SPARSE_STORAGE_ACTIONS)}
         actions[name], lacking = _actions(tables[name], names, source, compute=name == compute)
         if lacking:
             unpriced[name] = lacking
@@ -97,6 +123,8 @@ def _actions(
         elif action_name == "leak":  # Timeloop's rule; idle datapaths leak nothing there either
             if not compute:
                 out[action_name] = Action(0.0, "ERT", f"{source}: no leakage given")
+        elif action_name in SPARSE_STORAGE_ACTIONS:
+            out[action_name] = Action(0.0, "ERT", f"{source}: no {' or '.join(aliases)} given, 0 as in Timeloop")
         else:
             near = f"; it may be called {' or '.join(aliases)}" if len(aliases) > 1 else ""
             present = f"Present: {', '.join(found) or 'none'}."

@@ -20,6 +20,7 @@ _NAME = re.compile(r"^([^\[\]]+)(?:\[([^\[\]]*)\.\.([^\[\]]*)\])?$")
 _TREE_KEYS = {"name", "attributes", "local", "subtree", "version", "description", "required_actions"}
 _LOCAL_KEYS = {
     "name", "class", "subclass", "attributes", "description", "required_actions", "enabled", *nodes.SCALES,
+    *nodes.SPARSE,
 }  # fmt: skip
 
 

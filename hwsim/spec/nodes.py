@@ -55,12 +55,12 @@ CYCLE_SECONDS = (1e-15, 1.0)
 MAX_SCALE = 1e6
 #: Parts of Timeloop's language that hwsim does not model: refused rather than ignored, unless they say nothing.
 UNMODELLED = {
-    "sparse_optimizations": "sparsity is not modelled",
-    "sparse-optimizations": "sparsity is not modelled",
     "per_dataspace_bandwidth_consumption_scale": "bandwidth that depends on the data space is not modelled",
     "allow_overbooking": "buffers that hold more than fits are not modelled",
     "networks": "networks between levels are not modelled",
 }
+#: What a component does about zeros; `hwsim.spec.sparsity` reads it.
+SPARSE = ("sparse_optimizations", "sparse-optimizations")
 #: What scales a component's prices, beside its class or among its attributes.
 SCALES = ("energy_scale", "area_scale")
 

@@ -12,6 +12,7 @@ from hwsim.errors import HwsimError, did_you_mean
 from hwsim.spec.document import Field, describe
 from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
+from hwsim.spec.sparsity import read_densities
 from hwsim.workloads.problem import DataSpace, Problem, conv, depthwise, grouped_conv, matmul
 
 _SHAPE_KEYS = {"name", "dimensions", "coefficients", "data_spaces", "data-spaces", "version"}
@@ -40,8 +41,16 @@ def read_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
     ``matmul``; ``kind`` is read like it. Without ``instance`` the sizes stand beside ``shape`` (v0.2).
 
     Raises:
-        HwsimError: an unknown dimension or key, a size below 1, no or several results.
+        HwsimError: an unknown dimension or key, a size below 1, no or several results, a density that is none.
     """
+    problem = _dense_problem(field, variables)
+    given = field.key("instance") if field.has("instance") else field
+    densities = read_densities(given.key("densities"), [x.name for x in problem.data_spaces])
+    return replace(problem, densities=densities) if densities else problem
+
+
+def _dense_problem(field: Field, variables: Mapping[str, Any]) -> Problem:
+    """The problem without its zeros."""
     scope = Scope({}, variables)
     sizes = _sizes(field, scope)
     shape = field.key("shape") if field.has("shape") else field.key("kind")
@@ -88,7 +97,6 @@ def _sizes(field: Field, scope: Scope) -> dict[str, Field]:
         if given is field and name in beside:
             continue
         if name == "densities":
-            _refuse_sparse(value)
             continue
         out[name] = Field(scope.evaluate(value), value.file, value.path)
     return out
@@ -110,13 +118,6 @@ def _unused(sizes: dict[str, Field], dims: list[str], coefficients: Mapping[str,
             sizes[name].fail(f"'{name}' is neither a dimension nor a coefficient. Did you mean '{near}'?")
     if unused:
         note(f"{', '.join(unused)}: no dimension or coefficient of the shape, not used.", sizes[unused[0]].where)
-
-
-def _refuse_sparse(field: Field) -> None:
-    for item in field.mapping().values():
-        density = item.key("density").plain if isinstance(item.plain, dict) else item.plain
-        if density not in (1, None):
-            item.fail("sparsity is not modelled; remove the densities to model the dense problem.")
 
 
 def _named(shape: Field, field: Field, sizes: dict[str, Field]) -> Problem:

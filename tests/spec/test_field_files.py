@@ -415,7 +415,7 @@ def test_what_is_not_acted_on(hwsim: Any, tmp_path: Path) -> None:
     """A word that would change figures is an error, one that cannot is told of; none is dropped."""
     refused = {
         "mapper: {algoritm: random}": "unknown key 'algoritm' of mapper. Did you mean 'algorithm'",
-        "sparse_optimizations: {targets: [{name: buf}]}": "sparsity is not modelled",
+        "sparse_optimizations: {targets: [{name: bfu, action_optimization: 1}]}": "neither a memory nor the datapath",
         "mapspace: [{target: buf, type: max_overbooked_proportion, proportion: 0.1}]": "not modelled",
         "mapspace: [{target: buf, type: temporal, default_min_factor: 2}]": "'default_min_factor' is not modelled",
         "mapspace: {targets: [], other: 1}": "unknown key 'other' of constraints",

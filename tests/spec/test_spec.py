@@ -210,7 +210,7 @@ FAULTS = {
     "wrong data space in a constraint": (("keep: [Weights], bypass: [Inputs, Outputs]", "keep: [Wieghts], bypass: [Inputs, Outputs]"), ("spad", "Wieghts")),
     "not YAML": (("variables: {", "variables: {{{"), ("spec.yaml",)),
     "key given twice": (("    name: PE\n", "    name: PE\n    name: PE2\n"), ("name", "twice")),
-    "sparse": (("    name: spad\n", "    name: spad\n    sparse_optimizations: {action_optimization: []}\n"), ("sparse",)),
+    "sparse": (("    name: spad\n", "    name: spad\n    sparse_optimizations: {gating: [1]}\n"), ("gating",)),
 }  # fmt: skip
 
 

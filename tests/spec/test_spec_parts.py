@@ -110,7 +110,6 @@ def test_bandwidths(attributes: str, limits: tuple[float | None, ...]) -> None:
         ("depth: 8, min_utilization: 1.001", "a share of the capacity"),
         ("depth: 9007199254740993", "at most 2^53"),
         ("deptth: 8", "Did you mean 'depth'"),
-        ("sparse_optimizations: 1", "sparsity is not modelled"),
     ],
 )
 def test_memories_that_are_none(attributes: str, message: str) -> None:
@@ -545,8 +544,12 @@ def test_problems() -> None:
         ("{shape: matmul, Wstride: 2}", "'Wstride' is not a size"),
         ("{shape: conv, C: 0}", "too small"),
         ("{shape: conv, C: 2.5}", "whole number"),
-        ("{shape: conv, densities: {Inputs: 0.5}}", "sparsity"),
-        ("{shape: conv, densities: {Inputs: {density: 0.5}}}", "sparsity"),
+        ("{shape: conv, densities: {Inputs: 1.5}}", "a density is a share of nonzeros, 0 to 1"),
+        ("{shape: conv, densities: {Inputs: {density: 0.5}}}", "'distribution' is missing"),
+        ("{shape: conv, densities: {Inptus: 0.5}}", "unknown data space 'Inptus'"),
+        ("{shape: conv, densities: {Inputs: {distribution: unifrom, density: 0.5}}}", "unknown distribution"),
+        ("{shape: conv, densities: {Inputs: {distribution: banded, density: 0.5}}}", "unknown key 'density'"),
+        ("{shape: conv, densities: {Inputs: {distribution: fixed, density: 1, confidence: 0.9}}}", "'confidence'"),
         ("{shape: {dimensions: [A], data_spaces: [{name: X, projection: [[[A, B]]]}]}}", "neither a dimension nor a coefficient"),
         ("{shape: {dimensions: [A, B], data_spaces: [{name: X, projection: [A*B]}]}}", "multiplies two dimensions"),
         ("{shape: {dimensions: [A], data_spaces: [{name: X, projection: ['3']}]}}", "has no dimension"),
