@@ -33,11 +33,14 @@ from hwsim.files import cache_folder
 from hwsim.hardware import Design
 from hwsim.mapper import search
 from hwsim.network import map_layer
+from hwsim.sparsity import ActionOptimization, Density, Format, LevelSparsity, Rank, Saving, Sparsity
 from hwsim.workloads.problem import Problem, conv, matmul
 
 ROOT = Path(__file__).parent.parent
 
-PROBLEM = conv({"C": 4, "M": 2, "R": 3, "P": 5}, wstride=2)
+PROBLEM = replace(
+    conv({"C": 4, "M": 2, "R": 3, "P": 5}, wstride=2), densities=(("Inputs", Density("hypergeometric", 0.5, 1)),)
+)
 LOOPS = LoopConstraint(
     factors=(FactorConstraint("C", "=", 2),),
     permutation=("R", "C"),
@@ -54,7 +57,28 @@ CONSTRAINTS = Constraints(LOOPS, LOOPS, frozenset({"Inputs"}), frozenset({"Weigh
 DRAM = Storage("DRAM", "DRAM", None, 64, 16, 4, 1, 2.0, 2.0, 4.0, 1.0, CONSTRAINTS, {"a": 1})
 BUFFER = Storage("buffer", "smartbuffer_SRAM", 256, 64, 16, 4, 2, 2.0, 2.0, 4.0, 2.0, CONSTRAINTS, {"a": 1})
 ARRAY = Fanout("PE", 4, 2, CONSTRAINTS, {"a": 1}, "PE")
-DESIGN = Architecture("design", (DRAM, BUFFER, ARRAY), Compute("mac", "intmac", {"a": 1}), containers=frozenset({"x"}))
+SPARSITY = Sparsity(
+    (
+        (
+            "buffer",
+            LevelSparsity(
+                (("Inputs", Format((Rank("CP", (("C", "M"),), 4, 8),))),),
+                (ActionOptimization("gating", (Saving("Weights", ("Inputs",)),)),),
+                64,
+                128,
+                4,
+            ),
+        ),
+    ),
+    frozenset({"skipping"}),
+)
+DESIGN = Architecture(
+    "design",
+    (DRAM, BUFFER, ARRAY),
+    Compute("mac", "intmac", {"a": 1}),
+    containers=frozenset({"x"}),
+    sparsity=SPARSITY,
+)
 ENERGY = EnergyTable(
     {
         "DRAM": {"read": Action(64.0, "ERT", "a book"), "write": Action(65.0), "leak": Action(0.5)},
@@ -99,7 +123,7 @@ def changed(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: PLR0912 (a branch
 #: Fields that no mapping and no cost of one depends on: names, descriptions, sources, what only pricing reads.
 IDLE = {
     "architecture": (
-        *(".name", ".description", ".source", ".containers", ".cycle_seconds"),
+        *(".name", ".description", ".source", ".containers", ".branches", ".cycle_seconds"),
         *(".compute.component", ".compute.attributes"),
         *(f".levels[{k}].attributes" for k in range(3)),
     ),
