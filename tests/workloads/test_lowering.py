@@ -15,6 +15,7 @@ from hwsim.workloads.problem import Problem, convolution, matmul
 from hwsim.workloads.workload import Workload
 
 F, U8, I8, I32 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT32
+I64 = TensorProto.INT64
 LOWERED = {name: each for name, each in OPERATORS.items() if each.lower is not None}
 MICROSOFT = "com.microsoft"
 
@@ -25,6 +26,7 @@ class Slot(NamedTuple):
     constant: bool
     shape: tuple[int, ...]
     elem_type: int = F
+    values: tuple[int, ...] = ()
 
 
 def x(*shape: int, of: int = F) -> Slot:
@@ -33,6 +35,11 @@ def x(*shape: int, of: int = F) -> Slot:
 
 def w(*shape: int, of: int = F) -> Slot:
     return Slot(True, shape, of)
+
+
+def _held(slot: Slot) -> Any:
+    dtype = helper.tensor_dtype_to_np_dtype(slot.elem_type)
+    return np.resize(np.array(slot.values or 1, dtype), slot.shape)
 
 
 def build(path: Path, op: str, slots: list[Slot | None], outputs: int = 1, **attributes: Any) -> Path:
@@ -47,14 +54,15 @@ def build(path: Path, op: str, slots: list[Slot | None], outputs: int = 1, **att
     nodes = [helper.make_node("Abs", [f"{name}.fed"], [name]) for name in fed]
     inputs = [helper.make_tensor_value_info(f"{name}.fed", slot.elem_type, slot.shape) for name, slot in fed.items()]
     tensors = [
-        numpy_helper.from_array(np.zeros(slot.shape, helper.tensor_dtype_to_np_dtype(slot.elem_type)), name)
+        numpy_helper.from_array(_held(slot), name)
         for name, slot in zip(names, slots, strict=True)
         if slot and slot.constant
     ]
     results = [helper.make_tensor_value_info(f"y{i}", F, None) for i in range(outputs)]
     graph = helper.make_graph([*nodes, node], "g", inputs, results, tensors)
     opset = 27 if op in ("LinearAttention", "CausalConvWithState") else 24
-    imports = [helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)]
+    domains = {"": opset, MICROSOFT: 1, f"{MICROSOFT}.nchwc": 1, "ai.onnx.ml": 3, "ai.onnx.preview": 1}
+    imports = [helper.make_opsetid(*item) for item in domains.items()]
     path.write_bytes(helper.make_model(graph, opset_imports=imports).SerializeToString())
     return path
 
@@ -66,6 +74,16 @@ def read(tmp_path: Path, op: str, slots: list[Slot | None], outputs: int = 1, **
 def mm(m: int, c: int, p: int, b: int = 1) -> Problem:
     """Rows P of the activation, C multiplied away, columns M of the weights, B products."""
     return matmul({"B": b, "M": m, "C": c, "P": p})
+
+
+def c(*values: int, of: int) -> Slot:
+    """A constant list; of one value, a single number."""
+    return Slot(True, () if len(values) == 1 else (len(values),), of, values)
+
+
+def dense(sizes: dict[str, int]) -> Problem:
+    """A convolution of stride 1."""
+    return convolution(sizes, strides=(1, 1), dilations=(1, 1))
 
 
 class Case(NamedTuple):
@@ -81,6 +99,175 @@ class Case(NamedTuple):
 
 
 CASES = [
+    # 5 samples of 8 features; 3 rows of coefficients.
+    *(
+        Case(f"ai.onnx.ml.{op}", [x(5, 8)], attributes, [(mm(rows, 8, 5), 1)], shapes, 0, 0)
+        for op, attributes, rows, shapes in [
+            ("LinearRegressor", {"coefficients": [0.0] * 24, "targets": 3}, 3, [(5, 3)]),
+            ("LinearClassifier", {"coefficients": [0.0] * 24, "classlabels_ints": [1, 2, 3]}, 3, [(5,), (5, 3)]),
+            ("SVMRegressor", {"support_vectors": [0.1] * 56, "coefficients": [0.1] * 7, "n_supports": 7}, 7, [(5, 1)]),
+            ("SVMClassifier", {"support_vectors": [0.1] * 56, "classlabels_ints": [1, 2]}, 7, [(5,), (5, 2)]),
+        ]
+    ),
+    # 2 sequences × 9 other places × 1 real part; 8 points give 8 bins of two parts.
+    Case("DFT", [x(2, 8, 9, 1), None, Slot(True, (), I64)], {}, [(mm(16, 8, 18), 1)], [(2, 8, 9, 2)], 0, 0),
+    # 3 signals of 40 points in steps of 8, frames of 16: (40 − 16) / 8 + 1 = 4 frames, 16 / 2 + 1 = 9 bins, two parts.
+    Case("STFT", [x(3, 40, 1), c(8, of=I64), w(16)], {}, [(mm(18, 16, 12), 1)], [(3, 4, 9, 2)], 0, 16),
+    Case(
+        "ai.onnx.preview.FlexAttention",
+        [x(2, 6, 5, 16), x(2, 3, 7, 16), x(2, 3, 7, 8)],
+        {},
+        [(mm(7, 16, 10, b=6), 1), (mm(8, 7, 10, b=6), 1)],
+        [(2, 6, 5, 8)],
+        0,
+        0,
+    ),
+    # 10 tokens × 2 experts each over 3 experts: 20 = 7 + 7 + 6.
+    Case(
+        "com.microsoft.MoE",
+        [x(10, 8), x(10, 3), w(3, 8, 12), None, w(3, 12, 8), None, w(3, 8, 12)],
+        {"k": 2},
+        [(mm(m, k, p), n) for m, k in ((12, 8), (8, 12), (12, 8)) for p, n in ((6, 1), (7, 2))],
+        [(10, 8)],
+        3 * 3 * 96,
+        3 * 3 * 96,
+    ),
+    # two 4-bit weights a byte: 12 × 8 of them stand in 12 × 4, 8 × 12 in 8 × 6; 4 tokens reach at most 4 of 5 experts.
+    Case(
+        "com.microsoft.QMoE",
+        [x(2, 2, 8), x(4, 5), w(5, 12, 4, of=U8), w(5, 12), None, w(5, 8, 6, of=U8), w(5, 8)],
+        {"expert_weight_bits": 4},
+        [(mm(12, 8, 1), 4), (mm(8, 12, 1), 4)],
+        [(2, 2, 8)],
+        480,
+        480,
+    ),
+    # channels last: height 9, width 8, filter 3 × 5, padded by 1 above and below
+    *(
+        Case(
+            op,
+            slots,
+            {"pads": [1, 0, 1, 0]} | more,
+            [
+                (
+                    dense({"C": 4, "M": 6, "R": 5, "S": 3, "N": 2, "P": 4, "Q": 9}),
+                    1,
+                )
+            ],
+            [(2, 9, 4, 6)],
+            360,
+            360,
+        )
+        for op, slots, more in [
+            ("com.microsoft.NhwcConv", [x(2, 9, 8, 4), w(6, 3, 5, 4)], {}),
+            ("com.microsoft.NhwcFusedConv", [x(2, 9, 8, 4), w(6, 4, 3, 5)], {"activation": "Relu"}),
+            (
+                "com.microsoft.QLinearConv",
+                [x(2, 9, 8, 4, of=U8), w(), w(of=U8), w(6, 4, 3, 5, of=I8), w(), w(of=I8), w(), w(of=U8)],
+                {"channels_last": 1},
+            ),
+        ]
+    ),
+    # filters of 24 are not all real ones, but nothing tells: 24 × 16; of the 16 inputs 10 are there
+    Case(
+        "com.microsoft.nchwc.Conv",
+        [x(1, 10, 6, 6), w(24, 16, 3, 3)],
+        {},
+        [
+            (
+                dense({"C": 10, "M": 24, "R": 3, "S": 3, "N": 1, "P": 4, "Q": 4}),
+                1,
+            )
+        ],
+        [(1, 24, 4, 4)],
+        24 * 16 * 9,
+        24 * 16 * 9,
+    ),
+    # pads of the third input: (5 − 1) · 2 + 3 − 1 − 0 = 10 high, (4 − 1) · 2 + 3 − 0 − 1 = 8 wide
+    Case(
+        "com.microsoft.ConvTransposeWithDynamicPads",
+        [x(1, 4, 5, 4), w(4, 6, 3, 3), c(1, 0, 0, 1, of=I64)],
+        {"strides": [2, 2]},
+        [
+            (
+                convolution(
+                    {"C": 4, "M": 6, "R": 3, "S": 3, "N": 1, "P": 4, "Q": 5},
+                    strides=(2, 2),
+                    dilations=(1, 1),
+                    transposed=True,
+                ),
+                1,
+            )
+        ],
+        [(1, 6, 10, 8)],
+        216,
+        216,
+    ),
+    # 3 heads of 8 for each of 2 × 5 queries, 6 gates
+    Case(
+        "com.microsoft.GatedRelativePositionBias",
+        [x(2, 5, 24), w(24), w(1, 3, 5, 5), w(8, 6), w(6), w(1, 3, 1, 1)],
+        {"num_heads": 3},
+        [(mm(6, 8, 30), 1)],
+        [(2, 3, 5, 5)],
+        48,
+        24 + 75 + 48 + 6 + 3,
+    ),
+    # 11 tokens in 2 sequences, 5 and 6 of them; 4 heads of 3, each with all tokens of its sequence
+    Case(
+        "com.microsoft.PackedAttention",
+        [x(11, 12), w(12, 36), w(36), x(2, 8, of=I32), x(3, of=I32)],
+        {"num_heads": 4},
+        [
+            (mm(36, 12, 11), 1),
+            (mm(5, 3, 5, b=4), 1),
+            (mm(3, 5, 5, b=4), 1),
+            (mm(6, 3, 6, b=4), 1),
+            (mm(3, 6, 6, b=4), 1),
+        ],
+        [(11, 12)],
+        432,
+        468,
+    ),
+    Case(
+        "com.microsoft.PackedMultiHeadAttention",
+        [x(10, 4, 3, 5), None, None, None, x(2, 8, of=I32), x(3, of=I32)],
+        {"num_heads": 4},
+        [(mm(5, 5, 5, b=8), 1), (mm(5, 5, 5, b=8), 1)],
+        [(10, 20)],
+        0,
+        0,
+    ),
+    # one query; a cache of 64 that past and present share
+    Case(
+        "com.microsoft.DecoderMaskedMultiHeadAttention",
+        [x(2, 1, 32), x(2, 1, 32), x(2, 1, 32), None, None, x(2, 4, 64, 8), x(2, 4, 64, 8), x(1, of=I32)],
+        {"num_heads": 4, "past_present_share_buffer": 1},
+        [(mm(64, 8, 1, b=8), 1), (mm(8, 64, 1, b=8), 1)],
+        [(2, 1, 32), (2, 4, 64, 8), (2, 4, 64, 8)],
+        0,
+        0,
+    ),
+    # 4 query heads on 2 of keys, over a cache of 40
+    Case(
+        "com.microsoft.SparseAttention",
+        [
+            x(1, 8, 64),
+            x(1, 8, 32),
+            x(1, 8, 32),
+            x(1, 2, 40, 16),
+            x(1, 2, 40, 16),
+            x(1, 3, of=I32),
+            x(1, 2, of=I32),
+            x(1, of=I32),
+            x(1, of=I32),
+        ],
+        {"num_heads": 4, "kv_num_heads": 2, "sparse_block_size": 16},
+        [(mm(40, 16, 16, b=2), 1), (mm(16, 40, 16, b=2), 1)],
+        [(1, 8, 64), (1, 2, 40, 16), (1, 2, 40, 16)],
+        0,
+        0,
+    ),
     # 2 batches × 3 key heads are products; 6 / 3 query heads of a key head × 5 tokens are rows; 4 past + 7 new keys.
     Case(
         "Attention",
@@ -574,7 +761,10 @@ def test_forms(
 
 def test_an_operator_that_multiplies_nothing_says_so(tmp_path: Path) -> None:
     workload = read(tmp_path, "Einsum", [x(4), x(5)], equation="i,j->ij")
-    assert [note for note in workload.notes if "'n' (Einsum) multiplies nothing" in note]
+    assert workload.notes == ("contracts nothing, and is counted as elementwise: n",)
+    assert read(tmp_path, "Einsum", [x(4, 5)], equation="ij->ji").notes == ()
+    (note,) = read(tmp_path, "Einsum", [w(4, 0), w(0, 5)], equation="ij,jk->ik").notes
+    assert "'n' (Einsum) multiplies nothing: an operand or its result is empty" in note
 
 
 def test_roles_of_a_convolution(tmp_path: Path) -> None:
@@ -692,6 +882,25 @@ SLOTS: dict[str, tuple[tuple[int, ...], ...]] = {
     **dict.fromkeys(("com.microsoft.Attention", "com.microsoft.QAttention"), ((0, 1), (), ())),
     **dict.fromkeys(("com.microsoft.FusedMatMul", "com.microsoft.TransposeMatMul"), ((0, 1), (), (1,))),
     **dict.fromkeys(("com.microsoft.MatMulBnb4", "com.microsoft.MatMulInteger16"), ((0, 1), (), (1,))),
+    **dict.fromkeys(
+        [f"ai.onnx.ml.{op}" for op in ("LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor")],
+        ((0,), (), ()),
+    ),
+    **dict.fromkeys(("DFT", "STFT"), ((0,), (), ())),
+    **dict.fromkeys(("ai.onnx.preview.FlexAttention", "com.microsoft.SparseAttention"), ((0, 1, 2), (), ())),
+    **dict.fromkeys(
+        [f"com.microsoft.{op}" for op in ("PackedMultiHeadAttention", "DecoderMaskedMultiHeadAttention")],
+        ((0, 1, 2), (), ()),
+    ),
+    **dict.fromkeys(
+        [f"com.microsoft.{op}" for op in ("NhwcConv", "NhwcFusedConv", "nchwc.Conv")], ((0, 1), (1, 2), ())
+    ),
+    "com.microsoft.ConvTransposeWithDynamicPads": ((0, 1), (1, 3), ()),
+    "com.microsoft.GatedRelativePositionBias": ((0, 3), (1, 3, 4), ()),
+    "com.microsoft.MoE": ((0, 2, 4, 6), (), ()),
+    "com.microsoft.PackedAttention": ((0, 1), (), ()),
+    "com.microsoft.QLinearConv": ((0, 3), (3, 8), ()),
+    "com.microsoft.QMoE": ((0, 2, 5, 8), (), ()),
     "ConvInteger": ((0, 1), (1,), ()),
     "DeformConv": ((0, 1), (1, 3), ()),
     "Einsum": ((0, 1, 2, 3, 4, 5, 6, 7), (), ()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import networkx as nx
+import numpy as np
 import onnx
 
 from hwsim.errors import HwsimError
@@ -12,6 +13,9 @@ from hwsim.errors import HwsimError
 #: Key of the file's metadata that proposes sizes for symbolic dimensions: ``seq=128 past=512``.
 DEFAULT_DIMS_KEY = "hwsim.default_dims"
 
+
+#: Channels of a block of ONNX Runtime's, by processor.
+_BLOCKS = (16, 8)
 
 #: Longer names lose their middle: nested functions would make them grow without end.
 MAX_NAME = 500
@@ -87,6 +91,60 @@ def domain(name: str) -> str:
 def opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
     """Domain → opset version."""
     return {domain(o.domain): o.version for o in imports}
+
+
+def with_channels(nodes: Sequence[onnx.NodeProto], tensors: Mapping[str, onnx.TensorProto]) -> list[onnx.NodeProto]:
+    """Nodes of ONNX Runtime's blocked layout with how many channels of a convolution's result are no padding.
+
+    What leaves the layout says so; it holds for what was computed elementwise or in windows from a convolution. Of
+    others the filters tell: those of padding are 0, and less than a block.
+
+    Args:
+        nodes: of one graph, in topological order.
+        tensors: its initializers.
+    """
+    blocked, real = "com.microsoft.nchwc", dict[str, int]()
+    if not any(node.domain == blocked for node in nodes):
+        return list(nodes)
+    out = []
+    for given in reversed(nodes):
+        node, attributes = given, {a.name: a.i for a in given.attribute}
+        channels = next((real[name] for name in given.output if name in real), 0)
+        if given.domain == blocked and given.op_type == "ReorderOutput":
+            real.update(dict.fromkeys(given.input[:1], attributes.get("channels", 0)))
+        elif given.domain == blocked and given.op_type == "Conv":
+            channels = channels or (_filters(tensors.get(given.input[1])) if len(given.input) > 1 else 0)
+            if channels:
+                node = onnx.NodeProto()
+                node.CopyFrom(given)
+                node.attribute.append(onnx.helper.make_attribute("channels", channels))
+                depthwise = attributes.get("group", 1) >= channels > 1
+                real.update(dict.fromkeys([*given.input[3:], *given.input[: int(depthwise)]], channels))  # 3: added
+        elif channels and given.op_type not in ("Concat", "ReorderInput"):
+            real.update(dict.fromkeys(given.input, channels))
+        out.append(node)
+    return out[::-1]
+
+
+def _filters(tensor: onnx.TensorProto | None) -> int:
+    """Filters that are no padding, of a tensor laid out in blocks; 0 where the file does not tell.
+
+    In memory the filters of one block lie side by side, innermost. Those of padding are 0, the last ones of the last
+    block; looked at in blocks of another size, the zeros would not be the last.
+    """
+    if tensor is None or tensor.data_location == tensor.EXTERNAL or len(tensor.dims) < 3:
+        return 0
+    try:
+        data = onnx.numpy_helper.to_array(tensor).reshape(-1)
+    except (ValueError, TypeError, KeyError):
+        return 0
+    made = tensor.dims[0]
+    for block in _BLOCKS:
+        if made % block == 0 and data.size:
+            used = np.flatnonzero(data.reshape(made // block, -1, block).any(axis=1))
+            if used.size and used[-1] + 1 == used.size > made - block:
+                return int(used.size)
+    return 0
 
 
 def free_names(node: onnx.NodeProto) -> set[str]:

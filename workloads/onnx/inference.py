@@ -162,7 +162,7 @@ def _is_list(output: Inferred) -> bool:
 
 def _is_small(output: Inferred) -> bool:
     sizes = output.shape
-    if sizes is None or None in sizes or min(sizes, default=0) < 0:  # type: ignore[type-var]  # no None among them
+    if sizes is None or any(size is None or size < 0 for size in sizes):
         return False
     return is_small(output.elem_type, math.prod(s or 0 for s in sizes))
 

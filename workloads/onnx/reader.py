@@ -35,6 +35,7 @@ from hwsim.workloads.onnx.graph import (
     proposed_dims,
     symbolic_names,
     type_name,
+    with_channels,
     without_inputs,
 )
 from hwsim.workloads.onnx.inference import fold, fold_parts, nearest, refine
@@ -141,6 +142,8 @@ class GraphReader:
         self._open: set[tuple[str, str, str]] = set()
         self._slots: dict[str, tuple[int, ...]] = {}
         self._unsized: dict[str, str] = {}
+        self._unknown_types: dict[str, list[str]] = {}
+        self._remarks: dict[str, list[str]] = {}
         self._inferred: dict[Hashable, list[Inferred]] = {}
         self._lowered: dict[Hashable, tuple[Einsum, ...]] = {}
 
@@ -169,7 +172,13 @@ class GraphReader:
 
     def _notes(self, tensors: Mapping[str, Tensor], outputs: Iterable[str]) -> tuple[str, ...]:
         walked = _few(self.dims.notes) + _few(tuple(dict.fromkeys(self.notes)))
-        return (*walked, *self._constant_note(tensors), *self._unsized_note(outputs))
+        said = (f"{text}: {_some(names)}" for text, names in self._remarks.items())
+        nobody = (
+            f"nobody knows '{op}': its results are as the file declares, what it may multiply is not counted: "
+            f"{_some(names)}"
+            for op, names in self._unknown_types.items()
+        )
+        return (*walked, *said, *nobody, *self._constant_note(tensors), *self._unsized_note(outputs))
 
     def _constant_note(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
         folded = [op.name for op in self.operators if op.mapped and all(tensors[o].constant for o in op.outputs)]
@@ -270,7 +279,8 @@ class GraphReader:
 
         Functions wait in a list of calls, and not in Python's own, so that files may nest them deeply.
         """
-        nodes, calls = iter(self.ordered(graph.node, scope)), list[_Call]()
+        held = {tensor.name: tensor for tensor in graph.initializer}
+        nodes, calls = iter(with_channels(self.ordered(graph.node, scope), held)), list[_Call]()
         try:
             while True:
                 call = calls[-1] if calls else None
@@ -368,21 +378,36 @@ class GraphReader:
 
     def _infer(self, node: onnx.NodeProto, view: Node, scope: Scope) -> list[Inferred]:
         """Types of the outputs by slot; the operands of an operator that is not mapped may not fit (a note says so)."""
-        rule = operator_type(view.op).types
-        if rule is not None:
-            known = rule(view) if _understood(view) else []
-            return [*known, *[Inferred()] * len(node.output)][: len(node.output)]
-        schema = schema_of(node, scope.opsets)
+        known, schema = operator_type(view.op), schema_of(node, scope.opsets)
         if schema is None:
-            raise self._unknown(node, view, scope.opsets)
+            return self._typed(node, view, known, scope)
         self._check_arity(view, schema, len(node.input))
         inferred, complaint = infer_by_schema(node, view, schema, scope.opsets)
-        if complaint and operator_type(view.op).lower is not None:
+        if complaint and known.lower is not None:
             raise view.error(complaint)
         if complaint:
             inferred = [nearest(view), *[Inferred()] * (len(node.output) - 1)]
             self.notes.append(f"operands of '{view.name}' ({view.op}) do not fit together, check --dim: {complaint}")
-        return inferred
+        silent = not any(each.container is not None or each.shape is not None for each in inferred)
+        if known.types is not None and silent and not complaint:
+            inferred = self._typed(node, view, known, scope)
+        return inferred if known.amend is None else known.amend(view, inferred)
+
+    def _typed(self, node: onnx.NodeProto, view: Node, known: OperatorType, scope: Scope) -> list[Inferred]:
+        """Types of the outputs of an operator that ONNX says nothing of: by its own rule, or as the file declares."""
+        if known.types is None:
+            self._go_on(node, view, scope)
+        found = known.types(view) if known.types is not None and _understood(view) else []
+        return [*found, *[Inferred()] * len(node.output)][: len(node.output)]
+
+    def _go_on(self, node: onnx.NodeProto, view: Node, scope: Scope) -> None:
+        """Go on behind an operator that nobody knows, where the file says what comes out of it."""
+        own = {s.domain for s in defs.get_all_schemas_with_history()}
+        declared = [scope.declared.get(name) for name in node.output if name]
+        shaped = all(each is not None and each.tensor_type.HasField("shape") for each in declared)
+        if node.domain in own or not declared or not shaped:
+            raise self._unknown(node, view, scope.opsets)
+        self._unknown_types.setdefault(view.op, []).append(view.name)
 
     def _check_arity(self, view: Node, schema: onnx.defs.OpSchema, count: int) -> None:
         if not schema.min_input <= count <= schema.max_input:
@@ -396,7 +421,7 @@ class GraphReader:
         known = {s.name for s in schemas if not s.domain} | {n for n, each in OPERATORS.items() if each.types}
         return view.error(
             f"the operator '{view.op}' is not known.{did_you_mean(view.op, known)} "
-            "Export it as ONNX operators, or as a function inside the model"
+            "Export it as ONNX operators, as a function inside the model, or with its results' shapes (value_info)"
         )
 
     def _output(self, name: str, found: Inferred, data: Any, view: Node, scope: Scope) -> Value:
@@ -479,10 +504,16 @@ class GraphReader:
             operands = [view.inputs[slot] for slot in known.operands if view.has(slot)]
             weights = sum(v.elements for v in operands if v is not None and v.constant)
             self._count_macs(view, einsums, scope)
-            if not einsums:
+            if not einsums and _is_empty(view):
                 self.notes.append(
                     f"operator '{view.name}' ({view.op}) multiplies nothing: an operand or its result is empty"
                 )
+            elif not einsums and len(view.inputs) > 1:
+                self._remark("contracts nothing, and is counted as elementwise", view.name)
+            if einsums and known.remark is not None:
+                self._remark(known.remark(view), view.name)
+        elif known.hidden:
+            self._remark("multiplies, which is not counted", view.name)
         if None in view.inputs:
             self._slots[view.name] = tuple(slot for slot, v in enumerate(view.inputs) if v is not None)
         read = [None if v is None else v.name for v in view.inputs]
@@ -501,6 +532,10 @@ class GraphReader:
                 einsums=tuple(einsum.bound(read, by_slot) for einsum in einsums),
             )
         )
+
+    def _remark(self, text: str, name: str) -> None:
+        if text:
+            self._remarks.setdefault(text, []).append(name)
 
     def _count_macs(self, view: Node, einsums: Iterable[Einsum], scope: Scope) -> None:
         self.macs += sum(einsum.problem.macs * einsum.count for einsum in einsums) * scope.repeats
@@ -611,6 +646,12 @@ def _lower(known: OperatorType, view: Node) -> tuple[Einsum, ...]:
         return tuple(einsum for einsum in known.lower(view) if einsum.problem.macs * einsum.count > 0)
     except HwsimError as error:
         raise error if error.where else view.error(error.message) from error
+
+
+def _is_empty(view: Node) -> bool:
+    return any(v is not None and v.elements == 0 and v.shape is not None for v in view.inputs) or any(
+        shape is not None and 0 in shape for shape in view.output_shapes
+    )
 
 
 def _is_constant(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> bool:

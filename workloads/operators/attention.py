@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from hwsim.workloads.einsum import Access, Einsum, Index, Rank, ranks
+from hwsim.workloads.einsum import Access, Einsum, Index, Rank, contract, ranks
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import OperatorType
 from hwsim.workloads.operators.schema import Inferred
+from hwsim.workloads.operators.standard import like
 from hwsim.workloads.problem import matmul
 
 # --- as problems ----------------------------------------------------------------------
@@ -242,7 +243,104 @@ def _grouped_query_attention(node: Node) -> list[Einsum]:
     )
 
 
+def _plain_attention(batch: int, heads: int, shared: int, rows: int, kv: int, size: int, value: int) -> list[Einsum]:
+    """The two products where the tensors' axes are not told (packed tokens, shared buffers)."""
+    scores = matmul({"B": batch * heads, "P": shared * rows, "C": size, "M": kv})
+    mixed = matmul({"B": batch * heads, "P": shared * rows, "C": kv, "M": value})
+    return [Einsum(scores), Einsum(mixed)]
+
+
+def _sequences(node: Node, slot: int, tokens: int, heads: int, size: int, value: int) -> list[Einsum]:
+    """Attention within sequences that lie in a row without padding; the token offset tells how many there are."""
+    sequences = node.shape(slot, 2)[0] or 1
+    even, more = divmod(tokens, sequences)
+    one = _plain_attention(sequences - more, heads, 1, even, even, size, value)
+    return [*one, *_plain_attention(more, heads, 1, even + 1, even + 1, size, value)]
+
+
+def _packed_attention(node: Node) -> list[Einsum]:
+    """``com.microsoft.PackedAttention``: [tokens, features] of several sequences, projected by one weight."""
+    (tokens, features), weights = node.shape(0, 2), node.shape(1, 2)
+    heads, packed = node.positive("num_heads"), projected_sizes(node)
+    if weights[0] != features or sum(packed) != weights[1]:
+        raise node.error(f"input and weights {list(weights)} do not fit num_heads={heads}, hidden sizes {list(packed)}")
+    sizes = {"t": tokens, "c": features, "m": weights[1]}
+    operands = (Access("", ranks("t", "c"), 0), Access("", ranks("c", "m"), 1), Access("", ranks("t", "m")))
+    projection = contract(*operands, sizes)
+    return [projection, *_sequences(node, 3, tokens, heads, packed[0] // heads, packed[2] // heads)]
+
+
+def _packed_multi_head(node: Node) -> list[Einsum]:
+    """``com.microsoft.PackedMultiHeadAttention``: [tokens, width] three times, or [tokens, heads, 3, size]."""
+    q, heads = node.shape(0, 2, 4), node.positive("num_heads")
+    size = q[3] if len(q) == 4 else q[1] // heads
+    value = node.shape(2, 2)[1] // heads if node.has(2) else size
+    return _sequences(node, 4, q[0], heads, size, value)
+
+
+def _even(node: Node) -> str:
+    return "its tokens are counted as spread evenly over its sequences"
+
+
+def _decoder_attention(node: Node) -> list[Einsum]:
+    """``com.microsoft.DecoderMaskedMultiHeadAttention``: one step; where a buffer is shared, all of it is read."""
+    (batch, length, width), heads = node.shape(0, 3), node.positive("num_heads")
+    past = node.shape(5, 4)[2] if node.has(5) else 0
+    shared = node.has(5) and node.integer("past_present_share_buffer", 0)
+    keys = node.shape(1, 3, 4) if node.has(1) else ()
+    new = 0 if shared else keys[-2] if keys else length
+    value = node.shape(2, 3, 4) if node.has(2) else ()
+    each = value[-1] // (1 if len(value) == 4 else heads) if value else width // heads
+    return _plain_attention(batch, heads, 1, length, past + new, width // heads, each)
+
+
+def _sparse_attention(node: Node) -> list[Einsum]:
+    """``com.microsoft.SparseAttention``: over the whole cache; which blocks the layout leaves out is not looked at."""
+    q, past = node.shape(0, 3), node.shape(3, 4)
+    heads, kv_heads = node.positive("num_heads"), node.positive("kv_num_heads")
+    shared = _group(node, heads, kv_heads)
+    total = node.value(7).data if node.has(7) else None
+    kv = past[2] if total is None else min(past[2], int(total.reshape(-1)[0]))
+    return _plain_attention(q[0], kv_heads, shared, q[1], max(kv, q[1]), past[3], past[3])
+
+
+def _gated_bias(node: Node) -> list[Einsum]:
+    """``com.microsoft.GatedRelativePositionBias``: every query head's part times a small matrix of gates."""
+    (batch, length, width), (rows, gates) = node.shape(0, 3), node.shape(3, 2)
+    heads = node.positive("num_heads")
+    if width != heads * rows:
+        raise node.error(f"queries of {width} do not fit {heads} heads of {rows}")
+    sizes = {"n": batch, "q": length, "h": heads, "d": rows, "e": gates}
+    query = Access("", (*ranks("n", "q"), Rank(((rows, "h"), (1, "d")))), 0)
+    return [contract(query, Access("", ranks("d", "e"), 3), Access("", ranks("n", "h", "q", "e")), sizes)]
+
+
 # --- types ----------------------------------------------------------------------------
+
+
+def _packed_type(node: Node) -> list[Inferred]:
+    return [Inferred(node.value(0).elem_type, (node.shape(0, 2)[0], projected_sizes(node)[2]))]
+
+
+def _packed_multi_head_type(node: Node) -> list[Inferred]:
+    q = node.shape(0, 2, 4)
+    width = node.shape(2, 2)[1] if node.has(2) else q[1] * q[-1] if len(q) == 4 else q[1]
+    return [Inferred(node.value(0).elem_type, (q[0], width))]
+
+
+def _decoder_type(node: Node) -> list[Inferred]:
+    q, elem = node.shape(0, 3), node.value(0).elem_type
+    if not node.has(5):
+        return [Inferred(elem, q)]
+    grown = 0 if node.integer("past_present_share_buffer", 0) else q[1]
+    past = [node.shape(slot, 4) for slot in (5, 6)]
+    caches = [Inferred(elem, (*shape[:2], shape[2] + grown, shape[3])) for shape in past]
+    return [Inferred(elem, (*q[:2], past[1][1] * past[1][3])), *caches]
+
+
+def _gated_type(node: Node) -> list[Inferred]:
+    batch, length, _ = node.shape(0, 3)
+    return [Inferred(node.value(0).elem_type, (batch, node.positive("num_heads"), length, length))]
 
 
 def _projected_type(node: Node, past: int, type_from: int) -> list[Inferred]:
@@ -282,6 +380,7 @@ def _grouped_query_type(node: Node) -> list[Inferred]:
 OPERATORS = (
     OperatorType("Attention", _attention, (0, 1, 2)),
     OperatorType("LinearAttention", _linear_attention, (0, 1, 2)),
+    OperatorType("ai.onnx.preview.FlexAttention", _attention, (0, 1, 2)),
     OperatorType(
         "com.microsoft.Attention",
         partial(_projected_attention, past=4),
@@ -289,7 +388,24 @@ OPERATORS = (
         types=partial(_projected_type, past=4, type_from=0),
     ),
     OperatorType("com.microsoft.GroupQueryAttention", _grouped_query_attention, (0, 1, 2), types=_grouped_query_type),
+    OperatorType("com.microsoft.DecoderMaskedMultiHeadAttention", _decoder_attention, (0, 1, 2), types=_decoder_type),
+    OperatorType("com.microsoft.GatedRelativePositionBias", _gated_bias, (0, 3), (1, 3, 4), types=_gated_type),
     OperatorType("com.microsoft.MultiHeadAttention", _multi_head_attention, (0, 1, 2), types=_multi_head_type),
+    OperatorType("com.microsoft.PackedAttention", _packed_attention, (0, 1), types=_packed_type, remark=_even),
+    OperatorType(
+        "com.microsoft.PackedMultiHeadAttention",
+        _packed_multi_head,
+        (0, 1, 2),
+        types=_packed_multi_head_type,
+        remark=_even,
+    ),
+    OperatorType(
+        "com.microsoft.SparseAttention",
+        _sparse_attention,
+        (0, 1, 2),
+        types=like(0, 3, 4),
+        remark=lambda node: "counted over the whole cache: the blocks that its layout leaves out are not looked at",
+    ),
     OperatorType(
         "com.microsoft.QAttention",
         partial(_projected_attention, past=8),

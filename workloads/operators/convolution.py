@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,13 +14,87 @@ from hwsim.workloads.einsum import Access, Einsum, Rank, ranks
 from hwsim.workloads.operators.execution import Call, Contraction, Tensor, centred, pack, requantize
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import OperatorType
+from hwsim.workloads.operators.schema import Inferred
 from hwsim.workloads.operators.standard import standard
+from hwsim.workloads.operators.value import known_parts
 from hwsim.workloads.problem import convolution, matmul
 
 #: Dimensions of the filter and of the positions per spatial axis, from the last.
 _AXES = (("R", "P"), ("S", "Q"), ("T", "D"))
 
 # --- as problems ----------------------------------------------------------------------
+
+
+T = TypeVar("T")
+
+
+def _first(axes: tuple[T, ...]) -> tuple[T, ...]:
+    """Channels moved from the last axis to the second."""
+    return (axes[0], axes[-1], *axes[1:-1])
+
+
+def _last(axes: tuple[T, ...]) -> tuple[T, ...]:
+    """Channels moved from the second axis to the last."""
+    return (axes[0], *axes[2:], axes[1])
+
+
+def _channels_last(node: Node, weights: int = 1, ohwi: bool = False) -> list[Einsum]:
+    """A convolution over [batch, height, width, channels]; ``ohwi``: the filters are laid out so, too."""
+    inner = _nchw(node, weights, ohwi)
+    lasting = {weights} if ohwi else set()
+    return [
+        replace(
+            einsum,
+            accesses=tuple(
+                replace(a, ranks=_last(a.ranks)) if a.ranks and (a.slot in (0, ~0) or a.slot in lasting) else a
+                for a in einsum.accesses
+            ),
+        )
+        for einsum in _conv(inner, weights)
+    ]
+
+
+def _nchw(node: Node, weights: int, ohwi: bool) -> Node:
+    """The same node with channels in the second place."""
+    moved = {0, weights} if ohwi else {0}
+    inputs = tuple(
+        replace(v, shape=_first(v.shape)) if slot in moved and v is not None and v.shape and len(v.shape) > 2 else v
+        for slot, v in enumerate(node.inputs)
+    )
+    shapes = tuple(_first(s) if s and len(s) > 2 else s for s in node.output_shapes)
+    return replace(node, inputs=inputs, output_shapes=shapes)
+
+
+def _quantized_conv(node: Node) -> list[Einsum]:
+    """``com.microsoft.QLinearConv``, in either layout."""
+    return _channels_last(node, 3) if node.integer("channels_last", 0) else _conv(node, 3)
+
+
+def _blocked_conv(node: Node) -> list[Einsum]:
+    """ONNX Runtime's blocked convolution: its filters are padded to whole blocks, which is no work."""
+    return _conv(_unpadded(node))
+
+
+def _unpadded(node: Node) -> Node:
+    """The node with filters of the channels that there are; the reader says ``channels`` where the file tells."""
+    x, w, groups = node.shape(0), node.shape(1), node.integer("group", 1)
+    if len(x) < 2 or len(w) < 3:
+        raise node.error(f"input {list(x)} does not fit filter {list(w)}")
+    made, depthwise = node.integer("channels", w[0]), groups > 1 and groups == w[0] and w[1] == 1
+    if depthwise:
+        groups, w = x[1], (x[1], *w[1:])
+    elif groups == 1:
+        w = (min(made, w[0]), min(x[1], w[1]), *w[2:])
+    held = replace(node.value(1), shape=w)
+    inputs = (node.inputs[0], held, *node.inputs[2:])
+    return replace(node, inputs=inputs, attributes={**node.attributes, "group": groups})
+
+
+def _padded_channels(node: Node) -> str:
+    bias = node.value(2).data if node.has(2) else None
+    whole = bias is not None and bias.size and bias.reshape(-1)[-1] != 0  # padding has a bias of 0
+    blocked = "channels" not in node.attributes and not whole and node.integer("group", 1) == 1
+    return "the file does not say how many of its result's channels are padding: all are counted" if blocked else ""
 
 
 def _conv(node: Node, weights: int = 1, transposed: bool = False) -> list[Einsum]:
@@ -261,11 +337,85 @@ def _run_conv_transpose(call: Call) -> Contraction | None:
     return pack(weights, inputs, done)
 
 
+# --- types ----------------------------------------------------------------------------
+
+
+def _channels_last_type(node: Node, weights: int = 1, ohwi: bool = False) -> list[Inferred]:
+    (found,) = standard("Conv", (0, weights))(_nchw(node, weights, ohwi))
+    return [replace(found, shape=None if found.shape is None else _last(found.shape))]
+
+
+def _quantized_type(node: Node) -> list[Inferred]:
+    lasting = node.integer("channels_last", 0)
+    found = _channels_last_type(node, 3) if lasting else standard("Conv", (0, 3))(node)
+    return [replace(found[0], elem_type=node.value(7).elem_type)]
+
+
+def _blocked_type(node: Node) -> list[Inferred]:
+    return standard("Conv", (0, 1))(_unpadded(node))
+
+
+def _dynamic_pads(node: Node) -> Node:
+    """The pads of the third input as an attribute, where they are known."""
+    pads = known_parts(node.value(2)) if node.has(2) else ()
+    if pads is None or None in pads:
+        raise node.error("the pads are only known when the network runs")
+    return replace(node, attributes={**node.attributes, "pads": list(pads)} if pads else node.attributes)
+
+
+def _dynamic_transpose(node: Node) -> list[Einsum]:
+    return _conv(_dynamic_pads(node), transposed=True)
+
+
+def _dynamic_type(node: Node) -> list[Inferred]:
+    return standard("ConvTranspose", (0, 1))(_dynamic_pads(node))
+
+
+def _same_size(node: Node, inferred: list[Inferred]) -> list[Inferred]:
+    """``SAME_*`` gives input × stride, whatever ``output_padding`` says; ONNX's inference adds that."""
+    x, same = node.value(0).sizes, node.text("auto_pad", "NOTSET").startswith("SAME_")
+    if not same or x is None or len(x) < 3 or not inferred or "output_shape" in node.attributes:
+        return inferred
+    strides = node.integers("strides", (1,) * (len(x) - 2), least=1)
+    image = tuple(None if n is None else n * stride for n, stride in zip(x[2:], strides, strict=True))
+    first = inferred[0]
+    return [first if first.shape is None else replace(first, shape=(*first.shape[:2], *image)), *inferred[1:]]
+
+
 OPERATORS = (
+    OperatorType(
+        "com.microsoft.ConvTransposeWithDynamicPads",
+        _dynamic_transpose,
+        (0, 1),
+        (1, 3),
+        settings=(2,),
+        types=_dynamic_type,
+    ),
+    OperatorType(
+        "com.microsoft.NhwcConv",
+        partial(_channels_last, ohwi=True),
+        (0, 1),
+        (1, 2),
+        types=partial(_channels_last_type, ohwi=True),
+    ),
+    OperatorType("com.microsoft.NhwcFusedConv", _channels_last, (0, 1), (1, 2), types=_channels_last_type),
+    OperatorType(
+        "com.microsoft.QLinearConv",
+        _quantized_conv,
+        (0, 3),
+        (3, 8),
+        settings=(1, 2, 4, 5, 6, 7),
+        types=_quantized_type,
+    ),
+    OperatorType(
+        "com.microsoft.nchwc.Conv", _blocked_conv, (0, 1), (1, 2), types=_blocked_type, remark=_padded_channels
+    ),
     OperatorType("CausalConvWithState", _causal_conv, (0, 1), (1, 2)),
     OperatorType("Conv", _conv, (0, 1), (1, 2), execute=_run_conv),
     OperatorType("ConvInteger", _conv, (0, 1), (1,), settings=(2, 3), execute=_run_conv_integer),
-    OperatorType("ConvTranspose", partial(_conv, transposed=True), (0, 1), (1, 2), execute=_run_conv_transpose),
+    OperatorType(
+        "ConvTranspose", partial(_conv, transposed=True), (0, 1), (1, 2), execute=_run_conv_transpose, amend=_same_size
+    ),
     OperatorType("DeformConv", _deform_conv, (0, 1), (1, 3)),
     OperatorType(
         "QLinearConv",

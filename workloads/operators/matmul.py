@@ -14,7 +14,7 @@ from hwsim.workloads.operators.execution import Call, Contraction, Tensor, centr
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import OperatorType
 from hwsim.workloads.operators.schema import Inferred, broadcast
-from hwsim.workloads.operators.standard import FLOAT, INT32, standard
+from hwsim.workloads.operators.standard import FLOAT, INT32, like, standard
 
 T = TypeVar("T")
 
@@ -194,6 +194,8 @@ def _run_qlinear_matmul(call: Call) -> Contraction:
 
 
 OPERATORS = (
+    OperatorType("Det", hidden=True),
+    OperatorType("com.microsoft.Inverse", types=like(0), hidden=True),
     OperatorType("Gemm", _gemm, (0, 1), (1, 2), swaps=True, execute=_run_gemm),
     OperatorType("MatMul", _matmul, (0, 1), tables=(1,), swaps=True, execute=_run_matmul),
     OperatorType(

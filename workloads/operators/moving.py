@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import ALL, OperatorType, Reads
+from hwsim.workloads.operators.schema import Inferred
+from hwsim.workloads.operators.standard import like
 from hwsim.workloads.operators.value import Sizes, known_parts
 
 
@@ -60,7 +64,39 @@ def _but(sizes: Sizes | None, axes: Sizes | None) -> Sizes | None:
     return tuple(None if axis in changed else size for axis, size in enumerate(sizes))
 
 
+def _padded(node: Node) -> list[Inferred]:
+    pads, shape = known_parts(node.value(1)), node.shape(0)
+    if pads is None or len(pads) != 2 * len(shape):
+        return [Inferred(node.value(0).elem_type, (None,) * len(shape))]
+    both = zip(shape, pads, pads[len(shape) :], strict=False)
+    sizes = tuple(None if a is None or b is None else n + a + b for n, a, b in both)
+    return [Inferred(node.value(0).elem_type, sizes)]
+
+
+def _with_axis(node: Node) -> list[Inferred]:
+    where, shape = known_parts(node.value(1)), node.shape(0)
+    if not where or where[0] is None or not -len(shape) <= where[0] + 1 <= len(shape) + 1:
+        return [Inferred(node.value(0).elem_type)]
+    place = where[0] % (len(shape) + 1)
+    return [Inferred(node.value(0).elem_type, (*shape[:place], 1, *shape[place:]))]
+
+
+def _reordered(node: Node, out: bool) -> list[Inferred]:
+    """To and from ONNX Runtime's blocked layout, whose padded channels are none of the tensor's."""
+    shape = node.shape(0)
+    if out and node.integer("channels", 0):
+        shape = (shape[0], node.integer("channels", 0), *shape[2:])
+    if len(shape) > 2 and node.integer("channels_last", 0):
+        shape = (shape[0], *shape[2:], shape[1]) if out else (shape[0], shape[-1], *shape[1:-1])
+    return [Inferred(node.value(0).elem_type, shape)]
+
+
 OPERATORS = (
+    OperatorType("com.microsoft.ExpandDims", types=_with_axis),
+    OperatorType("com.microsoft.Pad", settings=(1, 2), types=_padded),
+    OperatorType("com.microsoft.Trilu", types=like(0)),
+    OperatorType("com.microsoft.nchwc.ReorderInput", types=partial(_reordered, out=False)),
+    OperatorType("com.microsoft.nchwc.ReorderOutput", types=partial(_reordered, out=True)),
     OperatorType("Cast", moves=1, carries=True),
     OperatorType("Compress", shrinks=True),
     OperatorType("Concat", moves=ALL),

@@ -14,6 +14,12 @@ def _skip_norm(node: Node) -> list[Inferred]:
     return [Inferred(x.elem_type, x.shape), statistics, statistics, Inferred(x.elem_type, x.shape)]
 
 
+def _layer_norm(node: Node) -> list[Inferred]:
+    shape, axis = node.shape(0), node.integer("axis", -1)
+    statistics = Inferred(FLOAT, tuple(1 if i >= axis % max(1, len(shape)) else n for i, n in enumerate(shape)))
+    return [Inferred(node.value(0).elem_type, shape), statistics, statistics]
+
+
 def _embed_norm(node: Node) -> list[Inferred]:
     batch, length = node.shape(0, 2)
     table = node.value(2)
@@ -25,7 +31,7 @@ OPERATORS = (
     OperatorType("BatchNormalization", parameters=(1, 2, 3, 4)),
     OperatorType("GroupNormalization", parameters=(1, 2)),
     OperatorType("InstanceNormalization", parameters=(1, 2)),
-    OperatorType("LayerNormalization", parameters=(1, 2)),
+    OperatorType("LayerNormalization", parameters=(1, 2), types=_layer_norm),  # ONNX Runtime has it in every opset
     OperatorType("RMSNormalization", parameters=(1,)),
     OperatorType("SimplifiedLayerNormalization", types=like(0)),  # ONNX Runtime's, although in ONNX's domain
     OperatorType("com.microsoft.EmbedLayerNormalization", types=_embed_norm),

@@ -14,6 +14,7 @@ from hwsim.workloads.operators.value import Sizes
 
 Lowering = Callable[[Node], Sequence[Einsum]]
 TypeRule = Callable[[Node], list[Inferred]]
+Amendment = Callable[[Node, list[Inferred]], list[Inferred]]
 SizeRule = Callable[[Node, Sizes], Sizes | None]
 Execution = Callable[[Call], Contraction | None]
 
@@ -42,7 +43,10 @@ class OperatorType:
         parameters: slots that hold parameters and nothing else.
         tables: slots that hold parameters where they are matrices of fixed size, otherwise maybe activations.
         settings: slots of settings and quantization data, which are no parameters.
-        types: types of the outputs, where ONNX has no schema.
+        types: types of the outputs, where ONNX has no schema, or one that says no shape.
+        amend: what ONNX's inference gets wrong, from the node and what it says.
+        remark: how a node is counted, where that is to be told.
+        hidden: multiplies, but is not mapped; a note says so.
         sized_by: a slot whose elements give the result's sizes, and what they make of them.
         moves: how many inputs, from the first, it hands elements of on without changing them (or whole numbers' type).
         carries: hands a weight on, rearranged or converted.
@@ -62,6 +66,9 @@ class OperatorType:
     tables: tuple[int, ...] = ()
     settings: tuple[int, ...] = ()
     types: TypeRule | None = None
+    amend: Amendment | None = None
+    remark: Callable[[Node], str] | None = None
+    hidden: bool = False
     sized_by: tuple[int, SizeRule] | None = None
     moves: int = 0
     carries: bool = False

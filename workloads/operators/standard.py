@@ -11,19 +11,20 @@ from hwsim.workloads.operators.operator import TypeRule
 from hwsim.workloads.operators.schema import Inferred, broadcast, infer_by_schema
 from hwsim.workloads.operators.value import Value
 
-FLOAT, UINT8, INT32 = 1, 2, 6  # TensorProto.DataType
+FLOAT, UINT8, INT32, INT64 = 1, 2, 6, 7  # TensorProto.DataType
 
 
-def like(*slots: int) -> TypeRule:
-    """Outputs that have type and shape of the given inputs, in turn."""
-    return lambda node: [Inferred(node.value(slot).elem_type, node.value(slot).sizes) for slot in slots]
+def like(*slots: int, elem_type: int = 0) -> TypeRule:
+    """Outputs that have type (or the one that is given) and shape of the given inputs, in turn."""
+    return lambda node: [Inferred(elem_type or node.value(slot).elem_type, node.value(slot).sizes) for slot in slots]
 
 
 def standard(op_type: str, slots: Sequence[int], type_from: int = 0, elem_type: int = 0) -> TypeRule:
     """The shape that an ONNX operator gives on some of the inputs; the type of one input, or a fixed one."""
 
     def rule(node: Node) -> list[Inferred]:
-        schema = defs.get_schema(op_type, 13, "")
+        version = max(13, defs.get_schema(op_type, "").since_version if op_type == "GridSample" else 13)
+        schema = defs.get_schema(op_type, version, "")
         kept = [node.inputs[slot] if slot < len(node.inputs) else None for slot in slots]
         attributes = {k: v for k, v in node.attributes.items() if k in schema.attributes}
         names = ["" if value is None else f"input{slot}" for slot, value in enumerate(kept)]
@@ -34,7 +35,7 @@ def standard(op_type: str, slots: Sequence[int], type_from: int = 0, elem_type: 
             proto = helper.make_node(op_type, names, ["y"], **attributes)
         except (ValueError, TypeError) as error:
             raise node.error(str(error)) from error
-        outputs, complaint = infer_by_schema(proto, inner, schema, {"": 13})
+        outputs, complaint = infer_by_schema(proto, inner, schema, {"": version})
         if complaint:
             raise node.error(complaint)
         return [Inferred(elem_type or node.value(type_from).elem_type, outputs[0].shape)]

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from hwsim.workloads.operators import (
     attention,
+    classical,
     convolution,
     einsum,
     elementwise,
+    experts,
     matmul,
     moving,
     normalization,
     pooling,
     quantization,
     recurrent,
+    spectral,
 )
 from hwsim.workloads.operators.execution import Call, Contraction
 from hwsim.workloads.operators.operator import OperatorType
 
 FAMILIES = (
     attention,
+    classical,
     convolution,
     einsum,
     elementwise,
+    experts,
     matmul,
     moving,
     normalization,
     pooling,
     quantization,
     recurrent,
+    spectral,
 )
 
 OPERATORS: dict[str, OperatorType] = {each.name: each for family in FAMILIES for each in family.OPERATORS}
