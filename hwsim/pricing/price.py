@@ -18,7 +18,7 @@ from hwsim.errors import HwsimError, NotPriced, did_you_mean
 from hwsim.pricing.estimators import ESTIMATORS, MAX_SIZE, Estimator
 from hwsim.pricing.scaling import table_file
 from hwsim.spec.document import Field, describe, read_document
-from hwsim.spec.ert import COMPUTE_ACTIONS, STORAGE_ACTIONS, own_prices
+from hwsim.spec.ert import COMPUTE_ACTIONS, DUMMY, STORAGE_ACTIONS, own_prices
 from hwsim.spec.nodes import Unit, is_compute, is_storage
 from hwsim.spec.scope import Scope
 
@@ -200,6 +200,8 @@ class _Book:
         """
         out: dict[str, Action] = {}
         lacking = ""
+        if kind == DUMMY and kind not in self.classes:
+            return {action: Action(0.0, "", "marks a place, and does nothing") for action in wanted}, ""
         if attributes.get("depth") == 0:
             return {action: Action(0.0, "", "a depth of 0 holds nothing") for action in wanted}, ""
         scale = float(attributes.get("energy_scale", 1.0))
@@ -297,7 +299,7 @@ class _Book:
 
     def area(self, kind: str, attributes: Mapping[str, Any], where: str) -> float:
         """Area of one instance of a component in µm²."""
-        if attributes.get("depth") == 0:
+        if attributes.get("depth") == 0 or (kind == DUMMY and kind not in self.classes):
             return 0.0
         with _placed(where):
             return checked_price(self._area(kind, attributes, where) * attributes.get("area_scale", 1.0), "the area")

@@ -48,6 +48,8 @@ SPARSE_COMPUTE_ACTIONS = {
     ),
 }  # fmt: skip
 MAX_NAME = 1_000
+#: The class of storages that Timeloop's front end puts where a fan-out is; they hold nothing.
+DUMMY = "dummy_storage"
 _RANGE = re.compile(r"\[[^\]]*\]")
 
 
@@ -67,7 +69,10 @@ def read_ert(field: Field, architecture: Architecture) -> EnergyTable:
     actions: dict[str, dict[str, Action]] = {}
     unpriced: dict[str, str] = {}
     compute = architecture.compute.name
-    for name in [x.name for x in architecture.storages] + [compute]:
+    for name, kind in [(x.name, x.component) for x in architecture.storages] + [(compute, "")]:
+        if name not in tables and kind == DUMMY:
+            actions[name] = {action: Action(0.0, "", "marks a place, and does nothing") for action in STORAGE_ACTIONS}
+            continue
         if name not in tables:
             where = field.key("tables").where
             unpriced[name] = f"{where}: component '{name}' has no table.{did_you_mean(name, tables)}"

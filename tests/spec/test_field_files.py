@@ -160,6 +160,7 @@ SAME: dict[str, Callable[[], tuple[str, ...]]] = {
 @pytest.mark.parametrize("kind", SAME, ids=str)
 def test_the_same_in_other_words(files: Files, kind: str) -> None:
     assert figures(files("evaluate", *SAME[kind]())) == (64, 1104.0)
+    assert "not priced" not in files.notes
 
 
 @pytest.mark.parametrize(
