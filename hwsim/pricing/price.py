@@ -17,6 +17,7 @@ from hwsim.energy import MAX_PRICE, Action, EnergyTable, checked_price
 from hwsim.errors import HwsimError, NotPriced, did_you_mean
 from hwsim.pricing.estimators import ESTIMATORS, MAX_SIZE, Estimator
 from hwsim.pricing.scaling import table_file
+from hwsim.pricing.sparse import sparse_prices
 from hwsim.spec.document import Field, describe, read_document
 from hwsim.spec.ert import COMPUTE_ACTIONS, DUMMY, STORAGE_ACTIONS, own_prices
 from hwsim.spec.nodes import Unit, is_compute, is_storage
@@ -77,7 +78,7 @@ def price_architecture(
     if compute is not None:
         unpriced = {name: why for name, why in table.unpriced.items() if name != datapath.name}
         table = replace(table, actions=table.actions | {datapath.name: {"compute": compute}}, unpriced=unpriced)
-    return own_prices(table, architecture)
+    return own_prices(sparse_prices(table, architecture, book.actions), architecture)
 
 
 def price_units(

@@ -65,15 +65,12 @@ def tile_ranks(
                 seen.add(dim)
     real = [i for i in listed if bound[i] > 1]
     ranks = list(reversed(form.ranks)) if form is not None else []
-    if form is None:
-        taken = [tuple(real)]
-    else:
-        upper = ranks[len(lower) :]
-        taken = _taken(tiles, real, upper, form.inner_to_outer)
-        if taken is None or len(lower) > len(ranks):
-            reason = "its representation format has fewer ranks than the mapping has loops"
-            needed = len(real) + len(lower)
-            raise TooFewRanks(Illegal("", space.name, reason, needed, len(ranks)))
+    taken: list[tuple[int, ...]] | None = [tuple(real)]
+    if form is not None:
+        taken = _taken(tiles, real, ranks[len(lower) :], form.inner_to_outer)
+    if taken is None or (form is not None and len(lower) > len(ranks)):
+        reason = "its representation format has fewer ranks than the mapping has loops"
+        raise TooFewRanks(Illegal("", space.name, reason, len(real) + len(lower), len(ranks)))
     out = [replace(x, rank=ranks[k]) for k, x in enumerate(lower)]
     for k, loops in enumerate(taken):
         below = out[-1].tile if out else tuple(1 for _ in space.projection)

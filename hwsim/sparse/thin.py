@@ -315,18 +315,19 @@ class _Thinner:
         inputs = [x.name for x in self.problem.data_spaces if not x.read_write]
         saved = {}
         for name in inputs:
-            if savings[name] is not None:
-                total -= math.floor(total * savings[name])
-                saved[name] = _rounded(savings[name])
+            share = savings[name]
+            if share is not None:
+                total -= math.floor(total * share)
+                saved[name] = _rounded(share)
         one, two = inputs
         states_one = self._states(one, _given(self.models[one].mean, saved.get(two)))
         states_two = self._states(two, _given(self.models[two].mean, saved.get(one)))
         times = {"actual": 0.0, "gated": 0.0, "skipped": 0.0, "gone": 0.0}
         for x, y in _PAIRS:
-            share = states_one[x] * states_two[y]
+            chance = states_one[x] * states_two[y]
             if x != y:
-                share += states_one[y] * states_two[x]
-            times[self._fate(x, y)] += total * share
+                chance += states_one[y] * states_two[x]
+            times[self._fate(x, y)] += total * chance
         gated, skipped, gone = (math.floor(times[x]) for x in ("gated", "skipped", "gone"))
         return Computes(total - gated - skipped - gone, gated, skipped)
 

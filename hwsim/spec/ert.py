@@ -101,7 +101,23 @@ def own_prices(table: EnergyTable, architecture: Architecture) -> EnergyTable:
         leak = actions.get(level.name, {}).get("leak", Action(0.0, "architecture", source))
         actions[level.name] = {"read": price, "write": price, "update": price, "leak": leak}
         unpriced.pop(level.name, None)
+    if architecture.sparsity:
+        actions = {name: _completed(table.name, prices) for name, prices in actions.items()}
     return replace(table, actions=actions, unpriced=unpriced)
+
+
+def _completed(source: str, prices: Mapping[str, Action]) -> dict[str, Action]:
+    """Prices with those that a sparse design needs besides: what is not priced costs nothing, as in Timeloop.
+
+    A multiplication that is gated or skipped then costs what any does.
+    """
+    if "compute" in prices:
+        return {name: prices["compute"] for name in SPARSE_COMPUTE_ACTIONS} | dict(prices)
+    nothing = {
+        name: Action(0.0, "", f"{source}: no {' or '.join(names)} given, 0 as in Timeloop")
+        for name, names in SPARSE_STORAGE_ACTIONS.items()
+    }
+    return nothing | dict(prices)
 
 
 def _component(item: Field) -> str:
@@ -129,7 +145,7 @@ def _actions(
             if not compute:
                 out[action_name] = Action(0.0, "ERT", f"{source}: no leakage given")
         elif action_name in SPARSE_STORAGE_ACTIONS:
-            out[action_name] = Action(0.0, "ERT", f"{source}: no {' or '.join(aliases)} given, 0 as in Timeloop")
+            continue  # `_completed` says what it costs
         else:
             near = f"; it may be called {' or '.join(aliases)}" if len(aliases) > 1 else ""
             present = f"Present: {', '.join(found) or 'none'}."
