@@ -16,11 +16,22 @@ from rich.text import Text
 
 from hwsim.errors import HwsimError, printable
 from hwsim.files import check_writable, is_standard_output, write_file
+from hwsim.spec.notes import collected
 
 
 def unpriced_notes(unpriced: Mapping[str, str]) -> list[str]:
     """What components have no price, and why (`hwsim.energy.EnergyTable.unpriced`)."""
     return [f"'{name}' is not priced, energies are without it: {why}" for name, why in unpriced.items()]
+
+
+@contextmanager
+def notes_shown() -> Iterator[None]:
+    """Show the notes on what is read inside, also where an error follows: a note may be its reason."""
+    with collected() as notes:
+        try:
+            yield
+        finally:
+            show_notes(notes)
 
 
 def show_notes(notes: Iterable[str], unpriced: Mapping[str, str] | None = None) -> None:

@@ -12,7 +12,7 @@ from hwsim.array.systolic import MatrixProduct, SystolicDesign, systolic_design
 from hwsim.array.systolic_network import SystolicNetwork, layer_on, network_on, step_network
 from hwsim.cli.groups import Group
 from hwsim.cli.options import Dims, JsonPath, dims, named_layer, zoo_or_file
-from hwsim.cli.shared import check_outputs, progress_bar, show
+from hwsim.cli.shared import check_outputs, notes_shown, progress_bar, show
 from hwsim.design import load_design
 from hwsim.design.settings import Setting
 from hwsim.errors import HwsimError
@@ -52,8 +52,9 @@ class ArrayOptions(Group):
                     where="--double-buffer",
                 )
             settings = [Setting.parse(text) for text in self.settings or []]
-            architecture = load_design(self.arch or DEFAULT_ARCH, settings).architecture
-            return systolic_design(architecture), architecture.cycle_seconds
+            with notes_shown():
+                architecture = load_design(self.arch or DEFAULT_ARCH, settings).architecture
+                return systolic_design(architecture), architecture.cycle_seconds
         if self.rows is None or self.columns is None:
             missing = "rows" if self.rows is None else "columns"
             raise HwsimError(f"--{missing} is missing: an array of your own needs both.")

@@ -13,7 +13,7 @@ from hwsim.architecture import Architecture, Storage
 from hwsim.design.parts import METRICS, Parts, check_mapper, known, missing
 from hwsim.design.settings import Setting, apply_settings, same_value
 from hwsim.energy import EnergyTable
-from hwsim.errors import HwsimError, did_you_mean
+from hwsim.errors import HwsimError, did_you_mean, printable
 from hwsim.hardware import Design
 from hwsim.mapping import Mapping as LoopMapping
 from hwsim.objective import Objective
@@ -164,7 +164,8 @@ def load_prices(
             if not any(f"'{unit.name}'" in text for unit in units):  # those are priced below
                 note(text)
     except HwsimError as error:
-        if not units:
+        in_hierarchy = error.where == printable(first.file) or error.where.startswith(printable(top.where))
+        if not units or not in_hierarchy:  # a table that is wrong is no reason to price by estimates
             raise
         fault = error
         name, table = Path(first.file).stem, EnergyTable({}, {}, first.file)

@@ -255,7 +255,7 @@ def test_designs_that_cannot_be_are_counted_with_their_reason(tmp_path: Path) ->
     found = grid(ready, store)
     assert [t.outcome.state for t in found.trials] == ["failed", "failed", "complete"]
     zero, one = (t.outcome.reason or "" for t in found.trials[:2])
-    assert "depth" in zero and "at least 1" in zero and "fits no mapping" in one
+    assert "no room for one element" in zero and "shared_glb" in zero and "fits no mapping" in one
     assert explore_data(found)["failed"] == 2
     assert grid(ready, store).evaluated == 0
 
