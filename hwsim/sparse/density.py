@@ -18,7 +18,7 @@ Box = tuple[int, ...]
 #: Tiles up to this many elements are treated in exact integers; the probabilities of larger ones in doubles.
 MAX_EXACT = 4096
 #: Tiles of a banded matrix are looked at one by one.
-MAX_TILES = 10_000_000
+MAX_TILES = 4_000_000
 
 
 class DensityModel(Protocol):
@@ -174,6 +174,8 @@ class Banded:
         self.band = band_width
         self.rows, self.columns = rows, columns
         self.total = rows * columns
+        self._kept: dict[Box, dict[int, int]] = {}
+        self._parts: dict[tuple[Box, Box, int], float] = {}
 
     def _nonzeros(self, row: int, column: int, height: int, width: int) -> int:
         """Nonzeros of the tile whose corner is at (row, column)."""
@@ -187,10 +189,6 @@ class Banded:
     def mean(self) -> float:
         """See `DensityModel`."""
         return self._nonzeros(0, 0, self.rows, self.columns) / self.total
-
-    @cached_property
-    def _kept(self) -> dict[Box, dict[int, int]]:
-        return {}
 
     def _tiles(self, box: Box) -> dict[int, int]:
         """Nonzeros → how many tiles of this shape hold so many; 0 is always there, though no tile may be empty.
@@ -243,6 +241,12 @@ class Banded:
 
     def empty_within(self, box: Box, outer: Box, nonzeros: int) -> float:
         """See `DensityModel`."""
+        place = (box, outer, nonzeros)
+        if place not in self._parts:
+            self._parts[place] = self._empty_within(*place)
+        return self._parts[place]
+
+    def _empty_within(self, box: Box, outer: Box, nonzeros: int) -> float:
         found = self._first(outer, nonzeros)
         if found is None:
             return 0.0
@@ -257,10 +261,16 @@ class Banded:
         return empty / (down * across)
 
     def _first(self, box: Box, nonzeros: int) -> tuple[int, int] | None:
-        """Where the first tile of a shape, row by row, that holds so many nonzeros begins."""
-        for row in range(0, self.rows - box[0] + 1, box[0]):
-            for column in range(0, self.columns - box[1] + 1, box[1]):
-                if self._nonzeros(row, column, *box) == nonzeros:
+        """Where the first tile of a shape that holds so many nonzeros begins; looked for in the rows of `_tiles`."""
+        height, width = box
+        for group in range(min(math.ceil(self.band / height) + 1, self.rows // height)):
+            row = group * height
+            for column in range(0, self.columns - width + 1, width):
+                if column > row + height - 1 + self.band:
+                    if nonzeros == 0:
+                        return row, column
+                    break
+                if self._nonzeros(row, column, height, width) == nonzeros:
                     return row, column
         return None
 

@@ -74,7 +74,8 @@ def tile_ranks(
     out = [replace(x, rank=ranks[k]) for k, x in enumerate(lower)]
     for k, loops in enumerate(taken):
         below = out[-1].tile if out else tuple(1 for _ in space.projection)
-        place = listed[0] if not loops else loops[0] if form is not None and form.inner_to_outer else loops[-1]
+        inner_first = form is not None and form.inner_to_outer
+        place = (loops or listed or [-1])[0 if inner_first or not loops else -1]
         extents: dict[str, int] = {}
         for i in loops:
             dim = tiles.loops[i].dim
