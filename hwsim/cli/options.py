@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,16 +70,31 @@ class ModelOptions(Group):
 
     model: Annotated[str, typer.Argument(help="ONNX file, or zoo:NAME.")]
     dim: Dims = None
+    value: Annotated[
+        list[str] | None,
+        typer.Option(help="Value of an input of one element that shapes or branches depend on, NAME=VALUE."),
+    ] = None
+    trips: Annotated[list[str] | None, typer.Option(help="How often a Loop runs, LOOP=N.")] = None
+
+    def load(self, path: Path) -> Workload:
+        """The network of a file, as the options say."""
+        return read_onnx(path, dims(self.dim or []), values(self.value or []), dims(self.trips or [], "--trips"))
+
+    @property
+    def said(self) -> tuple[tuple[str, list[str] | None], ...]:
+        """The options by name, for the command that makes a result again."""
+        return ("--dim", self.dim), ("--value", self.value), ("--trips", self.trips)
 
     def read(self) -> tuple[Workload, tuple[str, str]]:
         """The network, and its file's row in `hwsim.provenance.Inputs`."""
         with zoo_or_file(self.model) as path:
-            return read_onnx(path, dims(self.dim or [])), ("model", file_sha256(path))
+            return self.load(path), ("model", file_sha256(path))
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Sizes of symbolic dimensions as facts of a page's inputs."""
-        return (("dimensions", " ".join(self.dim)),) if self.dim else ()
+        """What is said of dimensions, inputs and loops as facts of a page's inputs."""
+        named = (("dimensions", self.dim), ("values", self.value), ("trip counts", self.trips))
+        return tuple((name, " ".join(said)) for name, said in named if said)
 
 
 @dataclass(frozen=True)
@@ -206,8 +222,27 @@ class OutputsOrShown(Outputs):
     json_option: ClassVar[Any] = JsonOrShown
 
 
-def dims(pairs: list[str]) -> dict[str, int]:
-    """Sizes of symbolic dimensions from ``NAME=SIZE``.
+def values(pairs: list[str]) -> dict[str, float]:
+    """Values of inputs from ``NAME=VALUE``.
+
+    Raises:
+        HwsimError: a pair has another form, or a value is no number.
+    """
+    out: dict[str, float] = {}
+    for pair in pairs:
+        name, _, text = pair.rpartition("=")
+        word = {"true": "1", "false": "0"}.get(text.lower(), text)
+        try:
+            out[name] = int(word) if word.lstrip("+-").isdecimal() and len(word) <= MOST_DIGITS else float(word)
+        except ValueError:
+            name = ""
+        if not name or not math.isfinite(out[name]):
+            raise HwsimError("expected NAME=VALUE with a number, for example sr=16000.", where=f"--value {pair}")
+    return out
+
+
+def dims(pairs: list[str], option: str = "--dim") -> dict[str, int]:
+    """Sizes of symbolic dimensions from ``NAME=SIZE``; trip counts of loops, too.
 
     Raises:
         HwsimError: a pair has another form, or a size is no positive whole number.
@@ -216,13 +251,13 @@ def dims(pairs: list[str]) -> dict[str, int]:
     for pair in pairs:
         name, _, value = pair.partition("=")
         if not name or not value:
-            raise HwsimError("expected NAME=SIZE, for example batch=1.", where=f"--dim {pair}")
+            raise HwsimError("expected NAME=SIZE, for example batch=1.", where=f"{option} {pair}")
         digits = value.lstrip("0")
         if not value.isascii() or not value.isdigit() or not digits or len(digits) > MOST_DIGITS:
             raise HwsimError(
                 f"the size of '{name}' should be a whole number of at least 1, and of {MOST_DIGITS} digits at most; "
                 f"found '{value}'.",
-                where=f"--dim {pair}",
+                where=f"{option} {pair}",
             )
         out[name] = int(digits)
     return out

@@ -34,7 +34,7 @@ def profile(
     files = [("--arch", hardware.names), ("--jinja", hardware.jinja), ("--include", hardware.include)]
     options: list[tuple[str, object]] = [*files, ("--objective", search.objective)]
     inputs = Inputs(
-        command("profile", network.model, options=[*options, ("--dim", network.dim), ("--set", hardware.settings)]),
+        command("profile", network.model, options=[*options, *network.said, ("--set", hardware.settings)]),
         (hashed, ("architecture and prices", design_sha256(design.architecture, design.energy))),
         (("objective", str(search.objective)), *network.facts),
     )

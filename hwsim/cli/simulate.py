@@ -27,7 +27,6 @@ from hwsim.cli.options import (
     NoCache,
     ObjectiveOption,
     Seed,
-    dims,
     zoo_or_file,
 )
 from hwsim.cli.shared import check_outputs, console, progress_bar, show, show_notes
@@ -40,7 +39,6 @@ from hwsim.objective import EDP
 from hwsim.reports import simulation as report
 from hwsim.reports.simulation import array_frame
 from hwsim.reports.table import json_text
-from hwsim.workloads.onnx.reader import read_onnx
 from hwsim.workloads.operators.execution import Call, Tensor
 from hwsim.workloads.problem import Problem
 
@@ -123,7 +121,7 @@ def simulate(
     show_notes(notes)
     rng = np.random.default_rng(seed)
     with zoo_or_file(network.model) as path:
-        workload = read_onnx(path, dims(network.dim or []))
+        workload = network.load(path)
         graph = Graph(path, workload, network.model)
         graph.fill_weights(rng)
     work = _Work(graph, design, mapped, input, rng)

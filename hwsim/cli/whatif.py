@@ -32,7 +32,7 @@ def whatif(
     workload, hashed = network.read()
     with progress_bar("mapping") as progress:
         variants = study(workload, arch, parsed, objective, jobs=jobs, progress=progress)
-    options = [("--arch", arch), ("--objective", objective), ("--dim", network.dim), ("--set", groups)]
+    options = [("--arch", arch), ("--objective", objective), *network.said, ("--set", groups)]
     designs = [
         (f"{v.name}: architecture and prices", design_sha256(v.design.architecture, v.design.energy)) for v in variants
     ]

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from hwsim.errors import HwsimError
+from hwsim.workloads.onnx.trips import followed
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.value import Sizes, Value, check_sizes
 from hwsim.workloads.workload import Operator
@@ -151,9 +152,18 @@ def _walk_loop(reader: GraphReader, node: onnx.NodeProto, inputs: Inputs, scope:
     if body is None or states < 0 or len(body.input) != len(inputs) or len(body.output) <= states:
         raise HwsimError(f"operator '{name}' (Loop): its body does not fit its inputs", where=reader.where)
     limit, condition, *carried = inputs
-    trips = _trip_count(limit, condition, body)
+    reader.loops.append(name)
+    trips = reader.given.trips.get(name)
     if trips is None:
-        reader.notes.append(f"the trip count of '{name}' (Loop) is not known: its body is counted once")
+        trips = _trip_count(limit, condition, body)
+    if trips is None and condition is not None:
+        most = int(limit.data.reshape(-1)[0]) if limit is not None and limit.data is not None else None
+        known = limit is None or most is not None
+        trips = followed(body, inputs[1:], most, scope.values.get, scope.opsets) if known else None
+    if trips is None:
+        reader.notes.append(
+            f"the trip count of '{name}' (Loop) is not known: its body is counted once; say it with --trips {name}=N"
+        )
     count = 1 if trips is None else trips
     starts = [_required(reader, name, value) for value in carried]
     step = Value("", TensorProto.INT64, (), data=np.array(0) if trips == 1 else None)

@@ -45,7 +45,12 @@ def weight_inputs(graph: onnx.GraphProto, fed: Sequence[onnx.ValueInfoProto]) ->
 
 
 def _is_fixed_matrix(info: onnx.ValueInfoProto) -> bool:
-    dims = info.type.tensor_type.shape.dim
+    """Whether an input is a matrix of fixed size, of numbers that parameters have."""
+    dims, kind = info.type.tensor_type.shape.dim, info.type.tensor_type.elem_type
+    if kind not in TensorProto.DataType.values() or not TensorProto.DataType.Name(kind).startswith(
+        _TYPES
+    ):  # indices and masks are no parameters
+        return False
     return len(dims) == 2 and all(d.dim_value > 0 for d in dims)
 
 

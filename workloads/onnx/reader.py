@@ -60,7 +60,12 @@ MAX_NOTES = 50
 MAX_NESTING = 40
 
 
-def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Workload:
+def read_onnx(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, float] | None = None,
+    trips: Mapping[str, int] | None = None,
+) -> Workload:
     """Read an ONNX file.
 
     Args:
@@ -69,13 +74,24 @@ def read_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Worklo
             ``INPUT.AXIS``. Unbound ones are what the file proposes (`DEFAULT_DIMS_KEY`), or 1.
             A size inside the graph that only the run knows is ``VALUE.AXIS``; where a
             mapped operator needs it, it must be bound.
+        values: inputs of one element by name, where shapes, branches or loops depend on them.
+        trips: how often a Loop runs, by its name in the workload, in place of what the file says.
 
     Raises:
         HwsimError: the file or the binding is at fault; the message says where and why.
     """
     path = Path(path)
     model = load_model(path)
-    return GraphReader(path, model, dict(dims or {})).read()
+    return GraphReader(path, model, Given(dict(dims or {}), dict(values or {}), dict(trips or {}))).read()
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says of a model: sizes of dimensions, values of inputs, trip counts of loops, each by name."""
+
+    dims: Mapping[str, int]
+    values: Mapping[str, float]
+    trips: Mapping[str, int]
 
 
 @dataclass
@@ -124,12 +140,14 @@ class _Call:
 class GraphReader:
     """Reads one model; ``read`` is called once."""
 
-    def __init__(self, path: Path, model: onnx.ModelProto, dims: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, model: onnx.ModelProto, given: Given) -> None:
         self.where = str(path)
         self.path = path
         self.model = model
         self.constants = ConstantReader(path)
-        self.dims = Dimensions(dims, proposed_dims(model, self.where), symbolic_names(model), self.where)
+        self.dims = Dimensions(given.dims, proposed_dims(model, self.where), symbolic_names(model), self.where)
+        self.given = given
+        self.loops: list[str] = []
         self.functions = {function_key(f, f.name): f for f in model.functions}
         self.operators: list[Operator] = []
         self.tensors: dict[str, Tensor] = {}
@@ -155,6 +173,7 @@ class GraphReader:
         self._walk_graph(graph, scope)
         outputs = [self.lookup(o.name, scope, "the graph's output").name for o in graph.output]
         self.dims.check_names()
+        self._check_loops()
         used = {name for op in self.operators for name in (*op.inputs, *op.outputs)} | set(inputs) | set(outputs)
         tensors = {name: tensor for name, tensor in self.tensors.items() if name in used}
         params, weight_bytes = count_parameters(self.operators, tensors, self.elem_types, self._slots)
@@ -169,6 +188,12 @@ class GraphReader:
             notes=self._notes(tensors, outputs),
             metadata={entry.key: entry.value for entry in self.model.metadata_props},
         )
+
+    def _check_loops(self) -> None:
+        for name in self.given.trips:
+            if name not in self.loops:
+                there = did_you_mean(name, self.loops) or " It has none."
+                raise HwsimError(f"the model has no Loop '{name}'.{there}", where=self.where)
 
     def _notes(self, tensors: Mapping[str, Tensor], outputs: Iterable[str]) -> tuple[str, ...]:
         walked = _few(self.dims.notes) + _few(tuple(dict.fromkeys(self.notes)))
@@ -237,16 +262,33 @@ class GraphReader:
         """Enter initializers and inputs of the main graph; returns the inputs' names in the workload."""
         self._initializers(graph, scope)
         fed = [info for info in graph.input if info.name not in scope.values]
-        weights = weight_inputs(graph, fed)
+        for name in self.given.values:
+            if name not in (names_fed := [info.name for info in fed]):
+                there = did_you_mean(name, names_fed) or " It has none."
+                raise HwsimError(f"the model has no input '{name}'.{there}", where=self.where)
+        weights = weight_inputs(graph, [info for info in fed if info.name not in self.given.values])
         if weights:
             self.notes.append(f"graph inputs taken as weights, which is all they are used as: {_some(weights)}")
         names, held = [], set(weights)
         for info in fed:
             value = self.typed_input(info.name, info.type, constant=info.name in held)
+            if info.name in self.given.values:
+                value = self._fed(info.name, value)
             named = self.define(info.name, value, scope)
             if info.name not in held:
                 names.append(named.name)
         return names
+
+    def _fed(self, name: str, value: Value) -> Value:
+        """A graph input whose one element the user gives."""
+        number, kind = self.given.values[name], helper.tensor_dtype_to_np_dtype(value.elem_type or TensorProto.STRING)
+        if value.shape is None or value.elements != 1 or kind.kind not in "biuf":
+            raise HwsimError(f"input '{name}' is no single number, so that no value can be given.", where=self.where)
+        limits = np.iinfo(kind) if kind.kind in "iu" else None
+        whole = float(number).is_integer()
+        if (kind.kind in "biu" and not whole) or (limits is not None and not limits.min <= number <= limits.max):
+            raise HwsimError(f"input '{name}' takes {kind} numbers, found {number:g}.", where=self.where)
+        return replace(value, data=np.full(value.shape, number, kind))
 
     def _initializers(self, graph: onnx.GraphProto, scope: Scope) -> None:
         for tensor in graph.initializer:
