@@ -86,8 +86,8 @@ def store(name: str, cost: LayerCost) -> None:
         "mapping": [
             {
                 "level": level.level,
-                "temporal": [[x.dim, x.bound, x.axis] for x in level.temporal],
-                "spatial": [[x.dim, x.bound, x.axis] for x in level.spatial],
+                "temporal": [[x.dim, x.bound, x.axis, x.residual] for x in level.temporal],
+                "spatial": [[x.dim, x.bound, x.axis, x.residual] for x in level.spatial],
                 "keep": sorted(level.keep),
             }
             for level in cost.mapping.levels

@@ -78,7 +78,8 @@ class SparseCost:
 class DataSpaceCost:
     """Traffic of one data space at one storage.
 
-    Counts are per instance over the whole layer; ``energy_pj`` is of all instances together.
+    Counts are per instance over the whole layer; ``energy_pj`` is of all instances together. They are whole numbers
+    unless loops have residuals: then instances may differ, and counts, or the instances at work, are averages.
 
     Attributes:
         tile: elements of the data space in the level's partition (what one instance ever touches).
@@ -89,15 +90,15 @@ class DataSpaceCost:
         sparse: where zeros are taken notice of; the counts beside it are then those that happen.
     """
 
-    tile: int
+    tile: float
     capacity: int
-    instances: int
-    reads: int
-    fills: int
-    updates: int
-    temporal_reductions: int
+    instances: float
+    reads: float
+    fills: float
+    updates: float
+    temporal_reductions: float
     energy_pj: float
-    link_transfers: int = 0
+    link_transfers: float = 0
     sparse: SparseCost | None = None
 
 

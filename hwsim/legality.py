@@ -12,7 +12,7 @@ from collections.abc import Mapping as Table
 
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import Illegal
-from hwsim.mapping import Mapping
+from hwsim.mapping import Mapping, covered, factors_fault
 from hwsim.workloads.problem import Problem
 
 
@@ -35,15 +35,17 @@ def structure_faults(problem: Problem, architecture: Architecture, mapping: Mapp
 
 
 def _factor_faults(problem: Problem, mapping: Mapping) -> Iterator[Illegal]:
-    products = {name: 1 for name, _ in problem.dims}
     for placed in mapping.levels:
         for loop in (*placed.temporal, *placed.spatial):
             if loop.bound < 1:
                 yield Illegal(placed.level, "", f"the bound of the loop over {loop.dim} is below 1", 1, loop.bound)
-            products[loop.dim] *= loop.bound
+            elif not 1 <= loop.residual <= loop.bound:
+                reason = f"the residual of the loop over {loop.dim} is not between 1 and its bound"
+                yield Illegal(placed.level, "", reason, loop.residual, loop.bound)
     for name, size in problem.dims:
-        if products[name] != size:
-            yield Illegal("", "", f"the factors of dimension {name} multiply to {products[name]}", products[name], size)
+        found = factors_fault(name, size, mapping)
+        if found:
+            yield Illegal("", "", found, covered(mapping.over(name)), size)
 
 
 def capacity_faults(architecture: Architecture, held: Sequence[Table[str, int]]) -> Iterator[Illegal]:

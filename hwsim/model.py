@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from hwsim import sparse
 from hwsim.architecture import Architecture, Fanout, Storage
 from hwsim.cost import ComputeCost, DataSpaceCost, Fates, Illegal, LayerCost, LevelCost
 from hwsim.energy import EnergyTable
+from hwsim.errors import HwsimError
 from hwsim.kernel import FloatArray, IntArray
 from hwsim.legality import capacity_faults, structure_faults
 from hwsim.mapping import Mapping
@@ -39,6 +41,7 @@ class Nest:
 
     dim: IntArray
     bound: IntArray
+    residual: IntArray
     axis: IntArray
     start: IntArray
     spatial_start: IntArray
@@ -47,19 +50,20 @@ class Nest:
 def lower(problem: Problem, mapping: Mapping) -> Nest:
     """Flatten a mapping into loops outer → inner; loops with bound 1 are left out."""
     index = {name: k for k, (name, _) in enumerate(problem.dims)}
-    loops: list[tuple[int, int, int]] = []
+    loops: list[tuple[int, int, int, int]] = []
     start, spatial_start = [], []
     for level in mapping.levels:
         start.append(len(loops))
-        loops += [(index[x.dim], x.bound, 0) for x in level.temporal if x.bound > 1]
+        loops += [(index[x.dim], x.bound, x.residual, 0) for x in level.temporal if x.bound > 1]
         spatial_start.append(len(loops))
-        loops += [(index[x.dim], x.bound, AXES[x.axis]) for x in level.spatial if x.bound > 1]
+        loops += [(index[x.dim], x.bound, x.residual, AXES[x.axis]) for x in level.spatial if x.bound > 1]
     start.append(len(loops))
-    table = np.array(loops, np.int64).reshape(-1, 3)
+    table = np.array(loops, np.int64).reshape(-1, 4)
     return Nest(
         np.ascontiguousarray(table[:, 0]),
         np.ascontiguousarray(table[:, 1]),
         np.ascontiguousarray(table[:, 2]),
+        np.ascontiguousarray(table[:, 3]),
         np.array(start, np.int64),
         np.array(spatial_start, np.int64),
     )
@@ -85,29 +89,54 @@ def switch_array(architecture: Architecture, data_space: str) -> npt.NDArray[np.
 
 
 def count(problem: Problem, architecture: Architecture, mapping: Mapping) -> Traffic:
-    """The traffic of a mapping whose loops are sound, as if there were no zeros."""
+    """The traffic of a mapping whose loops are sound, as if there were no zeros.
+
+    Raises:
+        HwsimError: the nest has residuals, and too many loops to be walked.
+    """
     nest = lower(problem, mapping)
     mesh = mesh_array(architecture)
     counts = np.empty((len(architecture.levels), len(problem.data_spaces), kernel.COLUMNS))
+    instances = [Fraction(1)]
+    for placed in mapping.levels:
+        instances.append(instances[-1] * math.prod(loop.bound for loop in placed.spatial))
+    loops = kernel.Loops(nest.dim, nest.bound, nest.residual, nest.axis, nest.start, nest.spatial_start)
+    remainders = mapping.has_remainders
+    exact = remainders and not kernel.timeloop_counts(loops, np.array([bool(x.keep) for x in mapping.levels]))
+    if remainders and not exact:
+        instances[:-1] = kernel.instances_at_work(loops)[:-1]
     for d, data_space in enumerate(problem.data_spaces):
+        coef = projection_matrix(problem, data_space)
+        keep = np.array([data_space.name in level.keep for level in mapping.levels])
+        switches = switch_array(architecture, data_space.name)
+        if remainders:
+            try:
+                counts[:, d] = kernel.count_with_remainders(
+                    coef, data_space.read_write, loops, keep, mesh, switches, exact
+                )
+            except ValueError as error:
+                raise HwsimError(f"the mapping cannot be counted: {error}.") from None
+            continue
         counts[:, d] = kernel.count_data_space(
-            projection_matrix(problem, data_space),
+            coef,
             data_space.read_write,
             nest.dim,
             nest.bound,
             nest.axis,
             nest.start,
             nest.spatial_start,
-            np.array([data_space.name in level.keep for level in mapping.levels]),
+            keep,
             mesh,
-            switch_array(architecture, data_space.name),
+            switches,
         )
     cycles = math.prod(int(b) for b, a in zip(nest.bound, nest.axis, strict=True) if a == 0)
-    instances = [1]
-    for placed in mapping.levels:
-        instances.append(instances[-1] * math.prod(loop.bound for loop in placed.spatial))
     names = tuple(x.name for x in problem.data_spaces)
-    return Traffic.dense(names, cycles, tuple(instances), problem.macs, counts)
+    return Traffic.dense(names, cycles, tuple(_plain(x) for x in instances), problem.macs, counts)
+
+
+def _plain(x: Fraction | float) -> float:
+    """A whole number where it is one."""
+    return int(x) if x == int(x) else float(x)
 
 
 def _throttling(level: Storage, traffic: Traffic, k: int) -> float:
@@ -132,28 +161,31 @@ def _price(energy: EnergyTable, level: Storage, action: str, words: float) -> fl
 
 
 def _data_space_cost(
-    level: Storage, row: FloatArray, instances: int, clusters: int, energy: EnergyTable
+    level: Storage, row: FloatArray, instances: float, accessed: float, energy: EnergyTable
 ) -> DataSpaceCost:
     """Price one row of counts: ``accessed · Σ ⌈words / block⌉ · price``.
 
     ``cluster_size`` instances share one wide access, and Timeloop spreads the instances in use over as
-    many clusters as there are: ``accessed = min(instances in use, clusters)``.
+    many clusters as there are: ``accessed = min(instances in use, clusters)``. Where fewer work than are in use, in
+    the average over the rounds, so many fewer accesses are made.
     """
     counts = row.tolist()
     columns = ((kernel.READS, "read"), (kernel.FILLS, "write"), (kernel.UPDATES, "update"))
     prices = [_price(energy, level, action, counts[column]) for column, action in columns]
-    pj = float(kernel.row_energy(row, level.block_size, *prices))
-    words = list(map(int, counts))
+    # Averages over instances that differ are accesses of all of them together.
+    each = instances if any(x != int(x) for x in counts) else 1
+    pj = float(kernel.row_energy(np.rint(row * each), level.block_size, *prices)) / each
+    words = list(map(_plain, counts))
     return DataSpaceCost(
         tile=words[kernel.TILE],
-        capacity=words[kernel.CAPACITY],
+        capacity=int(counts[kernel.CAPACITY]),
         instances=instances,
         reads=words[kernel.READS],
         fills=words[kernel.FILLS],
         updates=words[kernel.UPDATES],
         temporal_reductions=words[kernel.REDUCTIONS],
         link_transfers=words[kernel.LINKS],
-        energy_pj=pj * min(instances, clusters),
+        energy_pj=pj * accessed,
     )
 
 
@@ -201,10 +233,12 @@ def price(
         if isinstance(level, Storage):
             instances = traffic.instances[k]
             kept = placed.keep
-            clusters = _clusters(architecture, level)
+            most = math.prod(loop.bound for outer in mapping.levels[:k] for loop in outer.spatial)
+            accessed = min(most, _clusters(architecture, level)) * (instances / most)
             for d, name in enumerate(traffic.data_spaces):
                 if name in kept:
-                    spaces[name] = _data_space_cost(level, traffic.actual[k, d], instances, clusters, energy)
+                    row = traffic.actual[k, d] if traffic.thinning is None else np.trunc(traffic.actual[k, d])
+                    spaces[name] = _data_space_cost(level, row, instances, accessed, energy)
             if traffic.thinning is not None:
                 spaces = _thinned((architecture, energy), traffic, traffic.thinning, k, spaces)
             at, together = architecture.gating(level)
@@ -226,7 +260,7 @@ def price(
 
 def _compute_cost(name: str, macs: int, traffic: Traffic, energy: EnergyTable) -> ComputeCost:
     """What the datapath costs; without zeros every multiplication is executed."""
-    computes, instances = traffic.computes, traffic.instances[-1]
+    computes, instances = traffic.computes, int(traffic.instances[-1])
     if traffic.thinning is None:
         return ComputeCost(name, macs, instances, macs * energy.price(name, "compute"))
     fates = Fates(macs, int(computes.actual), int(computes.gated), int(computes.skipped))
@@ -247,13 +281,18 @@ def evaluate(
         The cost, or why the mapping is illegal (the first fault, outermost level first).
 
     Raises:
-        HwsimError: an action that happens has no price.
+        HwsimError: an action that happens has no price, or factors have residuals where zeros count or nest too deep.
     """
     for fault in structure_faults(problem, architecture, mapping):
         return fault
     traffic = count(problem, architecture, mapping)
     operands = len(problem.data_spaces) - 1
     if architecture.sparsity or (problem.densities and operands == sparse.OPERANDS):
+        if mapping.has_remainders:
+            raise HwsimError(
+                "the mapping has factors with residuals (such as C=3,2); a sparse design is counted under factors that "
+                "divide."
+            )
         thinned = sparse.thin(problem, architecture, mapping, energy, traffic)
         if isinstance(thinned, Illegal):
             return thinned

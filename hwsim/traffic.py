@@ -63,7 +63,7 @@ class Traffic:
     Attributes:
         data_spaces: their names, in the order of the tables.
         cycles: that the datapath takes at full speed.
-        instances: (levels + 1) in use, the last those of the datapath.
+        instances: (levels + 1) in use, the last those of the datapath; on average over the run where rounds differ.
         computes: what becomes of the multiply-accumulates.
         actual / gated / skipped: (levels, data spaces, COLUMNS) what happens, what costs its cycle alone, and what is
             left out with its cycle. A dense nest gates and skips nothing. Rows of levels that do not keep the data
@@ -73,7 +73,7 @@ class Traffic:
 
     data_spaces: tuple[str, ...]
     cycles: int
-    instances: tuple[int, ...]
+    instances: tuple[float, ...]
     computes: Computes
     actual: FloatArray
     gated: FloatArray
@@ -82,7 +82,7 @@ class Traffic:
 
     @classmethod
     def dense(
-        cls, data_spaces: tuple[str, ...], cycles: int, instances: tuple[int, ...], macs: int, counts: FloatArray
+        cls, data_spaces: tuple[str, ...], cycles: int, instances: tuple[float, ...], macs: int, counts: FloatArray
     ) -> Traffic:
         """The traffic of a nest that takes no notice of zeros."""
         nothing = np.zeros(counts.shape)

@@ -198,7 +198,8 @@ def loop_nest(cost: LayerCost, architecture: Architecture) -> str:
             lines.append("  " * depth + printable(f"{level.name} [{held or 'holds nothing'}]"))
         for loop in (*placed.temporal, *placed.spatial):
             word = f"parallel along {loop.axis}" if loop.axis else "for"
-            lines.append(f"{'  ' * depth}| {word} {printable(loop.dim)} in 0..{loop.bound - 1}")
+            short = f", in the last round 0..{loop.residual - 1}" if loop.residual != loop.bound else ""
+            lines.append(f"{'  ' * depth}| {word} {printable(loop.dim)} in 0..{loop.bound - 1}{short}")
             depth += 1
     lines.append(f"{'  ' * depth}{printable(architecture.compute.name)}: multiply, accumulate")
     return "\n".join(lines)

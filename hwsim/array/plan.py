@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from hwsim.architecture import Architecture, Fanout
 from hwsim.cost import Illegal
+from hwsim.errors import HwsimError
 from hwsim.legality import capacity_faults, structure_faults
 from hwsim.mapping import Loop, Mapping
 from hwsim.workloads.problem import DataSpace, Problem
@@ -216,6 +217,11 @@ def per_plan(make: Callable[[Plan], Made]) -> Callable[[Plan], Made]:
 def _plan(problem: Problem, architecture: Architecture, mapping: Mapping) -> Plan | Illegal:
     for fault in structure_faults(problem, architecture, mapping):
         return fault
+    if mapping.has_remainders:
+        raise HwsimError(
+            "the mapping has factors with residuals (such as C=3,2); the array simulator runs loops that divide, "
+            "hwsim evaluate counts any."
+        )
     loops, across = strides(problem, mapping)
     used = [1]
     for placed in mapping.levels:

@@ -32,6 +32,7 @@ from hwsim.counting.nest import (
     share_of,
 )
 from hwsim.counting.price import access_energy, accesses, row_energy, speed, transfer_cycles
+from hwsim.counting.remainder import Loops, count_with_remainders, instances_at_work, timeloop_counts
 
 __all__ = [
     "CAPACITY",
@@ -47,12 +48,15 @@ __all__ = [
     "SWITCHES",
     "TILE",
     "UPDATES",
+    "Loops",
     "access_energy",
     "accesses",
     "advance",
     "count_data_space",
+    "count_with_remainders",
     "distinct",
     "distinct_boxes",
+    "instances_at_work",
     "linked",
     "mesh_columns_rows",
     "nearest",
@@ -64,6 +68,7 @@ __all__ = [
     "share_of",
     "speed",
     "tile_fills",
+    "timeloop_counts",
     "transfer_cycles",
     "volume",
 ]

@@ -115,6 +115,56 @@ def _content(demand: FloatArray, keep: BoolArray, level: int) -> float:
     return content
 
 
+@kernel(forceinline=True)
+def _whole(words: float, instances: float) -> float:
+    """Words of one of so many instances, all of which together move a whole number."""
+    return nearest(words * instances) / instances
+
+
+@kernel()
+def level_counts(
+    read_write: bool,
+    demand: FloatArray,
+    tile: FloatArray,
+    capacity: FloatArray,
+    keep: BoolArray,
+    switches: BoolArray,
+    together: FloatArray,
+    out: FloatArray,
+) -> None:
+    """What every level that keeps the data space holds, reads, is filled with and is updated with.
+
+    Args:
+        demand: (5, levels + 1) what it is asked for; see `ASKED` and the others.
+        tile / capacity: (levels,) elements that one instance ever touches, and that it holds at a time.
+        together: (levels,) instances whose words come to a whole number together; 1 where those of each do.
+        out: (levels, COLUMNS), written over.
+    """
+    outermost = True
+    for level in range(keep.shape[0]):
+        if not keep[level]:
+            continue
+        content = _content(demand, keep, level)
+        share = peer = 0.0
+        if level > 0:
+            share = 0.0 if outermost else demand[DELIVERED, level - 1] / demand[FANOUT, level - 1]
+            peer = demand[HANDED, level - 1] / demand[INSTANCES, level]
+        out[level, TILE] = tile[level]
+        out[level, CAPACITY] = capacity[level]
+        out[level, LINKS] = np.floor(peer)
+        n = together[level]
+        if read_write:
+            first = 0.0 if switches[READ_FIRST, level] else tile[level]
+            out[level, UPDATES] = _whole(content, n)
+            out[level, READS] = _whole(revisits(content + peer, first), n)
+            out[level, REDUCTIONS] = out[level, READS]
+            out[level, FILLS] = _whole(revisits(share + peer, 0.0 if outermost else first), n)
+        else:
+            out[level, READS] = _whole(content + peer, n)
+            out[level, FILLS] = np.floor(share + peer) if n == 1.0 else _whole(share + peer, n)
+        outermost = False
+
+
 @njit(cache=True, error_model="numpy")
 def count_data_space(
     coef: IntArray,
@@ -147,30 +197,12 @@ def count_data_space(
     geometry = nest_geometry(coef, dim, bound, axis)
     extent = geometry[1]
     demand = _demand(coef, bound, axis, start, spatial_start, geometry, keep, mesh, switches)
-    outermost = True
+    tile, capacity = np.empty(levels), np.empty(levels)
     partition = volume(extent[0])
     for level in range(levels):
         if level > 0 and spatial_start[level - 1] < start[level]:  # each instance sees its share of the hull of all
             hull = volume(extent[spatial_start[level - 1]])
             partition = share_of(partition, volume(extent[start[level]]), hull)
-        if not keep[level]:
-            continue
-        content = _content(demand, keep, level)
-        share = peer = 0.0
-        if level > 0:
-            share = 0.0 if outermost else demand[DELIVERED, level - 1] / demand[FANOUT, level - 1]
-            peer = demand[HANDED, level - 1] / demand[INSTANCES, level]
-        out[level, TILE] = partition
-        out[level, CAPACITY] = volume(extent[start[level]])
-        out[level, LINKS] = np.floor(peer)
-        if read_write:
-            first = 0.0 if switches[READ_FIRST, level] else np.float64(partition)
-            out[level, UPDATES] = nearest(content)
-            out[level, READS] = nearest(revisits(content + peer, first))
-            out[level, REDUCTIONS] = out[level, READS]
-            out[level, FILLS] = nearest(revisits(share + peer, 0.0 if outermost else first))
-        else:
-            out[level, READS] = nearest(content + peer)
-            out[level, FILLS] = np.floor(share + peer)
-        outermost = False
+        tile[level], capacity[level] = partition, volume(extent[start[level]])
+    level_counts(read_write, demand, tile, capacity, keep, switches, np.ones(levels), out)
     return out

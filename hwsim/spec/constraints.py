@@ -13,7 +13,7 @@ from hwsim.spec.notes import note
 from hwsim.spec.scope import Scope
 from hwsim.workloads.problem import Problem
 
-_TERM = re.compile(r"\s*([A-Za-z_]+?)\s*(<=|>=|=|<|>)?\s*(\d{1,19})\s*(?:[,;\s]|$)")
+_TERM = re.compile(r"\s*([A-Za-z_]+?)\s*(<=|>=|=|<|>)?\s*(\d{1,19})(?:\s*,\s*(\d{1,19}))?\s*(?:[,;\s]|$)")
 MAX_TERMS = 2_000
 _IGNORED = {"target", "type", "version", "name"}
 _LOOP_KEYS = {
@@ -34,13 +34,23 @@ _NODE_KEYS = {"temporal", "spatial", "dataspace", "datatype", "bypass", "utiliza
 
 def factors(field: Field) -> list[tuple[str, str, int]]:
     """``R=1 S=1``, ``C3 M4``, ``[P<=4, Q=0]`` or ``{C: 3}`` as (dimension, operator, value)."""
+    out = []
+    for dim, op, value, residual in terms(field):
+        if residual is not None:
+            field.fail(f"{dim}{op}{value},{residual} has a residual; only the factors of a mapping may have one.")
+        out.append((dim, op, value))
+    return out
+
+
+def terms(field: Field) -> list[tuple[str, str, int, int | None]]:
+    """As `factors`, with the residual of terms such as ``C=3,2`` (a comma and a digit belong to the term)."""
     if isinstance(field.plain, dict):
-        return [(dim, "=", value.integer(0)) for dim, value in field.mapping().items()]
+        return [(dim, "=", value.integer(0), None) for dim, value in field.mapping().items()]
     if field.plain is None:
         return []
     if not isinstance(field.plain, str | list):
         field.fail(f"expected factors such as 'C=3 M=4' or [C=3, M=4], found {describe(field.plain)}.")
-    text = field.plain if isinstance(field.plain, str) else " ".join(item.text() for item in field.items())
+    text = field.plain if isinstance(field.plain, str) else _joined(field)
     if len(text) > MAX_TERMS:
         field.fail(f"factors of {len(text):,} characters; up to {MAX_TERMS:,} are read.")
     out, at = [], 0
@@ -51,9 +61,15 @@ def factors(field: Field) -> list[tuple[str, str, int]]:
         dim, op, value = match.group(1), match.group(2) or "=", int(match.group(3))
         if op in ("<", ">"):  # Timeloop's front end writes strict bounds, too
             op, value = op + "=", value - 1 if op == "<" else value + 1
-        out.append((dim, op, value))
+        out.append((dim, op, value, int(match.group(4)) if match.group(4) else None))
         at = match.end()
     return out
+
+
+def _joined(field: Field) -> str:
+    """A list of terms as one text. YAML takes the 2 of ``[C=3,2]`` for an item of its own."""
+    items = [str(x.plain) if type(x.plain) is int else x.text() for x in field.items()]
+    return "".join(f",{x}" if x.isdecimal() else f" {x}" for x in items)
 
 
 def permutation(field: Field) -> tuple[str, ...]:

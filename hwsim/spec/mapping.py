@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from typing import Any
 
 from hwsim.architecture import OTHERS, Architecture, Fanout, Level, Storage
 from hwsim.errors import did_you_mean
-from hwsim.mapping import LevelMapping, Loop, Mapping
-from hwsim.spec.constraints import factors, permutation
+from hwsim.mapping import LevelMapping, Loop, Mapping, factors_fault
+from hwsim.spec.constraints import permutation, terms
 from hwsim.spec.document import Field
 from hwsim.spec.legacy import find_level, names_inside, no_fan_out, target_of
 from hwsim.workloads.problem import Problem
@@ -24,12 +24,12 @@ _KEYS = {
 def read_mapping(field: Field, architecture: Architecture, problem: Problem) -> tuple[Mapping, dict[str, Field]]:
     """A mapping from Timeloop's directives, and where each level's last directive stands.
 
-    Loop bounds that are not given are 1, dimensions that a permutation leaves out follow outside it in the
-    problem's order, spatial loops go along X up to ``split`` (all of them by default). A data space for which a
-    storage has no directive is kept unless the architecture has it bypassed.
+    A factor ``C=3,2`` has a residual (see `hwsim.mapping.Loop`). Loop bounds that are not given are 1, dimensions that
+    a permutation leaves out follow outside it in the problem's order, spatial loops go along X up to ``split`` (all of
+    them by default). A data space for which a storage has no directive is kept unless the architecture has it bypassed.
 
     Raises:
-        HwsimError: an unknown level, dimension or data space, or factors that do not multiply to a dimension.
+        HwsimError: an unknown level, dimension or data space, or factors that do not run through a dimension.
     """
     temporal: dict[str, tuple[Loop, ...]] = {}
     spatial: dict[str, tuple[Loop, ...]] = {}
@@ -65,7 +65,7 @@ def read_mapping(field: Field, architecture: Architecture, problem: Problem) -> 
         )
         levels.append(LevelMapping(level.name, temporal.get(level.name, ()), spatial.get(level.name, ()), kept))
     mapping = Mapping(tuple(levels))
-    _check_products(field, mapping, problem)
+    _check_factors(field, mapping, problem)
     return mapping, places
 
 
@@ -78,7 +78,7 @@ def _target(item: Field, architecture: Architecture, kind: str, *, inside: bool)
     target = target_of(item)
     name = target.text()
     names = {x.name for x in architecture.levels} | {x.target for x in architecture.fanouts}
-    idle = kind != "bypass" and all(b == 1 for _, _, b in factors(item.key("factors")))
+    idle = kind != "bypass" and all(b == 1 for _, _, b, _ in terms(item.key("factors")))
     if name not in names and idle and _is_single(name, architecture):
         return None
     level = find_level(architecture, target, kind, inside=inside)
@@ -107,34 +107,40 @@ def _choices(item: Field, problem: Problem) -> dict[str, bool]:
 
 def _loops(item: Field, problem: Problem) -> list[Loop]:
     """Loops inner → outer."""
-    bounds: dict[str, int] = {}
+    given: dict[str, tuple[int, int]] = {}
     sizes = problem.sizes
-    for dim, op, value in factors(item.key("factors")):
+    for dim, op, value, residual in terms(item.key("factors")):
         if dim not in sizes:
             item.key("factors").fail(f"unknown dimension '{dim}'.{did_you_mean(dim, sizes)}")
         if op != "=":
             item.key("factors").fail(f"a mapping gives each factor as {dim}={value}, not {dim}{op}{value}.")
-        bounds[dim] = value or sizes[dim]
+        bound = value or sizes[dim]
+        if residual is not None and not 1 <= residual <= bound:
+            found = f"{dim}={value},{residual} has a residual of {residual}"
+            item.key("factors").fail(f"{found}; expected one between 1 and {bound}: the last round runs that often.")
+        given[dim] = bound, residual or bound
     order = permutation(item.key("permutation")) if item.has("permutation") else ()
     for dim in order:
         if dim not in sizes:
             item.key("permutation").fail(f"unknown dimension '{dim}'.{did_you_mean(dim, sizes)}")
-    return [Loop(d, bounds.get(d, 1)) for d in (*order, *(d for d in sizes if d not in order))]
+    loops = []
+    for d in (*order, *(d for d in sizes if d not in order)):
+        bound, residual = given.get(d, (1, 1))
+        loops.append(Loop(d, bound, "", residual))
+    return loops
 
 
 def _with_axes(item: Field, loops: list[Loop], problem: Problem) -> tuple[Loop, ...]:
     split = item.key("split").integer(0) if item.has("split") else len(loops)
-    return tuple(reversed([Loop(x.dim, x.bound, "X" if k < split else "Y") for k, x in enumerate(loops)]))
+    return tuple(reversed([replace(x, axis="X" if k < split else "Y") for k, x in enumerate(loops)]))
 
 
-def _check_products(field: Field, mapping: Mapping, problem: Problem) -> None:
+def _check_factors(field: Field, mapping: Mapping, problem: Problem) -> None:
     for dim, size in problem.dims:
-        loops = [x.bound for level in mapping.levels for x in (*level.temporal, *level.spatial) if x.dim == dim]
-        if math.prod(loops) != size:
+        if found := factors_fault(dim, size, mapping):
             if not field.plain:
                 field.fail("the mapping is empty; `hwsim map` searches for one.")
-            text = " × ".join(str(b) for b in loops if b > 1) or "1"
-            field.fail(f"the factors of dimension {dim} multiply to {text} = {math.prod(loops)}, but {dim} is {size}.")
+            field.fail(f"{found}.")
 
 
 def mapping_to_timeloop(mapping: Mapping, architecture: Architecture, problem: Problem) -> list[dict[str, Any]]:
@@ -158,11 +164,11 @@ def mapping_to_timeloop(mapping: Mapping, architecture: Architecture, problem: P
 
 def _write(loops: list[Loop], problem: Problem) -> dict[str, str]:
     """Factors and permutation (inner → outer); names of several letters are set apart with commas."""
-    bounds = {x.dim: x.bound for x in loops}
+    given = {x.dim: x.factor for x in loops}
     order = [x.dim for x in loops if x.bound > 1]
     order += [d for d in problem.sizes if d not in order]
     comma = "" if all(len(d) == 1 for d in order) else ","
     return {
-        "factors": " ".join(f"{d}={bounds.get(d, 1)}" for d in problem.sizes),
+        "factors": " ".join(f"{d}={given.get(d, 1)}" for d in problem.sizes),
         "permutation": comma.join(order),
     }
