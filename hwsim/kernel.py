@@ -34,6 +34,10 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
+#: Records with named fields, which are attributes in a kernel; their types say no more than that.
+Record = Any
+Records = npt.NDArray[Any]
+
 #: ``from hwsim.mapper import labels`` or ``import hwsim.counting`` at the beginning of a line.
 _IMPORT = re.compile(
     rb"^(?:from[ ]+(hwsim[\w.]*)[ ]+import[ ]+(\([^)]*\)|[^\n]*)|import[ ]+(hwsim[\w.]*))", re.MULTILINE

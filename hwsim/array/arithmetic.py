@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,14 @@ class Overflow(StrEnum):
     wrap = "wrap"
     saturate = "saturate"
     error = "error"
+
+
+class Adder(NamedTuple):
+    """The adder as the kernels know it."""
+
+    mode: int  # `EXACT`, `WRAP` or `SATURATE`
+    low: int  # smallest sum
+    high: int  # largest sum
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,11 @@ class Arithmetic:
         """Smallest and largest sum."""
         bits = self.sum_bits or WORD_BITS
         return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+    @property
+    def adder(self) -> Adder:
+        """The adder for a kernel."""
+        return Adder(self.mode, *self.limits)
 
 
 def arithmetic(architecture: Architecture, *, floating: bool) -> Arithmetic:

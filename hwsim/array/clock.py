@@ -9,235 +9,267 @@ evenly.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from hwsim.architecture import Storage
-from hwsim.array.layout import (
-    BOUND,
-    EXTENT,
-    HAS_USUAL,
-    HOLDS,
-    INDEX,
-    IS_RESULT,
-    LEADERS,
-    LEVEL,
-    LOOPS,
-    MOVED,
-    PARENT,
-    REFETCH,
-    USUAL,
-    WORDS,
-)
+from hwsim.architecture import Architecture, Storage
+from hwsim.array.layout import Machine
 from hwsim.array.plan import Plan
-from hwsim.kernel import kernel
+from hwsim.array.tile_kernel import motion
+from hwsim.kernel import IntArray, Record, Records, kernel
 
-# `Clock.now`
-CYCLE, STEPS, START, STALLS, DRAIN = range(5)
+NOW = np.dtype([(name, np.int64) for name in ("cycle", "steps", "start", "stalls", "drain")], align=True)
+"""Cycle, steps done, cycles before the first MAC's, idle cycles between MACs, cycles after the last."""
+
+PORT = np.dtype(
+    [
+        ("used", np.float64),  # instances
+        *((name, np.float64) for name in ("read_limit", "write_limit", "both_limit")),  # words per cycle, inf without
+        *((name, np.float64) for name in ("read", "write")),  # words of this step
+        *((name, np.float64) for name in ("read_slack", "write_slack", "both_slack")),  # words that could pass besides
+        ("waits", np.int64),  # idle cycles while this level's port was the slowest
+    ],
+    align=True,
+)
+"""Ports of a level's instances."""
+
+AHEAD = np.dtype(
+    [
+        ("loop", np.int64),  # that moves the tile next, -1 none
+        ("need", np.float64),  # words of that move
+        ("progress", np.float64),  # share of the next tile that is there already
+        ("backlog", np.float64),  # words of results that still wait for the parent's port, per parent instance
+        ("room", np.bool_),  # the next tile's words fit beside the present ones
+    ],
+    align=True,
+)
+"""A node's next tile."""
 
 
 class Clock(NamedTuple):
-    """State of the clock; levels count as in the architecture."""
+    """State of the clock; levels count as in the architecture, N nodes."""
 
-    now: Any  # (5,) cycle, steps done, cycles before the first MAC's, idle cycles between MACs, cycles after the last
-    limited: Any  # levels with a port that has a limit
-    nodes: Any  # nodes whose words pass such a port, outer → inner
-    limit: Any  # (levels, 3) words per cycle: read, write, both; inf without limit
-    used: Any  # (levels,) instances
-    room: Any  # (N,) bool: the next tile's words fit beside the present ones
-    progress: Any  # (N,) share of the next tile that is there already
-    backlog: Any  # (N,) words of results that still wait for the parent's port, per parent instance
-    ahead: Any  # (N,) loop that moves the tile next, -1 none
-    need: Any  # (N,) words of that move
-    urgent: Any  # (levels, 2) words of this step
-    slack: Any  # (levels, 3)
-    waits: Any  # (levels,) idle cycles by the level whose port was the slowest
+    now: Records  # (1,) `NOW`
+    limited: IntArray  # levels with a port that has a limit
+    nodes: IntArray  # nodes whose words pass such a port, outer → inner
+    port: Records  # (levels,) `PORT`
+    ahead: Records  # (N,) `AHEAD`
+
+    @property
+    def cycle(self) -> int:
+        """Cycles so far."""
+        return int(self.now["cycle"][0])
 
 
 def clock_of(plan: Plan) -> Clock:
     """A clock at zero."""
     levels = plan.architecture.levels
-    limit = np.full((len(levels), 3), np.inf)
-    for k, level in enumerate(levels):
-        if isinstance(level, Storage):
-            for j, words in enumerate((level.read_bandwidth, level.write_bandwidth, level.shared_bandwidth)):
-                limit[k, j] = np.inf if words is None else words
+    port = _ports(plan.architecture)
+    port["used"] = plan.used[:-1]
+    limits = np.stack([port[name] for name in ("read_limit", "write_limit", "both_limit")], axis=1)
+    limited = np.isfinite(limits).any(axis=1)
     held = [sum(node.words for node in plan.nodes if node.level == k) for k in range(len(levels))]
-    room, touched = [], []
-    for node in plan.nodes:
+    ahead = np.zeros(len(plan.nodes), AHEAD)
+    ahead["loop"] = -1
+    touched = []
+    for n, node in enumerate(plan.nodes):
         near = [k for k in (node.level, plan.nodes[node.parent].level) if 0 <= k < len(levels)]
         here = levels[node.level] if near and near[0] == node.level else None
         free = isinstance(here, Storage) and (
             here.depth is None or here.depth * here.block_size >= 2 * held[node.level]
         )
-        room.append(free and node.parent >= 0 and len(near) == 2)
-        touched.append(node.parent >= 0 and any(np.isfinite(limit[k]).any() for k in near))
-    count = len(plan.nodes)
-    return Clock(
-        now=np.zeros(5, np.int64),
-        limited=np.flatnonzero(np.isfinite(limit).any(axis=1)),
-        nodes=np.flatnonzero(touched),
-        limit=limit,
-        used=np.array(plan.used[:-1], np.float64),
-        room=np.array(room, np.bool_),
-        progress=np.zeros(count),
-        backlog=np.zeros(count),
-        ahead=np.full(count, -1, np.int64),
-        need=np.zeros(count),
-        urgent=np.zeros((len(levels), 2)),
-        slack=np.full((len(levels), 3), np.inf),
-        waits=np.zeros(len(levels), np.int64),
-    )
+        ahead["room"][n] = free and node.parent >= 0 and len(near) == 2
+        touched.append(node.parent >= 0 and bool(limited[near].any()))
+    return Clock(np.zeros(1, NOW), np.flatnonzero(limited), np.flatnonzero(touched), port, ahead)
+
+
+def _ports(architecture: Architecture) -> Records:
+    """The levels' ports with their limits."""
+    port = np.zeros(len(architecture.levels), PORT)
+    for name in ("read_limit", "write_limit", "both_limit", "read_slack", "write_slack", "both_slack"):
+        port[name] = np.inf
+    for row, level in zip(port, architecture.levels, strict=True):
+        if isinstance(level, Storage):
+            limits = (level.read_bandwidth, level.write_bandwidth, level.shared_bandwidth)
+            for name, words in zip(("read_limit", "write_limit", "both_limit"), limits, strict=True):
+                row[name] = np.inf if words is None else words
+    return port
 
 
 @kernel(forceinline=True)
-def _next_move(loops, node, rank, step, n):  # type: ignore[no-untyped-def]
+def _next_move(m: Machine, n: int) -> tuple[int, float]:
     """The loop that advances next among those outside a tile, and the words that the tile will take; -1: none."""
-    for loop in range(node[n, LOOPS] - 1, -1, -1):
-        if loops[loop, INDEX] < loops[loop, BOUND] - 1:
-            whole = float(node[n, WORDS])
-            if node[n, REFETCH]:
-                return loop, whole
-            along = -1
-            several = False
-            same = True
-            for r in range(rank.shape[2]):
-                shift = step[n, loop, r]
-                if shift != 0:
-                    several = along >= 0
-                    along = r
-                if shift != rank[n, USUAL, r]:
-                    same = False
-            if along < 0:
-                return loop, 0.0
-            distance = abs(step[n, loop, along])
-            if several or distance >= rank[n, EXTENT, along] or (node[n, HAS_USUAL] and not same):
-                return loop, whole
-            return loop, whole / rank[n, EXTENT, along] * distance
-    return -1, 0.0
+    node, rank = m.node[n], m.rank[n]
+    loop = node.loops - 1
+    while loop >= 0 and m.loop[loop].index == m.loop[loop].bound - 1:
+        loop -= 1
+    if loop < 0:
+        return -1, 0.0
+    whole = float(node.words)
+    if node.refetch:
+        return loop, whole
+    along, several, usual = motion(rank, m.step[n, loop])
+    if along < 0:
+        return loop, 0.0
+    distance = abs(m.step[n, loop, along])
+    if several or distance >= rank[along].extent or (m.tile[n].has_usual and not usual):
+        return loop, whole
+    return loop, whole / rank[along].extent * distance
 
 
 @kernel(forceinline=True)
-def _demand(node, clock, loop):  # type: ignore[no-untyped-def]
+def _forget_urgent(clock: Clock) -> None:
+    for k in range(clock.port.shape[0]):
+        clock.port[k].read = 0.0
+        clock.port[k].write = 0.0
+
+
+@kernel(forceinline=True)
+def _demand(m: Machine, clock: Clock, loop: int) -> None:
     """Gather the words that have to pass in this step, per level and instance."""
-    clock.urgent[:] = 0.0
+    _forget_urgent(clock)
     for n in clock.nodes:
-        fresh = loop < node[n, LOOPS]
-        if not fresh and node[n, HOLDS]:
+        fresh = loop < m.node[n].loops
+        if not fresh and m.node[n].holds:
             continue  # the tile stays, and with it its words
-        p = node[n, PARENT]
-        level, above = node[n, LEVEL], node[p, LEVEL]
-        if node[n, IS_RESULT]:
-            if above >= 0:
-                clock.urgent[above, 0] += node[n, MOVED] / clock.used[above]
-                up = node[n, MOVED + 2] / clock.used[above]
-                if clock.room[n] and fresh:
-                    clock.urgent[above, 1] += clock.backlog[n]
-                    clock.backlog[n] = up
-                else:
-                    clock.urgent[above, 1] += up
-            if node[n, HOLDS]:
-                clock.urgent[level, 1] += node[n, MOVED + 1] / clock.used[level]
-            continue
-        left = 1.0 - clock.progress[n] if fresh else 1.0
-        if above >= 0:
-            clock.urgent[above, 0] += left * node[n, MOVED] / clock.used[above]
-        if node[n, HOLDS]:
-            if above >= 0:
-                clock.urgent[level, 1] += left * node[n, MOVED + 1] / clock.used[level]
-            clock.urgent[level, 0] += node[n, MOVED + 2] / clock.used[level]
+        if m.node[n].is_result:
+            _demand_result(m, clock, n, fresh)
+        else:
+            _demand_operand(m, clock, n, fresh)
 
 
 @kernel(forceinline=True)
-def _duration(clock):  # type: ignore[no-untyped-def]
+def _demand_result(m: Machine, clock: Clock, n: int, fresh: bool) -> None:
+    node, moved, ahead = m.node[n], m.moved[n], clock.ahead[n]
+    above = m.node[node.parent].level
+    if above >= 0:
+        port = clock.port[above]
+        port.read += moved.read / port.used
+        up = moved.passed / port.used
+        if ahead.room and fresh:
+            port.write += ahead.backlog
+            ahead.backlog = up
+        else:
+            port.write += up
+    if node.holds:
+        port = clock.port[node.level]
+        port.write += moved.taken / port.used
+
+
+@kernel(forceinline=True)
+def _demand_operand(m: Machine, clock: Clock, n: int, fresh: bool) -> None:
+    node, moved = m.node[n], m.moved[n]
+    above = m.node[node.parent].level
+    left = 1.0 - clock.ahead[n].progress if fresh else 1.0
+    if above >= 0:
+        port = clock.port[above]
+        port.read += left * moved.read / port.used
+    if node.holds:
+        port = clock.port[node.level]
+        if above >= 0:
+            port.write += left * moved.taken / port.used
+        port.read += moved.passed / port.used
+
+
+@kernel(forceinline=True)
+def _duration(clock: Clock) -> tuple[int, int]:
     """Cycles that the urgent words take through the slowest port, and its level."""
     longest, level = 0.0, -1
     for k in clock.limited:
-        read, write = clock.urgent[k, 0], clock.urgent[k, 1]
-        for j in range(3):
-            words = read if j == 0 else write if j == 1 else read + write
-            cycles = words / clock.limit[k, j]
-            if cycles > longest:
-                longest, level = cycles, k
-    return np.int64(np.ceil(longest - 1e-9)), level
+        port = clock.port[k]
+        cycles = max(port.read / port.read_limit, port.write / port.write_limit)
+        cycles = max(cycles, (port.read + port.write) / port.both_limit)
+        if cycles > longest:
+            longest, level = cycles, k
+    return int(np.ceil(longest - 1e-9)), level
 
 
 @kernel(forceinline=True)
-def _look_ahead(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
+def _look_ahead(m: Machine, clock: Clock, loop: int) -> None:
     """Let words of next tiles pass through what the step left idle of the ports, inner levels first."""
     for n in clock.nodes[::-1]:
-        if not clock.room[n]:
+        ahead, node = clock.ahead[n], m.node[n]
+        if not ahead.room:
             continue
-        p = node[n, PARENT]
-        level, above = node[n, LEVEL], node[p, LEVEL]
-        if node[n, IS_RESULT]:
-            share = min(clock.backlog[n], clock.slack[above, 1], clock.slack[above, 2])
-            clock.backlog[n] -= share
-            clock.slack[above, 1] -= share
-            clock.slack[above, 2] -= share
+        above = clock.port[m.node[node.parent].level]
+        if node.is_result:
+            share = min(ahead.backlog, above.write_slack, above.both_slack)
+            ahead.backlog -= share
+            above.write_slack -= share
+            above.both_slack -= share
             continue
-        if loop < node[n, LOOPS]:
-            clock.progress[n] = 0.0
-            clock.ahead[n], clock.need[n] = _next_move(loops, node, rank, step, n)
-        if clock.need[n] == 0.0 or clock.progress[n] >= 1.0:
+        if loop < node.loops:
+            ahead.progress = 0.0
+            ahead.loop, ahead.need = _next_move(m, n)
+        if ahead.need == 0.0 or ahead.progress >= 1.0:
             continue
-        if clock.ahead[n] < node[p, LOOPS] and not (
-            clock.room[p] and (clock.progress[p] >= 1.0 or clock.need[p] == 0.0)
+        theirs = clock.ahead[node.parent]
+        if ahead.loop < m.node[node.parent].loops and not (
+            theirs.room and (theirs.progress >= 1.0 or theirs.need == 0.0)
         ):
             continue  # the words come with a tile that the parent does not have yet
-        read = clock.need[n] * node[n, LEADERS] / clock.used[above]
-        write = clock.need[n]
-        share = 1.0 - clock.progress[n]
-        share = min(share, clock.slack[above, 0] / read, clock.slack[above, 2] / read)
-        share = min(share, clock.slack[level, 1] / write, clock.slack[level, 2] / write)
-        if share > 0.0:
-            clock.progress[n] += share
-            clock.slack[above, 0] -= share * read
-            clock.slack[above, 2] -= share * read
-            clock.slack[level, 1] -= share * write
-            clock.slack[level, 2] -= share * write
+        _fetch_ahead(ahead, above, clock.port[node.level], node.leaders)
 
 
 @kernel(forceinline=True)
-def pace(loops, node, rank, step, clock, loop):  # type: ignore[no-untyped-def]
+def _fetch_ahead(ahead: Record, above: Record, here: Record, leaders: int) -> None:
+    """Let as much of the next tile pass as both ports have left."""
+    read = ahead.need * leaders / above.used
+    write = ahead.need
+    share = 1.0 - ahead.progress
+    share = min(share, above.read_slack / read, above.both_slack / read)
+    share = min(share, here.write_slack / write, here.both_slack / write)
+    if share > 0.0:
+        ahead.progress += share
+        above.read_slack -= share * read
+        above.both_slack -= share * read
+        here.write_slack -= share * write
+        here.both_slack -= share * write
+
+
+@kernel(forceinline=True)
+def pace(m: Machine, clock: Clock, loop: int) -> int:
     """Let the step that was just made take its time; returns its cycles."""
-    cycles = np.int64(1)
+    now = clock.now[0]
+    cycles = 1
     if clock.limited.shape[0] > 0:
-        _demand(node, clock, loop)
+        _demand(m, clock, loop)
         cycles, level = _duration(clock)
-        cycles = max(np.int64(1), cycles)
+        cycles = max(1, cycles)
         if cycles > 1:
-            clock.now[START if clock.now[STEPS] == 0 else STALLS] += cycles - 1
-            if clock.now[STEPS]:
-                clock.waits[level] += cycles - 1
+            if now.steps == 0:
+                now.start += cycles - 1
+            else:
+                now.stalls += cycles - 1
+                clock.port[level].waits += cycles - 1
         for k in clock.limited:
-            read, write = clock.urgent[k, 0], clock.urgent[k, 1]
-            clock.slack[k, 0] = clock.limit[k, 0] * cycles - read
-            clock.slack[k, 1] = clock.limit[k, 1] * cycles - write
-            clock.slack[k, 2] = clock.limit[k, 2] * cycles - read - write
-        _look_ahead(loops, node, rank, step, clock, loop)
-    clock.now[CYCLE] += cycles
-    clock.now[STEPS] += 1
+            port = clock.port[k]
+            port.read_slack = port.read_limit * cycles - port.read
+            port.write_slack = port.write_limit * cycles - port.write
+            port.both_slack = port.both_limit * cycles - port.read - port.write
+        _look_ahead(m, clock, loop)
+    now.cycle += cycles
+    now.steps += 1
     return cycles
 
 
 @kernel()
-def settle(node, clock):  # type: ignore[no-untyped-def]
+def settle(m: Machine, clock: Clock) -> int:
     """The drain: what is left of the results goes up level by level; returns its cycles."""
-    total = np.int64(0)
+    total = 0
     if clock.limited.shape[0] > 0:
-        for n in range(node.shape[0] - 1, -1, -1):
-            p = node[n, PARENT]
-            if not node[n, IS_RESULT] or p < 0 or node[p, LEVEL] < 0:
+        for n in range(m.node.shape[0] - 1, -1, -1):
+            node = m.node[n]
+            if not node.is_result or node.parent < 0 or m.node[node.parent].level < 0:
                 continue
-            above = node[p, LEVEL]
-            clock.urgent[:] = 0.0
-            clock.urgent[above, 0] = node[n, MOVED] / clock.used[above]
-            clock.urgent[above, 1] = node[n, MOVED + 2] / clock.used[above] + clock.backlog[n]
-            clock.backlog[n] = 0.0
+            _forget_urgent(clock)
+            port = clock.port[m.node[node.parent].level]
+            port.read = m.moved[n].read / port.used
+            port.write = m.moved[n].passed / port.used + clock.ahead[n].backlog
+            clock.ahead[n].backlog = 0.0
             cycles, _ = _duration(clock)
             total += cycles
-    clock.now[DRAIN] += total
-    clock.now[CYCLE] += total
+    clock.now[0].drain += total
+    clock.now[0].cycle += total
     return total

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.array import clock as clocks
-from hwsim.array import engine, layout
 from hwsim.array.arithmetic import EXACT, SATURATE, Arithmetic
+from hwsim.array.build import build
 from hwsim.array.control import FIRST, Handover, Links, Region, TileControl
 from hwsim.array.plan import Node, Plan, Vector
 
@@ -242,8 +242,8 @@ class Machine:
                     home.words[element] = Word(element, operands[spaces[k].name][element].item(), (home.place,))
                 elif plan.nodes[chain[0]].first_read:
                     home.words[element] = Word(element, 0, (home.place,))
-        # The clock reads the engine's columns; the machine fills them in.
-        self.columns = engine.build(plan, {}, how.dtype)
+        # The clock reads the engine's records; the machine fills them in.
+        self.records = build(plan, {}, how.dtype)
         self.clock = clocks.clock_of(plan)
 
     def _storages(self, node: Node) -> list[Storage]:
@@ -272,7 +272,7 @@ class Machine:
         for n in moving:
             self.before[n] = self.region[n] if loop != FIRST else None
             self.region[n] = self.control[n].advance(loop)
-        self.columns.node[:, layout.MOVED : layout.MOVED + 3] = 0
+        self.records.moved[:] = 0
         if loop != FIRST:
             self._send_sums()
             for n in reversed(moving):
@@ -292,13 +292,13 @@ class Machine:
 
     def finish(self) -> None:
         """After the last step: every result goes home."""
-        self.columns.node[:, layout.MOVED : layout.MOVED + 3] = 0
+        self.records.moved[:] = 0
         self.events = []
         self._send_sums(last=True)
         for n in reversed(range(len(self.plan.nodes))):
             if self._is_buffer_of_results(n) and self.plan.nodes[n].parent >= 0:
                 self._leave(n, None)
-        clocks.settle(self.columns.node, self.clock)
+        clocks.settle(self.records, self.clock)
 
     def run(self) -> None:
         """All steps to the end."""
@@ -323,8 +323,8 @@ class Machine:
         if self.follow and words:
             self.events.append(Event(action, storage.place, space, words, first))
 
-    def _moved(self, n: int, column: int, words: int) -> None:
-        self.columns.node[n, layout.MOVED + column] += words
+    def _moved(self, n: int, how: str, words: int) -> None:
+        self.records.moved[how][n] += words
 
     def _elements(self, n: int, x: int, region: Region) -> list[Vector]:
         return list(_box(_plus(region.low, self.storages[n][x].origin), region.size))
@@ -341,15 +341,15 @@ class Machine:
                 giver = network.children[y]
                 giver.links += len(elements)
                 arriving.append([giver.read(e) for e in elements])
-                self._moved(n, 2, len(elements))
+                self._moved(n, "passed", len(elements))
                 self._event("link", giver, giver.data_space, len(elements), elements[0])
             elif network.fetches(handover, x):
                 arriving.append([parent.read(e) for e in elements])
-                self._moved(n, 0, len(elements))
+                self._moved(n, "read", len(elements))
                 self._event("read", parent, parent.data_space, len(elements), elements[0])
             else:  # listens to what its group's leader reads
                 arriving.append([parent.words[e] for e in elements])
-            self._moved(n, 1, len(elements))
+            self._moved(n, "taken", len(elements))
         whole = Region(self.control[n].origin, self.plan.nodes[n].extent)
         for x, words in enumerate(arriving):
             storage = self.storages[n][x]
@@ -369,7 +369,7 @@ class Machine:
             for element in elements:
                 if leader == x:
                     word = network.parent(x).take(element)
-                    self._moved(n, 0, word is not None)
+                    self._moved(n, "read", word is not None)
                 else:  # the leader has the sum; the others of its group go on from zero
                     there = element in self.storages[n][leader].words
                     word = Word(element, 0, (network.parent(x).place,)) if there else None
@@ -378,7 +378,7 @@ class Machine:
                 if word is not None:
                     storage.fill(word)
                     filled += 1
-            self._moved(n, 1, filled)
+            self._moved(n, "taken", filled)
             self._event("fill", storage, storage.data_space, filled, elements[0])
 
     def _leave(self, n: int, loop: int | None) -> None:
@@ -408,8 +408,8 @@ class Machine:
             parent = network.parent(leader)
             reads = parent.reads
             parent.update(words)
-            self._moved(n, 0, parent.reads - reads)
-            self._moved(n, 2, 1)
+            self._moved(n, "read", parent.reads - reads)
+            self._moved(n, "passed", 1)
             self._event("update", parent, parent.data_space, 1, element)
 
     def _multiply(self) -> None:
@@ -425,7 +425,7 @@ class Machine:
                     word = before[y]
                 elif network.fetches(handover, x):
                     word = parent.read(element)
-                    self._moved(n, 0, 1)
+                    self._moved(n, "read", 1)
                     self._event("read", parent, parent.data_space, 1, element)
                 else:
                     word = parent.words[element]
@@ -465,14 +465,14 @@ class Machine:
 
     def _tick(self, loop: int) -> None:
         """Let the clock know what moved."""
-        m = self.columns
+        m = self.records
         for k, i in enumerate(self.index):
-            m.loop[k, layout.INDEX] = i
+            m.loop["index"][k] = i
         for n, control in enumerate(self.control):
-            m.node[n, layout.HAS_USUAL] = control.stride is not None
+            m.tile["has_usual"][n] = control.stride is not None
             if control.stride is not None:
-                m.rank[n, layout.USUAL, : len(control.stride)] = control.stride
-        clocks.pace(m.loop, m.node, m.rank, m.step, self.clock, loop)
+                m.rank["usual"][n, : len(control.stride)] = control.stride
+        clocks.pace(m, self.clock, loop)
         self.steps += 1
 
     # --- results --------------------------------------------------------------------

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from hwsim.architecture import Architecture
 from hwsim.array.arithmetic import Arithmetic, Overflow, bits_needed
+from hwsim.array.build import build
+from hwsim.array.clock import clock_of
+from hwsim.array.engine import DONE, run_steps
 from hwsim.array.plan import OUTSIDE, Plan, plan
 from hwsim.array.presumed import presume
 from hwsim.cost import Illegal
@@ -143,26 +146,23 @@ def simulate(
     fault = too_large(made) or may_overflow(problem, operands, how)
     if fault is not None:
         return fault
-    from hwsim.array import engine, layout
-    from hwsim.array.clock import clock_of
-
     homes = {chain[0]: made.problem.data_spaces[k] for k, chain in enumerate(made.chains)}
-    m = engine.build(made, {n: operands[x.name] for n, x in homes.items() if not x.read_write}, how.dtype)
+    m = build(made, {n: operands[x.name] for n, x in homes.items() if not x.read_write}, how.dtype)
     clock = clock_of(made)
     chunk = max(1, CHUNK_MACS // made.multipliers)
     while True:
-        done = engine.run_steps(m, clock, chunk, how.mode, *how.limits) == engine.DONE
+        done = run_steps(m, clock, chunk, how.adder) == DONE
         if progress is not None:
-            progress(int(clock.now[1]) * made.multipliers, problem.macs)
+            progress(int(clock.now["steps"][0]) * made.multipliers, problem.macs)
         if done:
             break
     home = next(n for n, x in homes.items() if x.read_write)
-    start = int(m.node[home, layout.BASE])
+    start = int(m.node["base"][home])
     words = m.buffer[start : start + made.nodes[home].words]
-    counter = {n: tuple(int(c) for c in row[layout.READS : layout.VISITS + 1]) for n, row in enumerate(m.node)}
-    now = [int(c) for c in clock.now]
-    waits = {level.name: int(w) for level, w in zip(architecture.levels, clock.waits, strict=True) if w}
-    cycles = Cycles(now[0], now[1], now[2], now[3], now[4], waits)
+    counter = dict(enumerate(m.counted.tolist()))
+    waits = {level.name: int(w) for level, w in zip(architecture.levels, clock.port["waits"], strict=True) if w}
+    total, compute, start_up, stalls, drain = clock.now[0].tolist()
+    cycles = Cycles(total, compute, start_up, stalls, drain, waits)
     return finish(made, words.reshape(made.nodes[home].extent).copy(), counter, cycles, how)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hwsim.array.clock import CYCLE
 from hwsim.array.machine import Event, Machine
 
 MOST_MACS = 2_000_000
@@ -128,15 +127,15 @@ def traced(
     """
     tracer = Tracer(machine, title)
     while True:
-        start = int(machine.clock.now[CYCLE])
+        start = machine.clock.cycle
         if not machine.cycle():
             break
-        tracer.record(start, int(machine.clock.now[CYCLE]))
+        tracer.record(start, machine.clock.cycle)
         if each is not None:
             each(machine)
         if progress is not None and machine.steps % 256 == 0:
             progress(machine.steps, machine.plan.steps)
-    start = int(machine.clock.now[CYCLE])
+    start = machine.clock.cycle
     machine.finish()
-    tracer.record(start, max(start + 1, int(machine.clock.now[CYCLE])))
+    tracer.record(start, max(start + 1, machine.clock.cycle))
     return tracer

@@ -134,7 +134,7 @@ def test_the_engine_and_the_objects_are_one_machine(case: Mapped) -> None:
     assert (machine.output() == found.output).all()
     assert finish(made, machine.output(), machine.counter(), found.cycles, EXACT).counts == found.counts
     cycles = found.cycles
-    assert machine.clock.now.tolist() == [cycles.total, cycles.compute, cycles.start_up, cycles.stalls, cycles.drain]
+    assert list(machine.clock.now[0]) == [cycles.total, cycles.compute, cycles.start_up, cycles.stalls, cycles.drain]
     assert sum(m.macs for m in machine.multipliers) == case.problem.macs == found.macs
     # Every result holds each of its products once.
     assert sum(word.products for word in machine.results().values()) == case.problem.macs
