@@ -161,7 +161,7 @@ def verdict_line(name: str, verdict: Verdict) -> RenderableType:
 
 def array_frame(machine: Machine, name: str) -> RenderableType:
     """A small array at work: what every multiplier has in its latches, and what moved in this step."""
-    plan, now = machine.plan, machine.clock.now
+    plan, cycle = machine.plan, machine.clock.cycle
     meshes = [(f.mesh_x, f.mesh_y) for f in plan.architecture.fanouts]
     columns = min(16, max([1, *(x for x, _ in meshes)]), plan.multipliers)
     grid = Table(box=box.ROUNDED, show_header=False, padding=(0, 1), show_lines=True)
@@ -180,7 +180,9 @@ def array_frame(machine: Machine, name: str) -> RenderableType:
             moved[key] = moved.get(key, 0) + event.words
     lines = [line(f"{key:<44}{words:>6} words") for key, words in sorted(moved.items())]
     loops = "  ".join(f"{x.dim} {i + 1}/{x.bound}" for x, i in zip(plan.loops, machine.index, strict=True))
-    head = line(f"{name}  step {machine.steps:,} of {plan.steps:,}, cycle {int(now[0]):,}   {loops}", style="bold")
+    head = line(
+        f"{name}  step {machine.steps:,} of {plan.steps:,}, cycle {cycle:,}   {loops}", style="bold"
+    )
     return Group(head, grid, *lines)
 
 

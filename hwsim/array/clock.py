@@ -125,7 +125,7 @@ def _forget_urgent(clock: Clock) -> None:
         clock.port[k].write = 0.0
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _demand(m: Machine, clock: Clock, loop: int) -> None:
     """Gather the words that have to pass in this step, per level and instance."""
     _forget_urgent(clock)
@@ -139,7 +139,7 @@ def _demand(m: Machine, clock: Clock, loop: int) -> None:
             _demand_operand(m, clock, n, fresh)
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _demand_result(m: Machine, clock: Clock, n: int, fresh: bool) -> None:
     node, moved, ahead = m.node[n], m.moved[n], clock.ahead[n]
     above = m.node[node.parent].level
@@ -157,7 +157,7 @@ def _demand_result(m: Machine, clock: Clock, n: int, fresh: bool) -> None:
         port.write += moved.taken / port.used
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _demand_operand(m: Machine, clock: Clock, n: int, fresh: bool) -> None:
     node, moved = m.node[n], m.moved[n]
     above = m.node[node.parent].level
@@ -185,7 +185,7 @@ def _duration(clock: Clock) -> tuple[int, int]:
     return int(np.ceil(longest - 1e-9)), level
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _look_ahead(m: Machine, clock: Clock, loop: int) -> None:
     """Let words of next tiles pass through what the step left idle of the ports, inner levels first."""
     for n in clock.nodes[::-1]:
@@ -212,7 +212,7 @@ def _look_ahead(m: Machine, clock: Clock, loop: int) -> None:
         _fetch_ahead(ahead, above, clock.port[node.level], node.leaders)
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _fetch_ahead(ahead: Record, above: Record, here: Record, leaders: int) -> None:
     """Let as much of the next tile pass as both ports have left."""
     read = ahead.need * leaders / above.used
@@ -228,7 +228,7 @@ def _fetch_ahead(ahead: Record, above: Record, here: Record, leaders: int) -> No
         here.both_slack -= share * write
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def pace(m: Machine, clock: Clock, loop: int) -> int:
     """Let the step that was just made take its time; returns its cycles."""
     now = clock.now[0]

@@ -32,7 +32,7 @@ from hwsim.kernel import kernel
 DONE, MORE = range(2)
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _multiply(m: Machine, adder: Adder) -> None:
     """One multiply-accumulate in every multiplier: operands out of their buffers, the sum into its buffer."""
     buffer, aim = m.buffer, m.aim
@@ -51,7 +51,7 @@ def _multiply(m: Machine, adder: Adder) -> None:
     send_counts(m, n, m.node[n].leaders, reads)
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _latch_operand(m: Machine, k: int) -> None:
     """Operands into the latches where neighbouring multipliers may hand theirs on."""
     n = m.ends[k]
@@ -112,7 +112,7 @@ def _forget_moved(m: Machine) -> None:
         m.moved[n].passed = 0
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _move_tiles(m: Machine, loop: int) -> int:
     """Move the tiles that a loop's advance moves; how many there are."""
     moving = m.moving[loop]
@@ -126,7 +126,7 @@ def _move_tiles(m: Machine, loop: int) -> int:
     return count
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _send_results(m: Machine, loop: int, count: int, adder: Adder) -> None:
     """Results leave, inner to outer, from the words where they lay before the tiles moved."""
     moving = m.moving[loop]
@@ -137,7 +137,7 @@ def _send_results(m: Machine, loop: int, count: int, adder: Adder) -> None:
             leave(m, n, adder)
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _take_words(m: Machine, loop: int, count: int) -> None:
     """New words come, outer to inner."""
     moving = m.moving[loop]
@@ -155,7 +155,7 @@ def _take_words(m: Machine, loop: int, count: int) -> None:
             take_operands(m, n)
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _aim(m: Machine, loop: int, latched: bool) -> None:
     """Where in the innermost buffers the words of the multipliers lie, if that has changed."""
     for k in range(3):
@@ -173,7 +173,7 @@ def _aim(m: Machine, loop: int, latched: bool) -> None:
             sources(m, n, m.aim[k])
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _step(m: Machine, loop: int, latched: bool, adder: Adder) -> None:
     """Everything of one step; ``loop`` advanced (-1: the first step)."""
     _forget_moved(m)
@@ -205,7 +205,7 @@ def _finish(m: Machine, latched: bool, adder: Adder) -> None:
             leave(m, n, adder)
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _next_loop(m: Machine) -> int:
     """Advance the loops by one step; the outermost that moved, -1 after the last step."""
     loop: int = m.loop.shape[0] - 1

@@ -167,7 +167,7 @@ def sources(m: Machine, n: int, source: IntArray) -> None:
         source[x] = address
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def take_operands(m: Machine, n: int) -> None:
     """Fill the new region of an operand's tile in every instance, from the parent."""
     node, buffer, source = m.node[n], m.buffer, m.source
@@ -190,7 +190,7 @@ def take_operands(m: Machine, n: int) -> None:
     m.moved[n].taken = fills
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _pick_up(m: Machine, n: int, link: Records) -> None:
     """Neighbours' words of the step before, before anything is written over."""
     node = m.node[n]
@@ -208,7 +208,7 @@ def _pick_up(m: Machine, n: int, link: Records) -> None:
             break
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def take_linked(m: Machine, n: int, link: Records) -> None:
     """`take_operands` where mesh neighbours hand on what they took in the step before; ``link``: the handovers."""
     node, buffer = m.node[n], m.buffer
@@ -238,7 +238,7 @@ def take_linked(m: Machine, n: int, link: Records) -> None:
     m.moved[n].passed = handed
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def take_results(m: Machine, n: int) -> None:
     """Fetch the partial sums of a result's new region; words that nobody has written yet stay where they are.
 
