@@ -180,9 +180,7 @@ def array_frame(machine: Machine, name: str) -> RenderableType:
             moved[key] = moved.get(key, 0) + event.words
     lines = [line(f"{key:<44}{words:>6} words") for key, words in sorted(moved.items())]
     loops = "  ".join(f"{x.dim} {i + 1}/{x.bound}" for x, i in zip(plan.loops, machine.index, strict=True))
-    head = line(
-        f"{name}  step {machine.steps:,} of {plan.steps:,}, cycle {cycle:,}   {loops}", style="bold"
-    )
+    head = line(f"{name}  step {machine.steps:,} of {plan.steps:,}, cycle {cycle:,}   {loops}", style="bold")
     return Group(head, grid, *lines)
 
 
