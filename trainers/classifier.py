@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from hwsim.errors import HwsimError
 from hwsim.files import write_file
-from hwsim.trainers import export, loop, plots
+from hwsim.trainers import batches, export, loop, plots
 from hwsim.trainers.data import Images, ImageSet, open_dataset, split
 from hwsim.trainers.network import Deployed, build, fuse, parameter_count
 from hwsim.trainers.prune import Pruner, share_to_fit, shrink
@@ -55,7 +56,7 @@ def some(images: Images, count: int) -> Images:
     return images.take(np.linspace(0, len(images) - 1, min(count, len(images))).astype(np.int64))
 
 
-def images_of(recipe: Recipe, run: Run) -> tuple[ImageSet, loop.Task]:
+def images_of(recipe: Recipe, run: Run) -> tuple[ImageSet, batches.Task]:
     """The recipe's images and the training task (the test split is not read)."""
     found = open_dataset(recipe.dataset, run.data_dir, recipe.resolution)
     images = found.read("train")
@@ -70,7 +71,7 @@ def images_of(recipe: Recipe, run: Run) -> tuple[ImageSet, loop.Task]:
         labels = train.labels.copy()
         labels[hidden] = -1
         train = Images(train.pixels, labels)
-    return found, loop.Task.of(train, held_out)
+    return found, batches.Task.of(train, held_out)
 
 
 def network_of(recipe: Recipe, shape: tuple[int, int, int], classes: int, run: Run) -> nn.Module:
@@ -129,14 +130,14 @@ def told_of(teacher: Path) -> dict[str, str]:
     }
 
 
-def lessons_of(recipe: Recipe, run: Run, task: loop.Task) -> loop.Lessons | None:
+def lessons_of(recipe: Recipe, run: Run, task: batches.Task) -> batches.Lessons | None:
     """The teacher's logits for every training image in each view; kept beside the checkpoint, view by view."""
     teacher = teacher_of(recipe, run)
     if recipe.distillation is None or teacher is None:
         return None
     if not teacher.is_file():
         raise HwsimError("no such teacher file; train it first, or point --teacher at one.", where=str(teacher))
-    feeder = loop.Feeder(task.train, task, recipe.schedule.augment)
+    feeder = batches.Feeder(task.train, task, recipe.schedule.augment)
     total = len(feeder)
     count = recipe.distillation.views if run.max_steps is None else min(2, recipe.distillation.views)
     seeds = [run.seed * 1_000_003 + 500_000 + v for v in range(count)]
@@ -162,11 +163,11 @@ def lessons_of(recipe: Recipe, run: Run, task: loop.Task) -> loop.Lessons | None
         part = file.with_suffix(".part.npz")
         np.savez(part, logits=np.stack(known), state=np.array(state))
         part.replace(file)
-    return loop.Lessons(tuple(views), torch.from_numpy(np.stack(known[: len(views)])))
+    return batches.Lessons(tuple(views), torch.from_numpy(np.stack(known[: len(views)])))
 
 
 @torch.no_grad()
-def freeze(network: nn.Module, recipe: Recipe, task: loop.Task, images: int = 2048) -> None:
+def freeze(network: nn.Module, recipe: Recipe, task: batches.Task, images: int = 2048) -> None:
     """Fix the recipe's first layers: they take the training images' statistics once, and are folded.
 
     Without it, batch statistics of layers that do not learn would cost half of a step.
@@ -184,9 +185,9 @@ def freeze(network: nn.Module, recipe: Recipe, task: loop.Task, images: int = 20
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
-    feeder = loop.Feeder(some(task.train, images), task, Augment())
+    feeder = batches.Feeder(some(task.train, images), task, Augment())
     for index in torch.split(torch.arange(len(feeder)), 64):
-        x = loop.resize(feeder.batch(index, None)[0], recipe.schedule.resolution)
+        x = batches.resize(feeder.batch(index, None)[0], recipe.schedule.resolution)
         for layer in frozen:
             x = layer.train()(x)
     for name, layer in list(layers.named_children())[: recipe.frozen]:
@@ -212,12 +213,10 @@ def pruner_of(network: nn.Module, recipe: Recipe, parameters: int, most: int) ->
 
 def versions() -> dict[str, str]:
     """Versions that a result depends on."""
-    import onnx
-
     return {"python": platform.python_version(), "torch": torch.__version__, "onnx": onnx.__version__}
 
 
-def deploy(network: nn.Module, recipe: Recipe, task: loop.Task) -> Deployed:
+def deploy(network: nn.Module, recipe: Recipe, task: batches.Task) -> Deployed:
     """The network with its normalisation before it and batch normalisations folded."""
     return Deployed(fuse(network.eval()), task.mean, task.std, recipe.schedule.resolution).eval()
 
@@ -240,13 +239,15 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
     lessons = lessons_of(recipe, run, task)
     teacher = teacher_of(recipe, run)
     told = told_of(teacher) if teacher else None
-    history = loop.fit(
-        network, task, recipe.schedule, run.seed,
-        checkpoint=run.output / f"{recipe.name}.checkpoint", resume=run.resume,
-        lessons=lessons, distillation=recipe.distillation,
-        before_epoch=pruner.before_epoch if pruner else None, after_step=pruner.after_step if pruner else None,
-        max_steps=run.max_steps, progress=run.progress,
-    )  # fmt: skip
+    session = loop.Session(
+        checkpoint=run.output / f"{recipe.name}.checkpoint",
+        resume=run.resume,
+        max_steps=run.max_steps,
+        progress=run.progress,
+    )
+    taught = loop.Teaching(lessons, recipe.distillation) if lessons and recipe.distillation else None
+    hooks = pruner.hooks if pruner else None
+    history = loop.fit(network, task, recipe.schedule, run.seed, session, teaching=taught, hooks=hooks)
     if pruner is not None:
         pruner.apply(network)  # averaged weights are not quite zero
         assert isinstance(network, nn.Sequential)
@@ -280,13 +281,19 @@ def train(recipe: Recipe, run: Run) -> dict[str, Any]:
 
 
 def finish(
-    network: nn.Module, recipe: Recipe, run: Run, found: ImageSet, task: loop.Task, log: dict[str, Any], started: float
+    network: nn.Module,
+    recipe: Recipe,
+    run: Run,
+    found: ImageSet,
+    task: batches.Task,
+    log: dict[str, Any],
+    started: float,
 ) -> dict[str, Any]:
     """Evaluate the trained network once, export it, check and evaluate the file once, write both results."""
     test = found.read("test")
     if run.max_steps is not None:
         test = some(test, 200)
-    after_training = loop.accuracy(network, test, task, recipe.schedule.resolution)
+    after_training = batches.accuracy(network, test, task, recipe.schedule.resolution)
     deployed = deploy(network, recipe, task)
     metadata = {
         "test_accuracy": f"{after_training:.4f}",

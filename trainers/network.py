@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hwsim.errors import HwsimError, did_you_mean
 
@@ -140,8 +141,6 @@ def build(
 
 def fuse(module: nn.Module) -> nn.Module:
     """Fold batch normalisations into the convolutions before them, in place; the module must be in eval mode."""
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
     for name, child in list(module.named_children()):
         fuse(child)
         if isinstance(child, nn.Sequential):

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hwsim.files import write_file
 
@@ -37,7 +38,7 @@ def compare(runs: Mapping[str, Rows], column: str, file: Path, title: str, label
     _save(figure, file)
 
 
-def _figure(panels: int):  # type: ignore[no-untyped-def]
+def _figure(panels: int) -> tuple[Any, Any]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -47,7 +48,7 @@ def _figure(panels: int):  # type: ignore[no-untyped-def]
     return figure, axes[0]
 
 
-def _lines(axis, lines: Mapping[str, tuple[Rows, str]], label: str) -> None:  # type: ignore[no-untyped-def]
+def _lines(axis: Any, lines: Mapping[str, tuple[Rows, str]], label: str) -> None:
     for name, (rows, column) in lines.items():
         points = [(row["epoch"], row[column]) for row in rows if column in row]
         if points:
@@ -59,7 +60,7 @@ def _lines(axis, lines: Mapping[str, tuple[Rows, str]], label: str) -> None:  # 
         axis.legend(frameon=False)
 
 
-def _save(figure, file: Path) -> None:  # type: ignore[no-untyped-def]
+def _save(figure: Any, file: Path) -> None:
     from matplotlib import pyplot
 
     buffer = io.BytesIO()

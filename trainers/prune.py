@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from hwsim.errors import HwsimError
+from hwsim.trainers.loop import Hooks
 from hwsim.trainers.network import parameter_count
 
 
 class Pruner:
-    """Masks that are set by a schedule and kept through training; pass its methods to `loop.fit` as hooks.
+    """Masks that are set by a schedule and kept through training, by `hooks` for `loop.fit`.
 
     Args:
         structured: whole filters, with their normalisation, instead of single weights.
@@ -26,6 +27,11 @@ class Pruner:
     def __init__(self, structured: bool, schedule: dict[int, float]) -> None:
         self.structured, self.schedule = structured, schedule
         self.masks: dict[str, Tensor] = {}
+
+    @property
+    def hooks(self) -> Hooks:
+        """What training calls."""
+        return Hooks(self.before_epoch, self.after_step)
 
     def before_epoch(self, epoch: int, model: nn.Module) -> None:
         """Set the masks where the schedule says so, or where a resumed run has none yet."""

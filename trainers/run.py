@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
+import torch
+
+from hwsim.trainers import classifier
 from hwsim.trainers.classifier import Run
 from hwsim.trainers.cost import Cost
 from hwsim.trainers.recipe import Recipe
 
 
 def _classifier(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
-    from hwsim.trainers.classifier import train
-
-    return train(recipe, run)
+    return classifier.train(recipe, run)
 
 
 def _study(module: str) -> Callable[[Recipe, Run, Cost], dict[str, Any]]:
     def start(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
-        from importlib import import_module
-
         log: dict[str, Any] = import_module(f"hwsim.trainers.studies.{module}").run(recipe, run, cost)
         return log
 
@@ -50,8 +51,6 @@ def search(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
 
 def use_threads(count: int) -> None:
     """Let PyTorch compute on so many CPU threads."""
-    import torch
-
     torch.set_num_threads(count)
 
 
@@ -61,8 +60,6 @@ def keep_memory() -> None:
     By default glibc maps every large activation anew and gives it back after use, so that a training step on a
     CPU spends a sixth of its time in page faults.
     """
-    import ctypes
-
     m_trim_threshold, m_mmap_threshold = -1, -3  # from malloc.h
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

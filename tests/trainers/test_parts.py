@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from hwsim.errors import HwsimError  # noqa: E402
-from hwsim.trainers import llama, loop  # noqa: E402
+from hwsim.trainers import batches, llama, optimizers  # noqa: E402
 from hwsim.trainers.attention import Attention, Transformer, matrix_products  # noqa: E402
 from hwsim.trainers.data import Images  # noqa: E402
 from hwsim.trainers.network import build, fuse, parameter_count  # noqa: E402
@@ -69,8 +69,8 @@ def test_fusing_changes_nothing() -> None:
 def test_augmented_batches_are_windows_of_the_padded_image() -> None:
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (6, 5, 7, 2), dtype=np.uint8), np.arange(6))
-    task = loop.Task(images, images, (0.0, 0.0), (1.0, 1.0))
-    feeder = loop.Feeder(images, task, Augment(crop=2, flip=True))
+    task = batches.Task(images, images, (0.0, 0.0), (1.0, 1.0))
+    feeder = batches.Feeder(images, task, Augment(crop=2, flip=True))
     x, view = feeder.batch(torch.arange(6), torch.Generator().manual_seed(1))
     flipped = view.flipped
     assert torch.equal(feeder.targets(torch.arange(6), view, 6), torch.eye(6)) and 0 < int(flipped.sum()) < 6
@@ -88,7 +88,7 @@ def test_augmented_batches_are_windows_of_the_padded_image() -> None:
 def test_a_view_of_all_images_gives_the_same_batch_in_any_order() -> None:
     rng = np.random.default_rng(0)
     images = Images(rng.integers(0, 256, (6, 5, 7, 2), dtype=np.uint8), np.arange(6))
-    feeder = loop.Feeder(images, loop.Task(images, images, (0.0, 0.0), (1.0, 1.0)), Augment(crop=2, flip=True))
+    feeder = batches.Feeder(images, batches.Task(images, images, (0.0, 0.0), (1.0, 1.0)), Augment(crop=2, flip=True))
     view = feeder.view(6, torch.Generator().manual_seed(3))
     whole = feeder.seen(torch.arange(6), view)
     index = torch.tensor([4, 0, 5])
@@ -99,7 +99,7 @@ def test_a_view_of_all_images_gives_the_same_batch_in_any_order() -> None:
 
 def test_cutout_hides_one_square() -> None:
     images = Images(np.full((4, 12, 12, 1), 255, np.uint8), np.zeros(4, np.int64))
-    feeder = loop.Feeder(images, loop.Task(images, images, (0.0,), (1.0,)), Augment(cutout=4))
+    feeder = batches.Feeder(images, batches.Task(images, images, (0.0,), (1.0,)), Augment(cutout=4))
     x, _ = feeder.batch(torch.arange(4), torch.Generator().manual_seed(0))
     for image in x[:, 0]:
         rows, columns = (image == 0).any(1).sum(), (image == 0).any(0).sum()
@@ -112,7 +112,7 @@ def test_a_mixed_image_counts_for_what_it_shows() -> None:
     pixels = np.repeat(np.arange(1, 7, dtype=np.uint8), 8 * 10).reshape(6, 8, 10, 1)
     labels = np.array([0, 1, 2, 0, 1, -1])
     images = Images(pixels, labels)
-    feeder = loop.Feeder(images, loop.Task(images, images, (0.0,), (1.0,)), Augment(crop=2, flip=True, mix=0.5))
+    feeder = batches.Feeder(images, batches.Task(images, images, (0.0,), (1.0,)), Augment(crop=2, flip=True, mix=0.5))
     index = torch.arange(6).repeat(500)
     view = feeder.view(len(index), torch.Generator().manual_seed(0))
     seen = feeder.seen(index, view)[..., 0].long() - 1
@@ -134,26 +134,26 @@ def test_a_mixed_image_counts_for_what_it_shows() -> None:
 
 def test_cross_entropy_of_mixed_unlabelled_and_smoothed_targets() -> None:
     logits = torch.tensor([[2.0, 0.0, 1.0], [0.5, 0.1, -1.0]])
-    ours = loop.loss_of(logits, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), 0.2, None, None)
+    ours = optimizers.loss_of(logits, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]), 0.2, None, None)
     assert torch.allclose(ours, nn.functional.cross_entropy(logits, torch.tensor([0, 1]), label_smoothing=0.2))
-    ours = loop.loss_of(logits, torch.tensor([[0.75, 0.25, 0], [0, 0, 0]]), 0.0, None, None)
+    ours = optimizers.loss_of(logits, torch.tensor([[0.75, 0.25, 0], [0, 0, 0]]), 0.0, None, None)
     log_p = logits[0].log_softmax(0)
     assert torch.allclose(ours, -(0.75 * log_p[0] + 0.25 * log_p[1]))
-    assert float(loop.loss_of(logits, torch.zeros(2, 3), 0.1, None, None)) == 0
+    assert float(optimizers.loss_of(logits, torch.zeros(2, 3), 0.1, None, None)) == 0
 
 
 def test_schedules() -> None:
     one = Training(epochs=10, learning_rate=1.0, warmup=0.2)
-    rates = [loop.learning_rate(one, k, 10) for k in range(100)]
+    rates = [optimizers.learning_rate(one, k, 10) for k in range(100)]
     assert max(rates) == 1.0 and rates.index(1.0) == 19
     assert rates[0] == pytest.approx(1 / 20) and rates[-1] == pytest.approx(1 / 80)
     multi = Training(epochs=4, learning_rate=1.0, schedule="multistep", milestones=(1, 3))
-    assert [loop.learning_rate(multi, 5 * e, 5) for e in range(4)] == pytest.approx([1, 0.1, 0.1, 0.01])
+    assert [optimizers.learning_rate(multi, 5 * e, 5) for e in range(4)] == pytest.approx([1, 0.1, 0.1, 0.01])
     cosine = Training(epochs=2, learning_rate=1.0, schedule="cosine")
-    assert [loop.learning_rate(cosine, k, 2) for k in (0, 2)] == pytest.approx([1, 0.5])
+    assert [optimizers.learning_rate(cosine, k, 2) for k in (0, 2)] == pytest.approx([1, 0.5])
     two = Training(epochs=2, learning_rate=1.0, warmup=0.5, finish=Finish(epochs=1, learning_rate=0.1))
     assert two.all_epochs == 3
-    first, second = loop.learning_rate(two, 19, 10), [loop.learning_rate(two, k, 10) for k in range(20, 30)]
+    first, second = optimizers.learning_rate(two, 19, 10), [optimizers.learning_rate(two, k, 10) for k in range(20, 30)]
     assert first == pytest.approx(0.1) and second[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
     assert second[5:] == pytest.approx([0.1, 0.08, 0.06, 0.04, 0.02])
 
@@ -162,11 +162,11 @@ def test_muon_takes_orthogonal_steps_on_dense_convolutions_and_sgd_the_rest() ->
     torch.manual_seed(0)
     network = build(["conv 8", "separable 16", "gap", "linear 5"], (3, 8, 8))
     settings = Training(epochs=1, learning_rate=0.1, weight_decay=0, muon=Muon(learning_rate=0.02, weight_decay=0))
-    optimizers = loop.Optimizers(network, settings)
+    both = optimizers.Optimizers(network, settings)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     network(torch.randn(16, 3, 8, 8)).square().sum().backward()
     gradients = {name: p.grad.clone() for name, p in network.named_parameters()}
-    optimizers.step(0.05)  # half the peak
+    both.step(0.05)  # half the peak
     moved = {name: before[name] - p.detach() for name, p in network.named_parameters()}
     dense = {n for n, p in before.items() if p.ndim == 4 and p.shape[1] > 1}
     assert len(dense) == 2 and all(p.grad is None for p in network.parameters())
@@ -199,7 +199,7 @@ def test_distillation_loss_by_hand() -> None:
     q = [np.exp(v / t) / (np.exp(2 / t) + np.exp(0 / t)) for v in (2.0, 0.0)]
     far = sum(a * np.log(a / b) for a, b in zip(p, q, strict=True))
     hard = -np.log(np.exp(2) / (np.exp(2) + 1))
-    loss = loop.loss_of(logits, labels, 0.0, teacher, Distillation(teacher="x", temperature=t, alpha=alpha))
+    loss = optimizers.loss_of(logits, labels, 0.0, teacher, Distillation(teacher="x", temperature=t, alpha=alpha))
     assert float(loss) == pytest.approx(alpha * t * t * far + (1 - alpha) * hard, rel=1e-5)
 
 

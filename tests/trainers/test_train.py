@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 import onnx  # noqa: E402
 
 from hwsim.trainers import classifier, export  # noqa: E402
+from hwsim.trainers.batches import Feeder, Task  # noqa: E402
 from hwsim.trainers.data import Images, open_dataset  # noqa: E402
-from hwsim.trainers.loop import Feeder, Task  # noqa: E402
 from hwsim.trainers.network import build  # noqa: E402
 from hwsim.trainers.recipe import Augment, Recipe, Training, load_recipe  # noqa: E402
 from tests.conftest import Run as Result  # noqa: E402

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from hwsim.files import write_file
-from hwsim.trainers import export, loop, plots
+from hwsim.trainers import batches, export, loop, plots
 from hwsim.trainers.classifier import Run, deploy, images_of, network_of, some, versions
 from hwsim.trainers.cost import Cost
 from hwsim.trainers.data import Images
@@ -39,21 +39,21 @@ class Study:
         network = network_of(self.recipe, self.found.shape, len(self.found.classes), self.run)
         assert isinstance(network, nn.Sequential)
         settings = self.recipe.schedule.model_copy(update=changes)
-        history = loop.fit(
-            network, self.task, settings, self.run.seed,
+        session = loop.Session(
             checkpoint=self.run.output / f"{self.recipe.name}.{name.replace(' ', '-')}.checkpoint",
             resume=self.run.resume,
-            before_epoch=pruner.before_epoch if pruner else None,
-            after_step=pruner.after_step if pruner else None,
-            watch=self.test, max_steps=self.run.max_steps,
+            watch=self.test,
+            max_steps=self.run.max_steps,
             progress=loop.labelled(self.run.progress, name),
-        )  # fmt: skip
+        )
+        hooks = pruner.hooks if pruner else None
+        history = loop.fit(network, self.task, settings, self.run.seed, session, hooks=hooks)
         self.histories[name] = loop.rows_of(history)
         return network
 
     def accuracy(self, network: nn.Module) -> float:
         """Test accuracy."""
-        return loop.accuracy(network, self.test, self.task)
+        return batches.accuracy(network, self.test, self.task)
 
     def row(self, name: str, network: nn.Module, accuracy: str, weight_bytes: int, bits: int) -> None:
         """A line of the table; the network is exported and costed on the architecture with words of ``bits``."""
@@ -90,7 +90,6 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     study = Study(recipe, run, cost)
     for rate in options["sweep"]:
         study.train(f"learning rate {rate:g}", learning_rate=rate, epochs=options["sweep_epochs"], schedule="constant")
-    sweep = {k: v for k, v in study.histories.items() if k.startswith("learning rate")}
     study.train("cosine", schedule="cosine")
     baseline = study.train("baseline")
     study.row("baseline", baseline, f"{study.accuracy(baseline):.4f}", float_bytes(baseline), words)
@@ -107,25 +106,9 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     spread = f"{np.mean(found):.4f} ± {np.std(found, ddof=1):.4f}"
     study.row(f"{bits} bits stochastic", network, spread, size, bits)
     study.rows[-1]["runs"] = found
-    schedule = {int(k): float(v) for k, v in options["prune"].items()}
-    for name, structured in (("structured", True), ("unstructured", False)):
-        network = study.train(name, Pruner(structured, schedule))
-        accuracy, zero = study.accuracy(network), sparsity(network)
-        if structured:
-            network = shrink(network)
-            size = float_bytes(network)
-        else:  # the values that are left and one bit per weight that says where
-            kept = sum(int((p != 0).sum()) for p in network.parameters())
-            size = 4 * kept + sum(p.numel() for p in network.parameters()) // 8
-        study.row(name, network, f"{accuracy:.4f}", size, words)
-        study.rows[-1]["sparsity"] = round(zero, 4)
+    _prune(study, words)
     stem = run.output / recipe.name
-    plots.compare(sweep, "train_loss", _png(stem, "sweep-loss"), "learning rates", "training loss")
-    plots.compare(sweep, "watched_accuracy", _png(stem, "sweep-accuracy"), "learning rates", "test accuracy")
-    schedules = {"multistep": study.histories["baseline"], "cosine": study.histories["cosine"]}
-    plots.compare(schedules, "watched_accuracy", _png(stem, "schedules"), "schedules", "test accuracy")
-    pruned = {k: study.histories[k] for k in ("baseline", "structured", "unstructured")}
-    plots.compare(pruned, "watched_accuracy", _png(stem, "pruning"), "pruning to 50%", "test accuracy")
+    _plot(study, stem)
     log = {
         "recipe": recipe.name,
         "title": recipe.title,
@@ -144,6 +127,33 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     }
     write_file(stem.with_suffix(".json"), json.dumps(log, indent=1) + "\n")
     return log
+
+
+def _prune(study: Study, words: int) -> None:
+    """Rows of networks pruned by whole filters and by single weights."""
+    schedule = {int(k): float(v) for k, v in study.recipe.options["prune"].items()}
+    for name, structured in (("structured", True), ("unstructured", False)):
+        network = study.train(name, Pruner(structured, schedule))
+        accuracy, zero = study.accuracy(network), sparsity(network)
+        if structured:
+            network = shrink(network)
+            size = float_bytes(network)
+        else:  # the values that are left and one bit per weight that says where
+            kept = sum(int((p != 0).sum()) for p in network.parameters())
+            size = 4 * kept + sum(p.numel() for p in network.parameters()) // 8
+        study.row(name, network, f"{accuracy:.4f}", size, words)
+        study.rows[-1]["sparsity"] = round(zero, 4)
+
+
+def _plot(study: Study, stem: Path) -> None:
+    """Curves of the learning rates, the schedules and pruning."""
+    sweep = {k: v for k, v in study.histories.items() if k.startswith("learning rate")}
+    plots.compare(sweep, "train_loss", _png(stem, "sweep-loss"), "learning rates", "training loss")
+    plots.compare(sweep, "watched_accuracy", _png(stem, "sweep-accuracy"), "learning rates", "test accuracy")
+    schedules = {"multistep": study.histories["baseline"], "cosine": study.histories["cosine"]}
+    plots.compare(schedules, "watched_accuracy", _png(stem, "schedules"), "schedules", "test accuracy")
+    pruned = {k: study.histories[k] for k in ("baseline", "structured", "unstructured")}
+    plots.compare(pruned, "watched_accuracy", _png(stem, "pruning"), "pruning to 50%", "test accuracy")
 
 
 def _png(stem: Path, part: str) -> Path:

@@ -98,9 +98,8 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
     for name, make in (("own", DepthwiseSeparable), ("groups", lambda i, o: Grouped(DepthwiseSeparable(i, o)))):
         torch.manual_seed(run.seed)
         network = _network(make, options["widths"], len(found.classes), found.shape[0])
-        history = loop.fit(
-            network, task, recipe.schedule, run.seed, watch=test, max_steps=run.max_steps, progress=run.progress
-        )
+        session = loop.Session(watch=test, max_steps=run.max_steps, progress=run.progress)
+        history = loop.fit(network, task, recipe.schedule, run.seed, session)
         histories[name] = loop.rows_of(history)
     plots.curves(histories["own"], run.output / recipe.name, recipe.title)
     log = {

@@ -77,10 +77,9 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
             assert isinstance(network.fc, nn.Linear)
             network.fc = LoraLinear(network.fc, options["rank"], options["alpha"])
         trained[name] = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        history = loop.fit(
-            network, task, recipe.schedule, run.seed, watch=test, max_steps=run.max_steps,
-            progress=loop.labelled(run.progress, name),
-        )  # fmt: skip
+        progress = loop.labelled(run.progress, name)
+        session = loop.Session(watch=test, max_steps=run.max_steps, progress=progress)
+        history = loop.fit(network, task, recipe.schedule, run.seed, session)
         histories[name] = loop.rows_of(history)
     plots.compare(histories, "watched_accuracy", run.output / f"{recipe.name}.png", recipe.title, "test accuracy")
     log = {

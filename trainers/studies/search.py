@@ -77,10 +77,8 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
             continue
         model = network_of(trial, found.shape, len(found.classes), run)
         label = f"trial {len(rows) + 1}/{options['trials']}"
-        history = loop.fit(
-            model, task, settings, run.seed, max_steps=run.max_steps,
-            progress=loop.labelled(run.progress, label),
-        )  # fmt: skip
+        session = loop.Session(max_steps=run.max_steps, progress=loop.labelled(run.progress, label))
+        history = loop.fit(model, task, settings, run.seed, session)
         row = {"network": network, "validation_accuracy": history.rows[-1]["validation_accuracy"]}
         rows.append(row | {"energy_mj": figures.energy_pj * 1e-9, "cycles": figures.cycles, "params": figures.params})
     if not rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from pydoc_data import topics
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,6 @@ def read_text(name: str, data_dir: Path) -> tuple[str, str]:
         HwsimError: no such file, or it is too long or no UTF-8.
     """
     if name == "pydoc":
-        from pydoc_data import topics
-
         return "\n".join(
             topics.topics[k] for k in sorted(topics.topics)
         ), "the topics of Python's own manual (pydoc_data)"
@@ -43,19 +42,15 @@ def read_text(name: str, data_dir: Path) -> tuple[str, str]:
         raise HwsimError(f"the text cannot be read: {error}.", where=str(file)) from error
 
 
-def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
-    """Train, plot the loss, export, and compare the count of matrix products with the simulator's."""
-    started = time.perf_counter()
-    run.output.mkdir(parents=True, exist_ok=True)
-    o = recipe.options
-    text, source = read_text(o["text"], run.data_dir)
-    alphabet = sorted(set(text))
-    codes = torch.from_numpy(np.array([alphabet.index(c) for c in text], dtype=np.int64))
-    length = o["length"]
+def fit(model: Transformer, codes: torch.Tensor, options: dict[str, Any], run: Run) -> list[dict[str, float]]:
+    """Train on the first 95% of the text; the losses over the steps, on it and on the rest.
+
+    Args:
+        codes: (characters,) of the whole text.
+    """
+    o, length = options, options["length"]
     cut = int(0.95 * len(codes))
     rng = torch.Generator().manual_seed(run.seed)
-    torch.manual_seed(run.seed)
-    model = Transformer(len(alphabet), length, o["width"], o["heads"], o["hidden"], o["layers"])
     steps = o["steps"] if run.max_steps is None else run.max_steps
     optimizer = torch.optim.AdamW(model.parameters(), lr=o["learning_rate"], weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, o["learning_rate"], total_steps=steps + 1)
@@ -67,7 +62,8 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
         return functional.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten())
 
     held_out = torch.linspace(cut, len(codes) - 2 * length - 1, 256).long()
-    rows, total = [], 0.0
+    rows: list[dict[str, float]] = []
+    total = 0.0
     every = max(1, steps // 20)
     for step in range(1, steps + 1):
         loss = loss_at(torch.randint(0, cut - 2 * length, (o["batch"],), generator=rng))
@@ -84,6 +80,21 @@ def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
             total = 0.0
             if run.progress is not None:
                 run.progress(step, steps, f"loss {rows[-1]['train_loss']:.3f}")
+    return rows
+
+
+def run(recipe: Recipe, run: Run, cost: Cost) -> dict[str, Any]:
+    """Train, plot the loss, export, and compare the count of matrix products with the simulator's."""
+    started = time.perf_counter()
+    run.output.mkdir(parents=True, exist_ok=True)
+    o = recipe.options
+    text, source = read_text(o["text"], run.data_dir)
+    alphabet = sorted(set(text))
+    codes = torch.from_numpy(np.array([alphabet.index(c) for c in text], dtype=np.int64))
+    length = o["length"]
+    torch.manual_seed(run.seed)
+    model = Transformer(len(alphabet), length, o["width"], o["heads"], o["hidden"], o["layers"])
+    rows = fit(model, codes, o, run)
     plots.curves(rows, run.output / recipe.name, recipe.title + " (over steps)")
     file = run.output / f"{recipe.name}.onnx"
     example = (torch.zeros(1, length, dtype=torch.long), torch.zeros(1, length, dtype=torch.long))
