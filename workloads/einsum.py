@@ -86,7 +86,7 @@ class Einsum:
     def bound(self, inputs: Sequence[str | None], outputs: Sequence[str | None]) -> Einsum:
         """The same with tensors' names in place of slots."""
         return replace(
-            self, accesses=tuple(replace(a, tensor=_name(a.slot, inputs, outputs) or "") for a in self.accesses)
+            self, accesses=tuple(replace(a, tensor=_name(a.slot, inputs, outputs) or a.tensor) for a in self.accesses)
         )
 
 

@@ -175,3 +175,31 @@ def test_every_access_is_within_its_tensor(name: str, tmp_path: Path) -> None:
                     assert rank.before >= 0 and reach - rank.before > 0
                     if access.data_space != "Inputs":
                         assert (rank.before, reach) == (0, size)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "axes", "keeps", "macs"),
+    [
+        ((1, 6, 1), (1, 6, 5), [1], 0, 30),  # a product of [1, 6] and [6, 5]
+        ((3, 4, 1, 6), (5, 6), [-1], 1, 3 * 4 * 6 * 5),
+        ((3, 4, 6), (3, 4, 6), [2], 0, 0),  # the same axes twice: elementwise, and a sum
+        ((3, 4, 6), (6,), [2], 0, 72),  # with a vector
+        ((3, 4, 6), (3, 4, 1), [2], 0, 0),  # scaled, then summed
+    ],
+)
+def test_a_product_spelt_as_mul_and_sum(
+    x: tuple[int, ...], w: tuple[int, ...], axes: list[int], keeps: int, macs: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    nodes = [
+        helper.make_node("Constant", [], ["axes"], value_ints=axes),
+        helper.make_node("Mul", ["x", "w"], ["m"]),
+        helper.make_node("ReduceSum", ["m", "axes"], ["y"], keepdims=keeps),
+    ]
+    workload = save(path, nodes, {"x": x}, {"w": w})
+    assert workload.macs == macs
+    feed = {"x": np.random.default_rng(2).standard_normal(x).astype(np.float32)}
+    expected = InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+    held = {t.name: numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+    for einsum in workload.operators[-1].einsums:
+        np.testing.assert_allclose(run(einsum, feed | held, expected.shape), expected, rtol=1e-4, atol=1e-5)

@@ -40,6 +40,7 @@ from hwsim.workloads.onnx.graph import (
 )
 from hwsim.workloads.onnx.inference import fold, fold_parts, nearest, refine
 from hwsim.workloads.onnx.parameters import count_parameters, weight_inputs
+from hwsim.workloads.operators.einsum import summed_product
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import OperatorType
 from hwsim.workloads.operators.schema import Inferred, infer_by_schema, schema_of
@@ -161,6 +162,7 @@ class GraphReader:
         self._slots: dict[str, tuple[int, ...]] = {}
         self._unsized: dict[str, str] = {}
         self._unknown_types: dict[str, list[str]] = {}
+        self._factors: dict[str, tuple[Value, Value]] = {}
         self._remarks: dict[str, list[str]] = {}
         self._inferred: dict[Hashable, list[Inferred]] = {}
         self._lowered: dict[Hashable, tuple[Einsum, ...]] = {}
@@ -554,8 +556,14 @@ class GraphReader:
                 self._remark("contracts nothing, and is counted as elementwise", view.name)
             if einsums and known.remark is not None:
                 self._remark(known.remark(view), view.name)
+        elif view.op == "ReduceSum" and (factors := self._factors.get(view.value(0).name)) is not None:
+            einsums = tuple(each for each in summed_product(view, *factors) if each.problem.macs > 0)
+            weights = sum(v.elements for v in factors if v.constant)
+            self._count_macs(view, einsums, scope)
         elif known.hidden:
             self._remark("multiplies, which is not counted", view.name)
+        if view.op == "Mul" and len(outputs) == 1:
+            self._factors[outputs[0].name] = (view.value(0), view.value(1))
         if None in view.inputs:
             self._slots[view.name] = tuple(slot for slot, v in enumerate(view.inputs) if v is not None)
         read = [None if v is None else v.name for v in view.inputs]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hwsim.workloads.einsum import Access, Einsum, contract, ranks
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import OperatorType
+from hwsim.workloads.operators.value import Value, known_parts
 
 
 def _einsum(node: Node) -> list[Einsum]:
@@ -39,6 +40,40 @@ def _einsum(node: Node) -> list[Einsum]:
             einsums.append(contract(*pair, out, sizes))
         left = out
     return einsums
+
+
+def summed_product(node: Node, a: Value, b: Value) -> list[Einsum]:
+    """A ReduceSum of a Mul of ``a`` and ``b``, where the two spell a product of matrices.
+
+    That is: both have an axis that is summed, and one has an axis that stays and that the other lacks.
+    """
+    shape, given = node.shape(0), known_parts(node.value(1)) if node.has(1) else node.attributes.get("axes")
+    if a.shape is None or b.shape is None or a is b or not given or None in given:
+        return []
+    axes = {axis % len(shape) for axis in given if axis is not None and shape}
+    names = [f"d{axis}" for axis in range(len(shape))]
+
+    def indices(value: Value) -> list[str | None]:
+        own = value.shape or ()
+        sizes = zip(names[len(shape) - len(own) :], own, strict=True)
+        return [name if size > 1 else None for name, size in sizes]
+
+    first, second = indices(a), indices(b)
+    gone = {names[axis] for axis in axes}
+    both, one = set(first) & set(second) - {None}, set(first) ^ set(second) - {None}
+    if not both & gone or not (one - {None}) - gone:
+        return []
+    kept: list[str | None] = []
+    for axis, (name, size) in enumerate(zip(names, shape, strict=True)):
+        if axis not in axes:
+            kept.append(name if size > 1 else None)
+        elif node.integer("keepdims", 1):
+            kept.append(None)
+    operands = [Access("", ranks(*first), None, a.name), Access("", ranks(*second), None, b.name)]
+    if a.constant and not b.constant:
+        operands.reverse()
+    left, right = operands
+    return [contract(left, right, Access("", ranks(*kept), ~0), dict(zip(names, shape, strict=True)))]
 
 
 def parse_einsum(node: Node, shapes: Sequence[tuple[int, ...]]) -> tuple[list[list[str]], list[str]]:
