@@ -71,8 +71,8 @@ def data_space_energy(
         row = tables[fate][place]
         pj += sum(_cost(level, action, float(accesses(row[c], level.block_size)), energy) for c, action in columns)
     pj *= float(thinning.packing[place])
-    pj += _cost(level, "decompression", float(thinning.decompressed[place]), energy)
-    pj += _cost(level, "compression", float(thinning.compressed[place]), energy)
+    pj += _cost(level, "decompression_count", float(thinning.decompressed[place]), energy)
+    pj += _cost(level, "compression_count", float(thinning.compressed[place]), energy)
     metadata = thinning.metadata.get(place)
     if metadata is None:
         return pj

@@ -38,8 +38,8 @@ SPARSE_STORAGE_ACTIONS = {
     "skipped_metadata_update": (
         "skipped_metadata_update", "skipped_metadata_write", "gated_metadata_update", "gated_metadata_write",
     ),
-    "decompression": ("decompression_count",),
-    "compression": ("compression_count",),
+    "decompression_count": ("decompression_count",),
+    "compression_count": ("compression_count",),
 }  # fmt: skip
 SPARSE_COMPUTE_ACTIONS = {
     "gated_compute": ("compute_gated", "gated_compute", *COMPUTE_ACTIONS["compute"]),

@@ -155,7 +155,7 @@ def mapping_to_timeloop(mapping: Mapping, architecture: Architecture, problem: P
     for level, placed in reversed(list(zip(architecture.levels, mapping.levels, strict=True))):
         target = level.target if isinstance(level, Fanout) else level.name
         if isinstance(level, Fanout):
-            inner = [x for axis in ("X", "Y") for x in reversed(placed.spatial) if x.axis == axis and x.bound > 1]
+            inner = [x for axis in ("X", "Y") for x in reversed(placed.spatial) if x.axis == axis]
             columns = sum(x.axis == "X" for x in inner)
             out.append({"target": target, "type": "spatial", **_write(inner, problem), "split": columns})
         out.append({"target": target, "type": "temporal", **_write(list(reversed(placed.temporal)), problem)})
@@ -165,7 +165,7 @@ def mapping_to_timeloop(mapping: Mapping, architecture: Architecture, problem: P
 def _write(loops: list[Loop], problem: Problem) -> dict[str, str]:
     """Factors and permutation (inner → outer); names of several letters are set apart with commas."""
     given = {x.dim: x.factor for x in loops}
-    order = [x.dim for x in loops if x.bound > 1]
+    order = [x.dim for x in loops]
     order += [d for d in problem.sizes if d not in order]
     comma = "" if all(len(d) == 1 for d in order) else ","
     return {

@@ -174,13 +174,18 @@ def _bits(storage: Storage, name: str, field: Field | None, least: int = 0) -> i
     return number
 
 
+def _first(storage: Storage, *names: str) -> int | None:
+    """The first of an attribute's names that the storage has."""
+    found = (_bits(storage, name, None) for name in names)
+    return next((value for value in found if value is not None), None)
+
+
 def _level(storage: Storage, sections: dict[str, Field]) -> LevelSparsity:
-    width = _bits(storage, "metadata_storage_width", None) or 0
-    word = _bits(storage, "metadata_datawidth", None)
-    word = _bits(storage, "metadata_word_bits", None) if word is None else word
+    width = _first(storage, "metadata_storage_width", "metadata_width") or 0
+    word = _first(storage, "metadata_datawidth", "metadata_word_bits")
     level = LevelSparsity(
         metadata_width=width,
-        metadata_depth=_bits(storage, "metadata_storage_depth", None),
+        metadata_depth=_first(storage, "metadata_storage_depth", "metadata_depth"),
         metadata_datawidth=word or 0,
     )
     formats = _formats(sections["representation_format"], storage, level) if "representation_format" in sections else ()

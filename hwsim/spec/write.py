@@ -11,6 +11,7 @@ from hwsim.architecture import Architecture, Compute, Constraints, Fanout, Level
 from hwsim.energy import EnergyTable
 from hwsim.spec import nodes
 from hwsim.spec.document import Tagged
+from hwsim.spec.sparsity_write import densities_to_timeloop, optimizations_to_timeloop
 from hwsim.workloads.problem import Problem
 
 _NO_LOOPS = LoopConstraint()
@@ -63,6 +64,7 @@ def architecture_to_timeloop(architecture: Architecture) -> dict[str, Any]:
             continue
         node = _storage(level) if isinstance(level, Storage) else _compute(level)
         own = level.constraints if isinstance(level, Storage) else Constraints()
+        node |= optimizations_to_timeloop(architecture, level.name)
         out.append(Tagged("Component", _fanned(node, fan, own)))
         fan = None
     described = {"description": architecture.description} if architecture.description else {}
@@ -163,7 +165,7 @@ def problem_to_timeloop(problem: Problem) -> dict[str, Any]:
     if names:
         shape["coefficients"] = [{"name": name, "default": c} for c, name in names.items()]
     shape["data_spaces"] = spaces
-    return {"version": 0.4, "shape": shape, "instance": dict(problem.sizes)}
+    return {"version": 0.4, "shape": shape, "instance": {**problem.sizes, **densities_to_timeloop(problem)}}
 
 
 def prices_to_timeloop(energy: EnergyTable) -> dict[str, Any]:

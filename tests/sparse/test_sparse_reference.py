@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from hwsim.cost import LayerCost
-from hwsim.design import load_specs
+from hwsim.design import load_content, load_specs
 from hwsim.model import evaluate
 from hwsim.reports.data import evaluate_data
+from hwsim.spec.write import specification_text
 
 REFERENCE = Path(__file__).parent.parent / "reference" / "sparse_cases.jsonl.gz"
 CASES = [json.loads(line) for line in gzip.decompress(REFERENCE.read_bytes()).decode().splitlines()]
@@ -47,3 +48,17 @@ def test_equals_timeloop(case: dict[str, Any], tmp_path: Path) -> None:
             assert all(own[k] == own["sparse"][k]["actual"] for k in ("reads", "fills", "updates"))
     assert wrong == []
     assert abs(100 * cost.utilization - expected["utilization_pct"]) < 0.01
+
+
+@pytest.mark.parametrize("case", CASES[::5], ids=lambda case: case["id"])
+def test_a_file_that_is_written_back_says_the_same(case: dict[str, Any], tmp_path: Path) -> None:
+    """`hwsim import` leaves nothing out: optimizations, densities, prices per action."""
+    file, again = tmp_path / "spec.yaml", tmp_path / "again.yaml"
+    file.write_text(case["spec"], encoding="utf-8")
+    again.write_text(specification_text(load_content([file])), encoding="utf-8")
+    one, two = (load_specs([x])[0] for x in (file, again))
+    assert one.problem.densities == two.problem.densities and one.architecture.sparsity == two.architecture.sparsity
+    assert one.mapping is not None and two.mapping is not None
+    costs = [evaluate(x.problem, x.architecture, x.mapping, x.energy) for x in (one, two)]  # type: ignore[arg-type]
+    assert isinstance(costs[0], LayerCost) and isinstance(costs[1], LayerCost)
+    assert costs[0].levels == costs[1].levels and costs[0].compute == costs[1].compute
