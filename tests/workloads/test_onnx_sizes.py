@@ -650,22 +650,23 @@ def test_types_without_a_fixed_width() -> None:
 
 
 def test_the_body_of_an_operator_that_repeats_it(tmp_path: Path) -> None:
-    """SequenceMap: its body is counted once, with the shapes that it declares, and a note says so."""
-    for size, macs in ((4, 4 * 8 * 4), (None, None)):
+    """SequenceMap: once for each of 3 members, with the shapes that its body declares; once and noted if unknown."""
+    for size, macs, split in ((4, 3 * 4 * 8 * 4, ["x"]), (4, 4 * 8 * 4, ["x", "n"]), (None, None, ["x"])):
         body = helper.make_graph(
             [Node("MatMul", ["e", "w"], ["f"], name="inner")], "b", [Info("e", F, [size, 8])], [Info("f", F, None)]
         )
         nodes = [
-            Node("SplitToSequence", ["x"], ["q"], axis=0, keepdims=0),
+            Node("SplitToSequence", split, ["q"], axis=0, keepdims=0),
             Node("SequenceMap", ["q"], ["q2"], body=body, name="map"),
             Node("ConcatFromSequence", ["q2"], ["y"], axis=0),
         ]
-        path = model(tmp_path / "m.onnx", nodes, [Info("x", F, [3, 4, 8])], {"w": np.zeros((8, 4), np.float32)})
+        inputs = [Info("x", F, [3, 4, 8]), Info("n", I64, [])]
+        path = model(tmp_path / "m.onnx", nodes, inputs, {"w": np.zeros((8, 4), np.float32)})
         if macs is None:
             with pytest.raises(HwsimError, match=r"--dim e\.0=SIZE"):
                 read_onnx(path)
-            assert read_onnx(path, {"e.0": 5}).macs == 5 * 8 * 4
+            assert read_onnx(path, {"e.0": 5}).macs == 3 * 5 * 8 * 4
         else:
             workload = read_onnx(path)
             assert workload.macs == macs
-            assert "the body of 'map' (SequenceMap) is counted once" in workload.notes
+            assert ("the body of 'map' (SequenceMap) is counted once" in workload.notes) == ("n" in split)

@@ -27,11 +27,16 @@ UNLIMITED = 2**63 - 1
 
 
 def foreign_body(reader: GraphReader, node: onnx.NodeProto, graph: onnx.GraphProto, scope: Scope) -> None:
-    """The body of an operator whose repetition is not known (SequenceMap): counted once."""
-    inner = scope.body(scope.prefix + (node.name or node.op_type), graph)
+    """The body of another operator: SequenceMap's once a member; once where the repetition is not known."""
+    sequence = scope.values.get(node.input[0]) if node.op_type == "SequenceMap" and node.input else None
+    times = None if sequence is None or sequence.items is None else len(sequence.items)
+    inner = scope.body(scope.prefix + (node.name or node.op_type), graph, times or 1)
+    if times == 0:
+        return
     inputs = [reader.define(i.name, _declared_input(reader, i), inner) for i in graph.input]
     reader.body(graph, inputs, inner)
-    reader.notes.append(f"the body of '{inner.prefix[:-1]}' ({node.op_type}) is counted once")
+    if times is None:
+        reader.notes.append(f"the body of '{inner.prefix[:-1]}' ({node.op_type}) is counted once")
 
 
 def _declared_input(reader: GraphReader, info: onnx.ValueInfoProto) -> Value:

@@ -40,6 +40,7 @@ from hwsim.workloads.onnx.graph import (
 )
 from hwsim.workloads.onnx.inference import fold, fold_parts, nearest, refine
 from hwsim.workloads.onnx.parameters import count_parameters, weight_inputs
+from hwsim.workloads.onnx.sequences import MEMBERS, taken
 from hwsim.workloads.operators.einsum import summed_product
 from hwsim.workloads.operators.node import Node
 from hwsim.workloads.operators.operator import OperatorType
@@ -396,6 +397,9 @@ class GraphReader:
                 value = self._output(output, found, data, view, scope)
                 if slot < len(parts) and parts[slot] is not None:
                     value = replace(value, parts=parts[slot])
+                if not node.domain and slot == 0:
+                    value = _with_members(view, value)
+                    data = value.data if data is None else data
                 named = self.define(output, value.named("", constant or _is_setting(data)), scope)
                 outputs.append(named)
                 shape = named.shape
@@ -661,6 +665,15 @@ def _how_to_bind(name: str, sizes: Sizes) -> str:
     which = f"size {axes[0]}" if len(axes) == 1 else f"sizes {', '.join(map(str, axes))}"
     verb = "is" if len(axes) == 1 else "are"
     return f"{which} of '{name}' {verb} only known when the network runs; bind with {options}"
+
+
+def _with_members(view: Node, value: Value) -> Value:
+    """A sequence with its members, or what is taken out of one, as far as they are known."""
+    found = taken(view)
+    if found is not None and found.shape is not None:
+        return replace(found, name="", constant=False)
+    members = MEMBERS.get(view.op)
+    return value if members is None or value.container is None else replace(value, items=members(view))
 
 
 def _likeness(node: onnx.NodeProto, view: Node, scope: Scope) -> Hashable:

@@ -44,6 +44,7 @@ class Value:
         reason: why shape or data are not known (a missing file, a data-dependent shape).
         container: the type of a sequence, optional or map.
         partial: sizes, None for each that is not known; None where shape says all, or not even the rank is known.
+        items: members of a sequence, where all are known.
         parts: where only some elements of a list of sizes are known, all in order, None for the others.
     """
 
@@ -56,6 +57,7 @@ class Value:
     container: Any = None
     partial: Sizes | None = None
     parts: Sizes | None = None
+    items: tuple[Value, ...] | None = None
 
     @property
     def elements(self) -> int:
@@ -79,6 +81,7 @@ class Value:
             self.container,
             self.partial,
             self.parts,
+            self.items,
         )
 
     def type_proto(self) -> onnx.TypeProto:
