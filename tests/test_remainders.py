@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +15,14 @@ from hypothesis import strategies as st
 
 from hwsim import counting as kernel
 from hwsim.architecture import Architecture, Compute, Fanout, Storage
-from hwsim.cost import LayerCost
+from hwsim.array.plan import plan
+from hwsim.cost import Illegal, LayerCost
+from hwsim.design import load_specs
+from hwsim.errors import HwsimError
 from hwsim.mapping import LevelMapping, Loop, Mapping
 from hwsim.model import evaluate, lower, mesh_array, projection_matrix, switch_array
 from hwsim.workloads.problem import Problem, conv, depthwise, matmul
+from tests.reference_cases import FIGURES
 from tests.strategies import architectures, energy_table
 from tests.witness.rounds import all_words, computes
 
@@ -24,6 +32,7 @@ RANDOM = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+COUNTS = FIGURES[:-1]
 MOST_STEPS = 3000
 """Iterations times instances that the witness executes, one by one."""
 
@@ -151,3 +160,102 @@ def test_laws_of_every_cost(case: tuple[Problem, Architecture, Mapping]) -> None
     for level in cost.levels:
         for space in level.data_spaces.values():
             assert min(space.reads, space.fills, space.updates, space.instances) >= 0
+
+
+def reference_lines() -> list[dict[str, Any]]:
+    path = Path(__file__).parent / "reference" / "imperfect_cases.jsonl.gz"
+    return [json.loads(line) for line in gzip.open(path, "rt")]
+
+
+@pytest.mark.parametrize("line", reference_lines(), ids=lambda line: line["id"])
+def test_equals_timeloop_where_that_counts_the_work(line: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "case.yaml").write_text(line["spec"])
+    (spec,) = load_specs([tmp_path / "case.yaml"], "mapping")
+    assert spec.mapping is not None
+    cost = evaluate(spec.problem, spec.architecture, spec.mapping, spec.energy)
+    assert isinstance(cost, LayerCost)
+    assert cost.compute.computes == line["macs_true"]
+    if line["timeloop_miscounts"]:
+        return
+    expected = line["expected"]
+    throttled = any(level["throttling"] < 1 for level in expected["levels"].values())
+    assert abs(cost.cycles - expected["cycles"]) <= int(throttled)
+    assert cost.energy_pj == pytest.approx(expected["energy_pJ"], rel=1e-6)
+    for level in cost.levels:
+        for name, space in level.data_spaces.items():
+            wanted = expected["levels"][level.name]["data_spaces"][name]
+            assert {c: getattr(space, c) for c in COUNTS} == {c: wanted[c] for c in COUNTS}, (level.name, name)
+            assert space.energy_pj == pytest.approx(wanted["energy_pJ"], rel=1e-6)
+
+
+SMALL = Architecture(
+    "small",
+    (
+        Storage("DRAM", "DRAM", None, 8, 8, 1),
+        Fanout("PE", 16, 1),
+        Storage("pad", "regfile", None, 8, 8, 1),
+    ),
+    Compute("mac", "intmac"),
+)
+EVERYTHING = frozenset({"Weights", "Inputs", "Outputs"})
+
+
+def thirteen_over_five() -> tuple[Problem, Mapping]:
+    """A matrix product with C = 13, reduced over 5 lanes in 3 rounds, the last with 3 lanes; M = 17 inside."""
+    problem = matmul({"C": 13, "M": 17})
+    levels = (
+        LevelMapping("DRAM", (Loop("C", 3),), keep=EVERYTHING),
+        LevelMapping("PE", spatial=(Loop("C", 5, "X", 3),)),
+        LevelMapping("pad", (Loop("M", 17),), keep=EVERYTHING),
+    )
+    return problem, Mapping(levels)
+
+
+def test_a_last_round_with_idle_lanes() -> None:
+    """By hand: 3 rounds of 17 steps; 221 products, of which Timeloop counts 51 · ⌊13 / 3⌋ = 204."""
+    problem, mapping = thirteen_over_five()
+    cost = evaluate(problem, SMALL, mapping, energy_table(SMALL))
+    assert isinstance(cost, LayerCost)
+    assert (cost.cycles, cost.compute.computes, cost.compute.instances) == (51, 221, 5)
+    dram, _, pad = cost.levels
+    weights, inputs, outputs = (pad.data_spaces[x] for x in ("Weights", "Inputs", "Outputs"))
+    assert weights.instances == inputs.instances == outputs.instances == 5
+    assert [x.reads * 5 for x in (weights, inputs)] == pytest.approx([221, 221])
+    assert [x.fills * 5 for x in (weights, inputs)] == pytest.approx([221, 13])
+    assert outputs.updates * 5 == pytest.approx(221)
+    # Each lane holds its 17 results from round to round; they go up once, added on the way.
+    assert outputs.reads * 5 == pytest.approx(221 - 5 * 17)
+    assert dram.data_spaces["Outputs"].updates == 17
+    assert [dram.data_spaces[x].reads for x in ("Weights", "Inputs")] == [221, 13]
+    price = energy_table(SMALL).price
+    assert weights.energy_pj == pytest.approx(221 * (price("pad", "read") + price("pad", "write")))
+
+
+@pytest.mark.parametrize(
+    ("loops", "reason"),
+    [
+        ((Loop("C", 3), Loop("C", 5, "X", 2)), "run through 12 iterations, but C is 13"),
+        ((Loop("C", 3), Loop("C", 5, "X", 6)), "the residual of the loop over C is not between 1 and its bound"),
+        ((Loop("C", 15, "", 13), Loop("C", 1, "X")), "one round only, and 15,13 cuts it short: its factor is 13"),
+    ],
+)
+def test_residuals_that_do_not_fit(loops: tuple[Loop, Loop], reason: str) -> None:
+    problem, mapping = thirteen_over_five()
+    dram, pe, pad = mapping.levels
+    levels = (LevelMapping("DRAM", loops[:1], keep=EVERYTHING), LevelMapping("PE", spatial=loops[1:]), pad)
+    found = evaluate(problem, SMALL, Mapping(levels), energy_table(SMALL))
+    assert isinstance(found, Illegal) and reason in found.reason
+    assert dram.level == "DRAM" and pe.level == "PE"
+
+
+def test_the_array_simulator_refuses_remainders() -> None:
+    problem, mapping = thirteen_over_five()
+    with pytest.raises(HwsimError, match="the array simulator runs loops that divide"):
+        plan(problem, SMALL, mapping)
+
+
+def test_a_nest_too_deep_to_walk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwsim.counting.remainder.MOST_WORK", 5)
+    problem, mapping = thirteen_over_five()
+    with pytest.raises(HwsimError, match="the mapping cannot be counted: its loops with residuals take too many steps"):
+        evaluate(problem, SMALL, mapping, energy_table(SMALL))

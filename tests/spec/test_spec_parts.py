@@ -592,10 +592,29 @@ def test_mappings() -> None:
     assert large(again) == large(mapping)
 
 
+@pytest.mark.parametrize("factors", ["'C=3,1 M=4'", "'C=3,1,M=4'", "[C=3,1, M=4]", "'C=3, 1 M4'", "['C=3,1', 'M=4']"])
+def test_residuals(factors: str) -> None:
+    text = f"""
+- {{target: DRAM, type: temporal, factors: C=2}}
+- {{target: PE, type: spatial, factors: {factors}}}
+"""
+    problem = matmul({"C": 4, "M": 4})
+    mapping, _ = read_mapping(field(text), SMALL, problem)
+    assert [x for x in mapping.levels[1].spatial if x.bound > 1] == [Loop("C", 3, "X", 1), Loop("M", 4, "X")]
+    written = mapping_to_timeloop(mapping, SMALL, problem)
+    assert any("C=3,1" in x.get("factors", "") for x in written)
+    again, _ = read_mapping(Field(written, "f.yaml"), SMALL, problem)
+    assert [x for x in again.over("C") if x.bound > 1] == [Loop("C", 2), Loop("C", 3, "X", 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[{target: DRAM, type: temporal, factors: C=2}]", "the factors of dimension C multiply to 2 = 2, but C is 4"),
+        ("[{target: DRAM, type: temporal, factors: 'C=3,0'}]", "C=3,0 has a residual of 0; expected one between 1 and 3"),
+        ("[{target: DRAM, type: temporal, factors: 'C=3,4'}]", "C=3,4 has a residual of 4; expected one between 1 and 3"),
+        ("[{target: DRAM, type: temporal, factors: 'C=5,4'}]", "has one round only, and 5,4 cuts it short: its factor is 4"),
+        ("[{target: DRAM, type: temporal, factors: C=2}, {target: pad, type: temporal, factors: 'C=3,2'}]", "2 × 3,2, run through 5"),
         ("[{target: DRAM, type: temporal, factors: C<=4}]", "gives each factor as C=4, not C<=4"),
         ("[{target: DRAM, type: temporal, factors: X=4}]", "unknown dimension 'X'"),
         ("[{target: DRAM, type: temporal, factors: C=4, permutation: CX}]", "unknown dimension 'X'"),
