@@ -43,7 +43,10 @@ def evaluate(
         write_file(json, json_text([result.data() for result in results]))
     if not quiet:
         _show(results)
-    if any(result.spec is None for result in results):
+    unread = [result.cost for result in results if isinstance(result.cost, HwsimError)]
+    for fault in unread:  # where they are not shown
+        print(f"hwsim: {fault}", file=sys.stderr)
+    if unread:
         raise typer.Exit(2)
 
 

@@ -355,10 +355,15 @@ def load_each(
     if not anchored:
         raise faults[0] if faults else missing(anchor, read)
     shared = [d for d in read if d not in anchored]
+    # What a file that cannot be read would have given nobody knows: one more specification where there are several,
+    # but a part of it where there is one, and prices where no other file has them.
+    in_doubt = len(anchored) == 1 or not any(Parts([d]).all("ERT") for d in read)
     out: list[Spec | HwsimError] = []
     for document in documents:
         if isinstance(document, HwsimError):
             out.append(document)
+        elif document in anchored and faults and in_doubt and not _whole(document):
+            out.append(faults[0])
         elif document in anchored:
             try:
                 out.append(_noted([document, *shared], anchor))
@@ -367,6 +372,12 @@ def load_each(
     if not any(isinstance(one, Spec) for one in out):
         raise next(one for one in (*faults, *out) if isinstance(one, HwsimError))
     return out
+
+
+def _whole(document: Field) -> bool:
+    """Whether a file needs no other one: it has an architecture and a problem."""
+    parts = Parts([document])
+    return bool(parts.all("architecture") or parts.all("arch")) and bool(parts.all("problem"))
 
 
 def _noted(documents: list[Field], anchor: str) -> Spec:

@@ -523,3 +523,14 @@ def test_libconfig_is_named(hwsim: Any, tmp_path: Path) -> None:
     old.write_text("arch:\n{\n  arithmetic: { instances = 4; word-bits = 8; };\n};\n")
     run = hwsim("map", old)
     assert run.code == 2 and "libconfig" in run.err
+
+
+def test_a_bad_part_of_a_specification_is_not_left_out(hwsim: Any, tmp_path: Path) -> None:
+    """Prices that cannot be read are not replaced by estimates; the error stands on stderr, too, beside JSON."""
+    (tmp_path / "prices.yaml").write_text("ERT: {version: 0.4, tables: [\x0e]}\n")
+    for name, text in (("arch", ARCH), ("problem", PROBLEM), ("mapping", MAPPING)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    files = [tmp_path / f"{name}.yaml" for name in ("arch", "prices", "problem", "mapping")]
+    for more in ([], ["--json"]):
+        found = hwsim("evaluate", *more, *files)
+        assert found.code == 2 and "prices.yaml" in found.err and "energy_pj" not in found.out
