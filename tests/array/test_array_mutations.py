@@ -122,18 +122,18 @@ MUTATIONS: dict[str, tuple[str, str]] = {
         "content = content * demand[FANOUT, between]",
     ),
     "partial sums are not read back": (
-        "out[level, READS] = nearest(revisits(content + peer, first))",
+        "out[level, READS] = _whole(revisits(content + peer, first), n)",
         "out[level, READS] = 0.0",
     ),
-    "first sums are read": ("np.float64(partition)", "0.0"),
-    "first sums are never read": ("0.0 if switches[READ_FIRST, level] else np.float64", "np.float64"),
+    "first sums are read": ("READ_FIRST, level] else tile[level]", "READ_FIRST, level] else 0.0"),
+    "first sums are never read": ("0.0 if switches[READ_FIRST, level] else tile[level]", "tile[level]"),
     "first sums are fetched": (
         "revisits(share + peer, 0.0 if outermost else first)",
         "revisits(share + peer, 0.0)",
     ),
     "updates without the first": (
-        "out[level, UPDATES] = nearest(content)",
-        "out[level, UPDATES] = nearest(content - first)",
+        "out[level, UPDATES] = _whole(content, n)",
+        "out[level, UPDATES] = _whole(content - first, n)",
     ),
     "operands stay in the multipliers": (
         "fills = outside[last]  # rule 2: the datapath reads at every step",
@@ -152,6 +152,7 @@ def mutant(old: str, new: str) -> types.ModuleType:
     plain = re.sub(r"^@(njit|kernel)\(.*\)\n|^from .*\n", "", SOURCE.replace(old, new), flags=re.MULTILINE)
     plain = f"from __future__ import annotations\n{plain}"
     module = types.ModuleType("mutant")
+    module.__dict__.update({k: v for k, v in vars(counting).items() if not k.startswith("__")})  # nests that are walked
     exec(compile(plain, "mutant", "exec"), module.__dict__)
     return module
 
