@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -35,19 +35,7 @@ def projection_matrix(problem: Problem, data_space: DataSpace) -> IntArray:
     return coef
 
 
-@dataclass(frozen=True)
-class Nest:
-    """A mapping as the arrays that the kernels read (see `hwsim.counting`)."""
-
-    dim: IntArray
-    bound: IntArray
-    residual: IntArray
-    axis: IntArray
-    start: IntArray
-    spatial_start: IntArray
-
-
-def lower(problem: Problem, mapping: Mapping) -> Nest:
+def lower(problem: Problem, mapping: Mapping) -> kernel.Loops:
     """Flatten a mapping into loops outer → inner; loops with bound 1 are left out."""
     index = {name: k for k, (name, _) in enumerate(problem.dims)}
     loops: list[tuple[int, int, int, int]] = []
@@ -59,7 +47,7 @@ def lower(problem: Problem, mapping: Mapping) -> Nest:
         loops += [(index[x.dim], x.bound, x.residual, AXES[x.axis]) for x in level.spatial if x.bound > 1]
     start.append(len(loops))
     table = np.array(loops, np.int64).reshape(-1, 4)
-    return Nest(
+    return kernel.Loops(
         np.ascontiguousarray(table[:, 0]),
         np.ascontiguousarray(table[:, 1]),
         np.ascontiguousarray(table[:, 2]),
@@ -100,11 +88,10 @@ def count(problem: Problem, architecture: Architecture, mapping: Mapping) -> Tra
     instances = [Fraction(1)]
     for placed in mapping.levels:
         instances.append(instances[-1] * math.prod(loop.bound for loop in placed.spatial))
-    loops = kernel.Loops(nest.dim, nest.bound, nest.residual, nest.axis, nest.start, nest.spatial_start)
     remainders = mapping.has_remainders
-    exact = remainders and not kernel.timeloop_counts(loops, np.array([bool(x.keep) for x in mapping.levels]))
+    exact = remainders and not kernel.timeloop_counts(nest, np.array([bool(x.keep) for x in mapping.levels]))
     if remainders and not exact:
-        instances[:-1] = kernel.instances_at_work(loops)[:-1]
+        instances[:-1] = kernel.instances_at_work(nest)[:-1]
     for d, data_space in enumerate(problem.data_spaces):
         coef = projection_matrix(problem, data_space)
         keep = np.array([data_space.name in level.keep for level in mapping.levels])
@@ -112,7 +99,7 @@ def count(problem: Problem, architecture: Architecture, mapping: Mapping) -> Tra
         if remainders:
             try:
                 counts[:, d] = kernel.count_with_remainders(
-                    coef, data_space.read_write, loops, keep, mesh, switches, exact
+                    coef, data_space.read_write, nest, keep, mesh, switches, exact
                 )
             except ValueError as error:
                 raise HwsimError(f"the mapping cannot be counted: {error}.") from None
@@ -197,7 +184,7 @@ def _thinned(
     architecture, energy = design
     level = architecture.levels[k]
     assert isinstance(level, Storage)
-    own, clusters = architecture.sparsity.level(level.name), _clusters(architecture, level)
+    own, clusters = architecture.sparsity.level(level.name), architecture.clusters(level)
     out = {}
     for name, cost in spaces.items():
         d = traffic.data_spaces.index(name)
@@ -205,11 +192,6 @@ def _thinned(
         accessed = min(float(thinning.average[k, d]), clusters)
         out[name] = replace(cost, energy_pj=pj * accessed, sparse=sparse.sparse_cost(traffic, thinning, k, d))
     return out
-
-
-def _clusters(architecture: Architecture, level: Storage) -> int:
-    """Groups of instances that share one access."""
-    return max(1, architecture.instances(level.name) // level.cluster_size)
 
 
 def price(
@@ -234,7 +216,7 @@ def price(
             instances = traffic.instances[k]
             kept = placed.keep
             most = math.prod(loop.bound for outer in mapping.levels[:k] for loop in outer.spatial)
-            accessed = min(most, _clusters(architecture, level)) * (instances / most)
+            accessed = min(most, architecture.clusters(level)) * (instances / most)
             for d, name in enumerate(traffic.data_spaces):
                 if name in kept:
                     row = traffic.actual[k, d] if traffic.thinning is None else np.trunc(traffic.actual[k, d])

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from hwsim.cli.options import FileOptions
-from hwsim.cli.shared import check_outputs, show_notes
+from hwsim.cli.shared import check_outputs, notes_shown
 from hwsim.design import load_content
 from hwsim.files import STANDARD_OUTPUT, write_file
-from hwsim.spec.notes import collected
 from hwsim.spec.write import specification_text
 
 
@@ -26,7 +25,5 @@ def import_command(
 ) -> None:
     """One clean v0.4 file of what was understood of an architecture's files, problem and mapping included."""
     check_outputs(output=output)
-    with collected() as notes:
-        text = specification_text(load_content(specs, **files.given))
-    write_file(output, text)
-    show_notes(notes)
+    with notes_shown():
+        write_file(output, specification_text(load_content(specs, **files.given)))

@@ -43,11 +43,7 @@ def evaluate(
         write_file(json, json_text([result.data() for result in results]))
     if not quiet:
         _show(results)
-    unread = [result.cost for result in results if isinstance(result.cost, HwsimError)]
-    for fault in unread:  # where they are not shown
-        print(f"hwsim: {fault}", file=sys.stderr)
-    if unread:
-        raise typer.Exit(2)
+    _tell([result.cost for result in results if isinstance(result.cost, HwsimError)])
 
 
 @dataclass(frozen=True)
@@ -92,6 +88,11 @@ def _show(results: Sequence[_Evaluated]) -> None:
     for spec, cost in ((x.spec, x.cost) for x in results):
         if spec is not None and isinstance(cost, LayerCost):
             show(terminal.layer_report(cost, spec.architecture, _title(spec), spec.energy.unpriced))
+    _tell(faults)
+
+
+def _tell(faults: Sequence[HwsimError]) -> None:
+    """Faults on stderr, and the exit code that says so."""
     for fault in faults:
         print(f"hwsim: {fault}", file=sys.stderr)
     if faults:

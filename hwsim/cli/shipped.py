@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from hwsim.cli.options import FileOptions
-from hwsim.cli.shared import show, show_notes
+from hwsim.cli.shared import notes_shown, show
 from hwsim.design import load_design, load_prices, shipped_architectures
 from hwsim.errors import visible
 from hwsim.reports import terminal
-from hwsim.spec.notes import collected
 from hwsim.workloads import zoo as models
 
 
@@ -24,10 +23,8 @@ def archs(
 ) -> None:
     """The architectures that come with hwsim; with a name (or files), its hierarchy and energy per action."""
     if name:
-        with collected() as notes:
-            design = load_design(name, unpriced=True, **files.given)
-        show(terminal.architecture_tree(design))
-        show_notes(notes)
+        with notes_shown():
+            show(terminal.architecture_tree(load_design(name, unpriced=True, **files.given)))
         return
     found = [load_design(known).architecture for known in shipped_architectures()]
     show(terminal.architecture_list(found))
@@ -38,10 +35,9 @@ def energy(
     arch: Annotated[list[str], typer.Argument(help="Architecture: a name of `hwsim archs`, or its files.")],
 ) -> None:
     """Energy per action of every component of an architecture, with estimator and source."""
-    with collected() as notes:
+    with notes_shown():
         name, table = load_prices(arch, **files.given)
-    show(terminal.energy_table(table, title=f"energy per action of {name}, pJ (leak: per cycle and instance)"))
-    show_notes(notes)
+        show(terminal.energy_table(table, title=f"energy per action of {name}, pJ (leak: per cycle and instance)"))
 
 
 def zoo(
